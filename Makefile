@@ -1,0 +1,37 @@
+# Each target sets up what it needs: a virtual environment, made again when the dependencies change.
+VENV ?= .venv
+DATA ?= ../shared/data
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: demo test lint models
+.DELETE_ON_ERROR:
+
+demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
+	HF_HUB_OFFLINE=1 $(BIN)/python cli.py demo
+
+test: lint  ## everything that is checked before a change lands
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA
+	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder
+	$(BIN)/python -m samples.build.mllm --data $(DATA) --out samples/models/mllm
+
+$(STAMP): pyproject.toml constraints.txt
+ifdef UV
+	test -x $(BIN)/python || uv venv --quiet --python ">=3.11" $(VENV)
+	uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+else
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is older than Python 3.11; run: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+endif
+	touch $@

@@ -1,0 +1,224 @@
+"""The certificate: what was promised, on what evidence, and for exactly which system.
+
+It is plain JSON. The digest in the file catches edits and damage; it is no signature, so a certificate is worth as
+much as the place it came from. Patient ids appear as SHA-256 only, which hides names but not ids that can be guessed.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, ClassVar
+
+from calibration.fields import Fields
+from calibration.policies import FixedK
+from calibration.results import DomainResult
+from calibration.wording import promise_sentence
+from titrate.errors import InputError, NothingCertifiedError
+from titrate.files import hash_json, write_atomic
+
+FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
+"""What every certificate is tied to; it may be tied to more."""
+
+_REMEDY = "run calibrate again"
+_SPOKEN = {"mllm": "model", "questions": "question file"}
+
+
+def hash_patient(patient: str) -> str:
+    """Return the SHA-256 of a patient id, as certificates carry it."""
+    return sha256(patient.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A promise: with probability 1 - delta, the risk is at most alpha at every certified k of every domain.
+
+    The risk is the expected mean loss of a new patient. The probability is over the draw of the calibration patients.
+
+    Parameters
+    ----------
+    alpha, delta
+        The promised risk, and the chance that any part of the promise is false.
+    unit
+        What counts as one independent observation.
+    seed
+        Of the order in which the patients were tested.
+    p_value, procedure
+        Names in `calibration.pvalues` and `calibration.procedures`.
+    fingerprints
+        Hashes of what the outcomes depended on: at least those of `FINGERPRINTS`.
+    versions
+        Of the software that computed it.
+    created
+        UTC, ISO 8601.
+    domains
+        The result for each domain.
+    patient_hashes
+        `hash_patient` of each calibration patient, sorted.
+    """
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+    alpha: float
+    delta: float
+    unit: str
+    seed: int
+    p_value: str
+    procedure: str
+    fingerprints: Mapping[str, str]
+    versions: Mapping[str, str]
+    created: str
+    domains: Mapping[str, DomainResult]
+    patient_hashes: tuple[str, ...]
+
+    @property
+    def certified_domains(self) -> tuple[str, ...]:
+        """The domains with at least one certified k, sorted."""
+        return tuple(sorted(name for name, result in self.domains.items() if result.certified))
+
+    def verify(self, fingerprints: Mapping[str, str]) -> None:
+        """Check that the system in use is the one that was calibrated.
+
+        Parameters
+        ----------
+        fingerprints
+            Of the system in use, under the names of `fingerprints`. Only ``questions`` may be left out, since nobody
+            needs the calibration questions to ask another.
+
+        Raises
+        ------
+        InputError
+            One line that names each thing that changed, appeared or went.
+        """
+        names = [*FINGERPRINTS, *sorted((self.fingerprints.keys() | fingerprints.keys()) - set(FINGERPRINTS))]
+        if "questions" not in fingerprints:
+            names.remove("questions")
+        changed = [name for name in names if self.fingerprints.get(name) != fingerprints.get(name)]
+        if changed:
+            spoken = " and ".join(f"the {_SPOKEN.get(name, name)}" for name in changed)
+            raise InputError(f"{spoken} changed since calibration; {_REMEDY}")
+
+    def result(self, domain: str) -> DomainResult:
+        """Return the result for a domain.
+
+        Raises
+        ------
+        InputError
+            If the calibration questions held none of this domain.
+        """
+        if domain not in self.domains:
+            known = ", ".join(sorted(self.domains))
+            raise InputError(f"the certificate covers {known}, not {domain}; calibrate with questions of that domain")
+        return self.domains[domain]
+
+    def policy(self, domain: str) -> FixedK:
+        """Return the certified policy of a domain.
+
+        Raises
+        ------
+        InputError
+            If the calibration questions held none of this domain.
+        NothingCertifiedError
+            If they did, but nothing was certified; the message says how far it was from it.
+        """
+        k = self.result(domain).k
+        if k is None:
+            raise NothingCertifiedError(self.sentence(domain))
+        return FixedK(k)
+
+    def sentence(self, domain: str) -> str:
+        """Say in one plain sentence what is promised for a domain, or why nothing is.
+
+        Raises
+        ------
+        InputError
+            If the calibration questions held none of this domain.
+        """
+        return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit)
+
+    def overlap(self, patients: Iterable[str]) -> list[str]:
+        """Return those of these patients that the certificate was calibrated on, sorted."""
+        known = set(self.patient_hashes)
+        return sorted(patient for patient in set(patients) if hash_patient(patient) in known)
+
+    def save(self, path: Path) -> None:
+        """Write JSON, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be written.
+        """
+        content = {
+            "schema_version": self.SCHEMA_VERSION,
+            **{field.name: getattr(self, field.name) for field in fields(self)},
+            "fingerprints": dict(self.fingerprints),
+            "versions": dict(self.versions),
+            "domains": {name: self.domains[name].to_json() for name in sorted(self.domains)},
+        }
+        content["digest"] = _digest(content)
+        write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "Certificate":
+        """Read and check what `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read, is of another schema version, or is not as it was written.
+        """
+        value = _read_object(path)
+        if value.get("schema_version") != cls.SCHEMA_VERSION:
+            raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {_REMEDY}")
+        names = ("schema_version", *(field.name for field in fields(cls)), "digest")
+        read = Fields(value, str(path), names, _REMEDY)
+        certificate = cls(
+            alpha=read.fraction("alpha"),
+            delta=read.fraction("delta"),
+            unit=read.text("unit"),
+            seed=read.integer("seed", least=0),
+            p_value=read.text("p_value"),
+            procedure=read.text("procedure"),
+            fingerprints=read.text_map("fingerprints"),
+            versions=read.text_map("versions"),
+            created=read.text("created"),
+            domains={
+                name: DomainResult.from_json(item, f"{path}, domain {name}", _REMEDY)
+                for name, item in read.object("domains").items()
+            },
+            patient_hashes=read.texts("patient_hashes"),
+        )
+        if not _intact(value):
+            raise read.error("edited or damaged since it was written")
+        try:
+            datetime.fromisoformat(certificate.created)
+        except ValueError as error:
+            raise read.error("created is not a time in ISO 8601") from error
+        return certificate
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    """Hash everything but the time, so that the same calibration gives the same digest."""
+    return hash_json({name: item for name, item in content.items() if name not in ("created", "digest")})
+
+
+def _intact(content: Mapping[str, Any]) -> bool:
+    try:
+        return bool(content["digest"] == _digest(content))
+    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair, which is no text
+        return False
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path or {_REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON; {_REMEDY}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a certificate; {_REMEDY}")
+    return value

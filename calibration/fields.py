@@ -1,0 +1,98 @@
+"""Reading the fields of a JSON object from a file that somebody may have edited."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from titrate.errors import InputError
+
+
+class Fields:
+    """One JSON object whose fields are read by name and type.
+
+    Parameters
+    ----------
+    value
+        What the JSON held.
+    where
+        The file, and the place in it, for messages.
+    names
+        The fields that it must have; it may have no others.
+    remedy
+        What the reader of a message should do.
+
+    Raises
+    ------
+    InputError
+        From the constructor and every method: one line that says where, what, and the remedy.
+    """
+
+    def __init__(self, value: Any, where: str, names: Iterable[str], remedy: str) -> None:
+        self.where, self.remedy = where, remedy
+        if not isinstance(value, dict):
+            raise self.error("expected an object")
+        self.value: dict[str, Any] = value
+        expected = set(names)
+        for problem, keys in (("lacks", expected - value.keys()), ("has unknown", value.keys() - expected)):
+            if keys:
+                raise self.error(f"{problem} {', '.join(sorted(keys))}")
+
+    def error(self, problem: str) -> InputError:
+        """Return the error for a problem at this place."""
+        return InputError(f"{self.where}: {problem}; {self.remedy}")
+
+    def text(self, name: str) -> str:
+        """Return a string that is not empty."""
+        return self._text(name, self.value[name])
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings, which may be empty ones."""
+        return tuple(self._text(name, item, empty=True) for item in self._list(name))
+
+    def text_map(self, name: str) -> dict[str, str]:
+        """Return an object whose values are non-empty strings."""
+        return {key: self._text(f"{name} {key}", item) for key, item in self.object(name).items()}
+
+    def object(self, name: str) -> dict[str, Any]:
+        """Return an object, its values unchecked."""
+        value = self.value[name]
+        if not isinstance(value, dict):
+            raise self.error(f"{name} is not an object")
+        return value
+
+    def integer(self, name: str, least: int) -> int:
+        """Return a whole number of at least ``least``."""
+        return self._integer(name, self.value[name], least)
+
+    def integers(self, name: str, least: int) -> tuple[int, ...]:
+        """Return a list of whole numbers of at least ``least``."""
+        return tuple(self._integer(name, item, least) for item in self._list(name))
+
+    def fraction(self, name: str) -> float:
+        """Return a number in [0, 1]."""
+        return self._fraction(name, self.value[name])
+
+    def fractions(self, name: str) -> tuple[float, ...]:
+        """Return a list of numbers in [0, 1]."""
+        return tuple(self._fraction(name, item) for item in self._list(name))
+
+    def _list(self, name: str) -> list[Any]:
+        value = self.value[name]
+        if not isinstance(value, list):
+            raise self.error(f"{name} is not a list")
+        return value
+
+    def _text(self, name: str, value: Any, empty: bool = False) -> str:
+        if not isinstance(value, str) or not (value or empty):
+            raise self.error(f"{name} is not text")
+        return value
+
+    def _integer(self, name: str, value: Any, least: int) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise self.error(f"{name} is not a whole number of at least {least}")
+        return value
+
+    def _fraction(self, name: str, value: Any) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value <= 1:  # NaN fails the comparison
+            raise self.error(f"{name} is not a number in [0, 1]")
+        return float(value)

@@ -1,0 +1,206 @@
+"""The image and text encoder: any open_clip model behind LlamaIndex's `MultiModalEmbedding`, with a fingerprint."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from llama_index.core.embeddings import MultiModalEmbedding
+from llama_index.core.schema import ImageType
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import PrivateAttr
+
+from indexing.images import decode_image, load_image
+from titrate.errors import InputError, TitrateError
+from titrate.files import hash_bytes, hash_json
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+
+# Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
+_PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
+
+
+class Encoder(MultiModalEmbedding):
+    """An open_clip model (CLIP, arXiv 2103.00020, and its kin) that embeds images and texts in one space.
+
+    Make one with `Encoder.open`. It also works wherever LlamaIndex wants a `MultiModalEmbedding`. Calls from several
+    threads take turns.
+    """
+
+    _model: Any = PrivateAttr()
+    _tokenizer: Any = PrivateAttr()
+    _preprocess: Callable[[Image.Image], torch.Tensor] = PrivateAttr()
+    _device: torch.device = PrivateAttr()
+    _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
+    _fingerprint: str = PrivateAttr()
+    _dimension: int = PrivateAttr()
+
+    @classmethod
+    def open(cls, id: str, device: str | None = None) -> "Encoder":
+        """Load an encoder.
+
+        Parameters
+        ----------
+        id
+            ``local-dir:FOLDER`` (an open_clip folder), ``hf-hub:OWNER/NAME``, or ``NAME/WEIGHTS`` as open_clip lists
+            them (``ViT-B-32/laion2b_s34b_b79k``).
+        device
+            A torch device; by default the first GPU, or else the CPU.
+
+        Raises
+        ------
+        InputError
+            If there is no such model, its weights are missing, or it cannot be loaded.
+        """
+        name, weights = _parse_id(id)
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        try:
+            # "from_pretrained" refuses to start from random weights, as open_clip's other factory would.
+            model, preprocess = open_clip.create_model_from_pretrained(
+                name, pretrained=weights, device=chosen, weights_only=True
+            )
+            tokenizer = open_clip.get_tokenizer(name)
+        except Exception as error:  # open_clip, transformers and the hub client raise many kinds
+            raise InputError(f"cannot load encoder {id}: {_one_line(error)}{_hint(name)}") from error
+        encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
+        encoder._model, encoder._preprocess, encoder._tokenizer = model.eval(), preprocess, tokenizer
+        encoder._device = chosen
+        encoder._fingerprint = _fingerprint(model, tokenizer)
+        encoder._dimension = encoder.embed_texts(_PROBES[1:2]).shape[1]
+        return encoder
+
+    @property
+    def id(self) -> str:
+        """What `Encoder.open` takes to load this encoder again, from any working directory."""
+        return self.model_name
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of weights, preprocessing and tokeniser: equal fingerprints give equal embeddings."""
+        return self._fingerprint
+
+    @property
+    def dimension(self) -> int:
+        """Length d of an embedding."""
+        return self._dimension
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor s by which the model was trained to multiply cosines before a softmax."""
+        return float(self._model.logit_scale.exp().item())
+
+    def preprocess(self, image: Image.Image) -> torch.Tensor:
+        """Resize and normalise as the model wants it: float32 [3, height, width]. May run in any thread."""
+        return self._preprocess(image)
+
+    def embed_pixels(self, pixels: torch.Tensor) -> NDArray[np.float32]:
+        """Embed preprocessed images [n, 3, height, width]: unit rows, float32 [n, d]."""
+        with self._lock, torch.inference_mode():
+            return _unit_rows(self._model.encode_image(pixels.to(self._device)), self.id)
+
+    def embed_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Embed images: unit rows, float32 [n, d]."""
+        if not images:
+            return np.empty((0, self.dimension), np.float32)
+        return self.embed_pixels(torch.stack([self.preprocess(image.convert("RGB")) for image in images]))
+
+    def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts, cut at the model's context length: unit rows, float32 [n, d]."""
+        if not texts:
+            return np.empty((0, self.dimension), np.float32)
+        with self._lock, torch.inference_mode():
+            tokens = self._tokenizer(list(texts)).to(self._device)
+            return _unit_rows(self._model.encode_text(tokens), self.id)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """The name LlamaIndex stores with a serialised component."""
+        return "TitrateEncoder"
+
+    def _get_image_embedding(self, img_file_path: ImageType) -> list[float]:
+        return self._get_image_embeddings([img_file_path])[0]
+
+    def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[list[float]]:
+        rows: list[list[float]] = self.embed_images([_open_image(path) for path in img_file_paths]).tolist()
+        return rows
+
+    async def _aget_image_embedding(self, img_file_path: ImageType) -> list[float]:
+        return await asyncio.to_thread(self._get_image_embedding, img_file_path)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        rows: list[list[float]] = self.embed_texts(texts).tolist()
+        return rows
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._get_text_embedding(query)
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+
+def _parse_id(id: str) -> tuple[str, str | None]:
+    """open_clip's model name and weights tag, the path of a local folder made absolute."""
+    if id.startswith(LOCAL):
+        folder = Path(id.removeprefix(LOCAL)).expanduser().resolve()
+        if not (folder / "open_clip_config.json").is_file():
+            raise InputError(f"no encoder in {folder}: open_clip_config.json is not there; check the path")
+        return f"{LOCAL}{folder}", None
+    if id.startswith(HUB):
+        return id, None
+    name, _, weights = id.rpartition("/")
+    if (name, weights) not in open_clip.list_pretrained():
+        raise InputError(
+            f"unknown encoder {id}: write local-dir:FOLDER, hf-hub:OWNER/NAME, or NAME/WEIGHTS from open_clip's list"
+        )
+    return name, weights
+
+
+def _hint(name: str) -> str:
+    if not name.startswith(LOCAL):
+        return "; if this machine is offline, copy the model here and write local-dir:FOLDER"
+    try:
+        config = json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_bytes())
+        hub_name = config["model_cfg"]["text_cfg"]["hf_model_name"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _fingerprint(model: Any, tokenizer: Any) -> str:
+    parts: list[bytes] = []
+    for name, tensor in sorted(model.state_dict().items()):
+        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), raw]
+    inner = getattr(tokenizer, "tokenizer", None)  # only open_clip's wrapper of Hugging Face tokenisers has one
+    reading = {
+        "preprocess": model.visual.preprocess_cfg,
+        "vocabulary": inner.get_vocab() if inner is not None else None,
+        "tokens": tokenizer(_PROBES).tolist(),
+    }
+    return hash_bytes(*parts, hash_json(reading).encode())
+
+
+def _unit_rows(embeddings: torch.Tensor, name: str) -> NDArray[np.float32]:
+    rows: NDArray[np.float32] = torch.nn.functional.normalize(embeddings.float(), dim=-1).cpu().numpy()
+    if not np.isfinite(rows).all():
+        raise TitrateError(f"encoder {name} returned numbers that are not finite; its weights are probably damaged")
+    return rows
+
+
+def _open_image(source: ImageType) -> Image.Image:
+    return decode_image(source.getvalue(), "in memory") if isinstance(source, BytesIO) else load_image(Path(source))

@@ -1,0 +1,138 @@
+"""A finished index, opened to be searched."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.domains import DomainClassifier
+from indexing.edge import EdgeStore
+from indexing.manifest import CLASSIFIER, Manifest, collection_folder, lock_index
+from indexing.store import Exclusion, Match, VectorName
+from titrate.errors import InputError
+
+
+class Index:
+    """The collections and domain classifier of one index folder; a context manager.
+
+    Several processes may have it open at once; while one has, no build may change it.
+    """
+
+    def __init__(
+        self, manifest: Manifest, classifier: DomainClassifier, stores: dict[str, EdgeStore], resources: ExitStack
+    ) -> None:
+        self.manifest = manifest
+        self.classifier = classifier
+        self._stores = stores
+        self._resources = resources
+
+    @classmethod
+    def open(cls, path: Path) -> "Index":
+        """Open an index for searching.
+
+        Raises
+        ------
+        InputError
+            If there is no complete index in this folder, it is damaged, or a build is changing it.
+        TitrateError
+            If a collection cannot be read.
+        """
+        Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
+        with ExitStack() as stack:
+            stack.enter_context(lock_index(path, exclusive=False))
+            manifest = Manifest.load(path)
+            classifier = DomainClassifier.load(path / CLASSIFIER)
+            if classifier.domains != sorted(manifest.domains) or classifier.weights.shape[1] != manifest.dimension:
+                raise InputError(f"index {path} is inconsistent; run `titrate index` again")
+            stores: dict[str, EdgeStore] = {}
+            for domain, number in manifest.domains.items():
+                stores[domain] = store = EdgeStore.open(collection_folder(path, domain), manifest.dimension)
+                stack.callback(store.close)
+                if store.count() != number:
+                    raise InputError(
+                        f"index {path} is damaged: {domain} holds {store.count()} records, its manifest says {number}; "
+                        "build it again"
+                    )
+            return cls(manifest, classifier, stores, stack.pop_all())
+
+    def __enter__(self) -> "Index":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release files and the lock."""
+        self._resources.close()
+
+    @property
+    def domains(self) -> list[str]:
+        """The domains, sorted."""
+        return sorted(self._stores)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the encoder and of every record's content."""
+        return self.manifest.fingerprint
+
+    def route(self, vectors: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float64]]:
+        """The likeliest domain of each image embedding.
+
+        Parameters
+        ----------
+        vectors
+            Image embeddings, float32 [n, d].
+
+        Returns
+        -------
+        tuple
+            The n domains, and the probability of each of the m `domains`, [n, m].
+        """
+        self._check(vectors)
+        probabilities = self.classifier.probabilities(vectors)
+        return [self.classifier.domains[best] for best in probabilities.argmax(axis=1)], probabilities
+
+    def search(
+        self,
+        domain: str,
+        vectors: NDArray[np.float32],
+        limit: int,
+        exclusions: Sequence[Exclusion] | None = None,
+        using: VectorName = "image",
+    ) -> list[list[Match]]:
+        """The nearest records of each query within one domain, best first.
+
+        Parameters
+        ----------
+        domain
+            One of `domains`.
+        vectors
+            Queries, float32 [n, d], from the encoder that the manifest names.
+        limit
+            At most so many matches a query.
+        exclusions
+            For each query, the record, study and patient that must not come back; None for none.
+        using
+            Compare with the records' images or with their reports.
+
+        Raises
+        ------
+        InputError
+            If the index has no such domain, or the queries come from another encoder.
+        """
+        self._check(vectors)
+        if domain not in self._stores:
+            raise InputError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
+        return self._stores[domain].search(vectors, using, limit, exclusions)
+
+    def _check(self, vectors: NDArray[np.float32]) -> None:
+        if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:
+            raise InputError(
+                f"queries of shape {list(vectors.shape)} do not fit this index of [n, {self.manifest.dimension}]; "
+                f"embed them with its encoder, {self.manifest.encoder}"
+            )

@@ -1,0 +1,122 @@
+"""The index folder: where its parts lie, the manifest that marks it complete, and the lock that guards it."""
+
+import fcntl
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from titrate.errors import InputError
+from titrate.files import write_atomic
+
+MANIFEST, LEDGER, CLASSIFIER, SKIPPED, LOCK = (
+    "manifest.json",
+    "ledger.sqlite",
+    "domains.safetensors",
+    "skipped.jsonl",
+    "lock",
+)
+COLLECTIONS = "collections"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a complete index says about itself.
+
+    Attributes
+    ----------
+    encoder
+        What `Encoder.open` takes.
+    encoder_fingerprint
+        Of the encoder that made every vector here.
+    fingerprint
+        Of the encoder and every record's content; any change of the index changes it.
+    dimension
+        Length of a vector.
+    logit_scale
+        The encoder's factor on cosines.
+    domains
+        Number of records of each domain.
+    """
+
+    encoder: str
+    encoder_fingerprint: str
+    fingerprint: str
+    dimension: int
+    logit_scale: float
+    domains: dict[str, int]
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, index: Path) -> None:
+        """Write into the index folder, whole or not at all."""
+        write_atomic(index / MANIFEST, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, index: Path) -> "Manifest":
+        """Read from the index folder.
+
+        Raises
+        ------
+        InputError
+            If there is no index, it is unfinished, or its manifest is malformed.
+        """
+        path = index / MANIFEST
+        try:
+            value = json.loads(path.read_bytes())
+        except OSError as error:
+            if (index / LEDGER).exists():
+                raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
+            raise InputError(f"no index in {index}; make one with `titrate index CORPUS --index {index}`") from error
+        except ValueError as error:
+            raise InputError(f"{path} is damaged; run `titrate index` again") from error
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
+        try:
+            manifest = cls(**value)
+        except TypeError as error:
+            raise InputError(f"{path} is malformed; build the index again") from error
+        texts = (manifest.encoder, manifest.encoder_fingerprint, manifest.fingerprint)
+        sound = (
+            all(isinstance(text, str) for text in texts)
+            and isinstance(manifest.dimension, int)
+            and isinstance(manifest.logit_scale, (int, float))
+            and isinstance(manifest.domains, dict)
+            and bool(manifest.domains)
+            and all(isinstance(number, int) for number in manifest.domains.values())
+        )
+        if not sound:
+            raise InputError(f"{path} is malformed; build the index again")
+        return manifest
+
+
+def collection_folder(index: Path, domain: str) -> Path:
+    """Folder of a domain's collection: a readable slug, and a hash so that no two names, however odd, share one."""
+    slug = re.sub(r"[^a-z0-9]+", "-", domain.lower()).strip("-")[:40]
+    return index / COLLECTIONS / f"{slug}-{hashlib.sha256(domain.encode()).hexdigest()[:8]}"
+
+
+@contextmanager
+def lock_index(index: Path, *, exclusive: bool) -> Iterator[None]:
+    """Hold the index: one build alone, or any number of readers. The system lets go of it when a process ends.
+
+    Raises
+    ------
+    InputError
+        If others hold it in a way that does not allow that, or the folder is not there.
+    """
+    try:
+        file = (index / LOCK).open("a" if exclusive else "r")
+    except OSError as error:
+        raise InputError(f"cannot open index {index}: {error.strerror}; check the path and its rights") from error
+    with file:
+        try:
+            fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = "another process is building or using it" if exclusive else "it is being built"
+            raise InputError(f"index {index} is busy: {holder}; wait for that to end") from error
+        yield

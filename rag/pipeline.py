@@ -1,0 +1,263 @@
+"""A question about an image → an answer: route, retrieve, choose how many reports, prompt, answer."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from calibration import Certificate, FixedK
+from indexing import Encoder, Exclusion, Index, load_image
+from rag.mllm import MLLM, Prompt, probabilities
+from rag.prompt import PromptTemplate
+from rag.retriever import SimilarCaseRetriever
+from titrate.errors import InputError
+
+MAX_NEW_TOKENS = 96
+
+
+@dataclass(frozen=True)
+class Context:
+    """A report that the model read: its number in the prompt (from 1), its record, and the similarity of its image."""
+
+    number: int
+    record: str
+    report: str
+    image: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered and on what grounds.
+
+    Attributes
+    ----------
+    text
+        The answer: the likeliest option, or free text.
+    probabilities
+        Of each option, normalised over the options; None for free text.
+    domain, domain_probability
+        Where similar cases were looked for, and how sure the domain classifier is.
+    contexts
+        The reports that stood in the prompt, the most similar first: what the answer cites.
+    certified
+        Whether a certificate's promise covers this answer.
+    statement
+        The promise in one sentence, or why there is none.
+    prompt
+        The user's message, which followed the image.
+    """
+
+    text: str
+    probabilities: Mapping[str, float] | None
+    domain: str
+    domain_probability: float
+    contexts: tuple[Context, ...]
+    certified: bool
+    statement: str
+    prompt: str
+
+    @property
+    def k(self) -> int:
+        """Number of reports that the model read."""
+        return len(self.contexts)
+
+
+class Pipeline:
+    """An index, an encoder, an MLLM and a policy, ready to be asked; a context manager.
+
+    Parameters
+    ----------
+    index, encoder, mllm
+        The encoder must be the index's own.
+    certificate
+        Decides how many contexts are read.
+    k
+        Read so many contexts in every domain, without a guarantee. Takes precedence over the certificate.
+    prompt
+        The prompt's wording.
+
+    Raises
+    ------
+    InputError
+        If neither a certificate nor k is given, k is negative, or the certificate was made for another system.
+    """
+
+    def __init__(
+        self,
+        index: Index,
+        encoder: Encoder,
+        mllm: MLLM,
+        *,
+        certificate: Certificate | None = None,
+        k: int | None = None,
+        prompt: PromptTemplate | None = None,
+    ) -> None:
+        if certificate is None and k is None:
+            raise InputError(
+                "nothing says how many reports to read: give a certificate, or k to go without a guarantee"
+            )
+        if k is not None and k < 0:
+            raise InputError(f"k is {k}; give 0 or more")
+        self.index, self.encoder, self.mllm = index, encoder, mllm
+        self.retriever = SimilarCaseRetriever(index, encoder)
+        self.prompt = prompt or PromptTemplate()
+        self.certificate, self.k = certificate, k
+        self._resources = ExitStack()
+        if certificate is not None:
+            certificate.verify(self.fingerprints)
+
+    @classmethod
+    def open(
+        cls,
+        index: str | Path,
+        *,
+        mllm: str,
+        certificate: str | Path | None = None,
+        k: int | None = None,
+        adapter: str | Path | None = None,
+        encoder: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+    ) -> "Pipeline":
+        """Open an index and load the models.
+
+        Parameters
+        ----------
+        index
+            Index folder.
+        mllm
+            Model folder, or OWNER/NAME of the hub.
+        certificate
+            Certificate file.
+        k
+            Number of contexts, without a guarantee.
+        adapter
+            PEFT adapter's folder.
+        encoder
+            The encoder, if it is no longer where it was when the index was built.
+        device, dtype
+            As for `TransformersMLLM.open`.
+
+        Raises
+        ------
+        InputError
+            If anything cannot be opened or does not belong together.
+        """
+        from rag.transformers_mllm import TransformersMLLM
+
+        with ExitStack() as stack:
+            promised = Certificate.load(Path(certificate)) if certificate is not None else None
+            opened = stack.enter_context(Index.open(Path(index)))
+            pipeline = cls(
+                opened,
+                Encoder.open(encoder or opened.manifest.encoder, device),
+                TransformersMLLM.open(mllm, adapter=Path(adapter) if adapter else None, device=device, dtype=dtype),
+                certificate=promised,
+                k=k,
+            )
+            pipeline._resources = stack.pop_all()
+        return pipeline
+
+    def __enter__(self) -> "Pipeline":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the index, if `Pipeline.open` opened it."""
+        self._resources.close()
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """Of everything that an answer depends on, as certificates name it."""
+        return {
+            "encoder": self.encoder.fingerprint,
+            "index": self.index.fingerprint,
+            "prompt": self.prompt.fingerprint,
+            "mllm": self.mllm.fingerprint,
+        }
+
+    def ask(
+        self,
+        image: str | Path,
+        question: str,
+        options: Sequence[str] | None = None,
+        *,
+        patient: str | None = None,
+        study: str | None = None,
+    ) -> Answer:
+        """Answer a question about an image.
+
+        Parameters
+        ----------
+        image
+            Image file.
+        question
+            The question.
+        options
+            Answers to choose from; without them the answer is free text, which no certificate covers yet.
+        patient, study
+            Whose image it is, so that nothing of theirs is retrieved. Its own image never is.
+
+        Raises
+        ------
+        InputError
+            If the image cannot be read, or the question or an option is empty.
+        NothingCertifiedError
+            If the certificate holds no policy for the image's domain.
+        """
+        if not question.strip():
+            raise InputError("the question is empty; ask something")
+        if options is not None and (len(set(options)) < 2 or not all(option.strip() for option in options)):
+            raise InputError("give at least two different options, or none for an answer in free text")
+        picture = load_image(Path(image))
+        vectors = self.encoder.embed_images([picture])
+        domain, probability = self._route(vectors)
+        policy = self._policy(domain)
+        matches = self.retriever.similar(vectors, [domain], [Exclusion(None, study, patient)], policy.k)[0]
+        contexts = tuple(
+            Context(number, match.record.id, match.record.report, match.record.image, match.similarity)
+            for number, match in enumerate(matches, start=1)
+        )
+        message = self.prompt.render(question, options, [context.report for context in contexts])
+        text, chances = self._answer(picture, message, options)
+        certified = self.k is None and options is not None
+        statement = self._statement(domain, options)
+        return Answer(text, chances, domain, probability, contexts, certified, statement, message)
+
+    def _route(self, vectors: NDArray[np.float32]) -> tuple[str, float]:
+        domains, chances = self.index.route(vectors)
+        return domains[0], float(chances[0].max())
+
+    def _policy(self, domain: str) -> FixedK:
+        if self.k is not None:
+            return FixedK(self.k)
+        assert self.certificate is not None  # the constructor sees to it
+        return self.certificate.policy(domain)
+
+    def _answer(
+        self, picture: Image.Image, message: str, options: Sequence[str] | None
+    ) -> tuple[str, Mapping[str, float] | None]:
+        prompts = [Prompt(picture, message)]
+        if options is None:
+            return self.mllm.generate(prompts, MAX_NEW_TOKENS)[0], None
+        chances = probabilities(self.mllm.score(prompts, [options])[0])
+        named = {option: float(chance) for option, chance in zip(options, chances, strict=True)}
+        return options[int(chances.argmax())], MappingProxyType(named)
+
+    def _statement(self, domain: str, options: Sequence[str] | None) -> str:
+        if self.k is not None:
+            return f"Not certified: k = {self.k} was set by hand."
+        if options is None:
+            return "Not certified: the certificate covers questions with options, not free text."
+        assert self.certificate is not None  # the constructor sees to it
+        return self.certificate.sentence(domain)

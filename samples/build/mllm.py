@@ -1,0 +1,299 @@
+"""Train the small MLLM: FastVLM's architecture, with the encoder's CNN as image tower and a Qwen2 decoder from nothing.
+
+    python -m samples.build.mllm --data ../shared/data --out samples/models/mllm
+
+Run after samples.build.encoder. The CNN stays frozen, so that its feature maps are computed once. Contexts come from a
+real index of the train split through the same retriever as at question time: never the question's own image, study or
+patient. Each question is learnt without contexts and with 1 to 8 of them. Some images are replaced by noise, so that
+reports have to be read. The prefer split is only watched. Interrupted, it goes on from its last epoch.
+"""
+
+import argparse
+import json
+import math
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+from transformers import CLIPImageProcessor, FastVlmConfig, FastVlmForConditionalGeneration, LlavaProcessor
+
+from indexing import Encoder, Exclusion, Index, build_index
+from rag.prompt import PromptTemplate
+from rag.retriever import SimilarCaseRetriever
+from samples.build import archive as data
+from samples.build import tokenizer as vocabulary
+from samples.build.encoder import PIXELS
+from samples.build.packing import Branch, Packed, collate, pack
+
+MAX_K, PATCH = 8, 32
+IMAGE_TOKENS = (PIXELS // PATCH) ** 2
+VIEWS, NOISE_SHARE = 5, 0.15
+EPOCHS, BATCH, PEAK_RATE, WEIGHT_DECAY, SEED = 10, 16, 1.5e-3, 0.05, 11
+CONTEXT_WEIGHT, CONTEXT_SHARE, OPEN_WEIGHT, DESCRIBE_SHARE = 0.05, 0.25, 0.3, 0.1
+DESCRIBE, DESCRIBED_WORDS = "What does the image show?", 40
+WATCHED_K = (0, 1, 4, 8)
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}{{ '<user>' if message.role == 'user' else '<assistant>' }}"
+    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
+    "{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}{% endif %}"
+    "{% if message.role == 'assistant' %}{{ '<eos>' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
+)
+
+
+def new_model() -> FastVlmForConditionalGeneration:
+    """The untrained model: 4.9 M parameters of CNN, 3.5 M of decoder and vocabulary."""
+    config = FastVlmConfig(
+        vision_config={
+            "model_type": "timm_wrapper",
+            "architecture": "resnet10t",
+            "do_pooling": False,
+            "hidden_size": 512,
+            "model_args": {},
+        },
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": vocabulary.VOCABULARY,
+            "hidden_size": 192,
+            "intermediate_size": 512,
+            "num_hidden_layers": 6,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 3,
+            "max_position_embeddings": 4096,
+            "attention_dropout": 0.0,
+            "tie_word_embeddings": True,
+            "pad_token_id": vocabulary.PAD_ID,
+            "eos_token_id": vocabulary.EOS_ID,
+            "bos_token_id": None,
+        },
+        image_token_index=vocabulary.IMAGE_ID,
+        image_seq_length=IMAGE_TOKENS,
+        tie_word_embeddings=True,
+        pad_token_id=vocabulary.PAD_ID,
+        eos_token_id=vocabulary.EOS_ID,
+    )
+    return FastVlmForConditionalGeneration(config)
+
+
+def new_processor(words: Tokenizer) -> LlavaProcessor:
+    """Image preprocessing as the encoder's, and the shared vocabulary."""
+    size = {"height": PIXELS, "width": PIXELS}
+    images = CLIPImageProcessor(
+        size=size, crop_size=size, do_center_crop=False, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    return LlavaProcessor(
+        images,
+        vocabulary.wrap(words, append_eos=False, max_length=4096),
+        patch_size=PATCH,
+        vision_feature_select_strategy="full",
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def retrieved_reports(source: Path, encoder_folder: Path, work: Path, records: list[dict[str, Any]]) -> list[list[str]]:
+    """The reports that `ask` would retrieve for each record, best first."""
+    encoder = Encoder.open(f"local-dir:{encoder_folder}")
+    build_index(source / "corpus.jsonl", work / "index", encoder)
+    with Index.open(work / "index") as index:
+        retriever = SimilarCaseRetriever(index, encoder)
+        reports: list[list[str]] = []
+        for start in range(0, len(records), 256):
+            chunk = records[start : start + 256]
+            vectors = encoder.embed_images([data.read_image(source / record["image"]) for record in chunk])
+            own = [Exclusion(record["id"], record["study"], record["patient"]) for record in chunk]
+            matches = retriever.similar(vectors, index.route(vectors)[0], own, MAX_K)
+            reports += [[match.record.report for match in found] for found in matches]
+    return reports
+
+
+@torch.inference_mode()
+def feature_maps(model: FastVlmForConditionalGeneration, archive: data.Archive, views: int) -> Tensor:
+    """Feature maps of every image, bfloat16 [n, 1 + views + 1, tokens, channels]: plain, augmented, and of noise."""
+    tower = model.model.vision_tower.eval().to(memory_format=torch.channels_last)
+    tissue = torch.tensor([record["domain"] == "pathology" for record in archive.records])
+    parts = []
+    for rows in torch.arange(len(archive.records)).split(64):
+        images = archive.images[rows]
+        still = torch.zeros(len(rows), dtype=torch.bool)
+        seen = [data.plain(images, PIXELS)]
+        seen += [data.augment(images, PIXELS, still, tissue[rows], strength=1.3) for _ in range(views)]
+        seen.append(data.plain(torch.randint(0, 256, images.shape, dtype=torch.uint8), PIXELS))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            maps = [tower(view.contiguous(memory_format=torch.channels_last)).last_hidden_state for view in seen]
+        parts.append(torch.stack([m.flatten(2).transpose(1, 2).bfloat16() for m in maps], 1))
+    return torch.cat(parts)
+
+
+class Sequences:
+    """Turns records into packed sequences."""
+
+    def __init__(self, archive: data.Archive, reports: list[list[str]], words: Tokenizer) -> None:
+        self.archive, self.words, self.prompt = archive, words, PromptTemplate()
+        self.opening = self._ids("<user>") + [vocabulary.IMAGE_ID] * IMAGE_TOKENS + self._ids(self.prompt.opening())
+        self.contexts = [
+            [self._ids(self.prompt.context(i, report)) for i, report in enumerate(found, start=1)] for found in reports
+        ]
+        row = {record["id"]: number for number, record in enumerate(archive.records)}
+        self.asked: list[list[dict[str, Any]]] = [[] for _ in archive.records]
+        for question in archive.questions:
+            self.asked[row[question["record"]]].append(question)
+
+    def training(self, row: int, dice: random.Random) -> Packed | None:
+        """Each of the record's questions without contexts and after a random number of them."""
+        branches, read = [], dice.randint(1, MAX_K)
+        questions = list(self.asked[row])
+        if dice.random() < DESCRIBE_SHARE:
+            words = self.archive.records[row]["report"].split()[:DESCRIBED_WORDS]
+            questions.append({"question": DESCRIBE, "options": None, "answer": " ".join(words)})
+        for question in questions:
+            weight = 1.0 if question["options"] else OPEN_WEIGHT
+            branches += [self._branch(question, k, weight) for k in (0, read)]
+        context_weight = CONTEXT_WEIGHT if dice.random() < CONTEXT_SHARE else 0.0
+        return pack(self.opening, self.contexts[row], branches, context_weight) if branches else None
+
+    def watching(self, row: int) -> tuple[Packed, list[dict[str, Any]]] | None:
+        """The record's closed questions at each watched k, and the questions in branch order."""
+        closed = [question for question in self.asked[row] if question["options"]]
+        if not closed:
+            return None
+        branches = [self._branch(question, k, 1.0) for question in closed for k in WATCHED_K]
+        return pack(self.opening, self.contexts[row], branches, 0.0), closed
+
+    def _branch(self, question: dict[str, Any], k: int, weight: float) -> Branch:
+        asked = self._ids(self.prompt.closing(question["question"], question["options"]) + "<assistant>")
+        return Branch(k, asked, [*self._ids(question["answer"]), vocabulary.EOS_ID], weight)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.words.encode(text).ids
+        return ids
+
+
+def answer_logits(model: FastVlmForConditionalGeneration, batch: Packed, features: Tensor, chosen: Tensor) -> Tensor:
+    """Logits [m, vocabulary] at the chosen positions (bool [n, t]) of a packed batch."""
+    inner = model.model
+    embeddings = inner.get_input_embeddings()(batch.ids)
+    images = inner.multi_modal_projector(features).to(embeddings.dtype)
+    embeddings = embeddings.masked_scatter((batch.ids == vocabulary.IMAGE_ID)[..., None], images)
+    hidden = inner.language_model(
+        inputs_embeds=embeddings,
+        attention_mask=batch.sees[:, None],
+        position_ids=batch.positions,
+        use_cache=False,
+    ).last_hidden_state
+    logits: Tensor = model.lm_head(hidden[chosen])
+    return logits
+
+
+@torch.inference_mode()
+def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, maps: Tensor, rows: list[int]) -> str:
+    """Accuracy on held-out closed questions at each watched k, by domain, for the log."""
+    model.eval()
+    yes, no = (sequences.words.token_to_id(word) for word in ("yes", "no"))
+    right: dict[str, list[list[bool]]] = {}
+    ready = [(row, *found) for row in rows if (found := sequences.watching(row)) is not None]
+    ready.sort(key=lambda item: len(item[1].ids))
+    for start in range(0, len(ready), BATCH):
+        chunk = ready[start : start + BATCH]
+        batch = collate([packed for _, packed, _ in chunk], vocabulary.PAD_ID)
+        chosen = (batch.targets == yes) | (batch.targets == no)
+        chosen &= batch.weights > 0
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = answer_logits(model, batch, maps[[row for row, _, _ in chunk], 0].float(), chosen)
+        hits = ((logits[:, yes] > logits[:, no]) == (batch.targets[chosen] == yes)).view(-1, len(WATCHED_K)).tolist()
+        for row, _, closed in chunk:
+            for _ in closed:
+                right.setdefault(sequences.archive.records[row]["domain"], []).append(hits.pop(0))
+    model.train()
+    means = {domain: torch.tensor(values).float().mean(0).tolist() for domain, values in sorted(right.items())}
+    return "; ".join(f"{domain} " + " ".join(f"{mean:.3f}" for mean in row) for domain, row in means.items())
+
+
+def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
+    """Train from nothing, or from the checkpoint in ``work``, and write the transformers folder."""
+    torch.manual_seed(SEED)
+    archive = data.load_archive(source)
+    words = Tokenizer.from_file(str(work / "vocabulary.json"))
+    reports = retrieved_reports(source, encoder_folder, work, archive.records)
+    model = new_model()
+    model.model.vision_tower.timm_model.load_state_dict(data.trunk_weights(encoder_folder))
+    model.model.vision_tower.requires_grad_(False)
+    maps = feature_maps(model, archive, VIEWS)
+    print(f"features {tuple(maps.shape)}", flush=True)
+    sequences = Sequences(archive, reports, words)
+    train_rows, watch_rows = archive.rows("train").tolist(), archive.rows("prefer").tolist()
+    learnt = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, PEAK_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY)
+    per_epoch = len(train_rows) // BATCH
+    total, warm, begin, checkpoint = EPOCHS * per_epoch, 200, 0, work / "mllm.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        begin = state["epoch"]
+    started = time.monotonic()
+    for epoch in range(begin, EPOCHS):
+        dice = random.Random(SEED + 1000 * epoch)
+        torch.manual_seed(SEED + 1000 * epoch)
+        packs = [(row, packed) for row in train_rows if (packed := sequences.training(row, dice)) is not None]
+        model.train()
+        model.model.vision_tower.eval()
+        losses = []
+        for step, chunk in enumerate(batches(packs, dice)):
+            done = epoch * per_epoch + step
+            for group in optimiser.param_groups:
+                group["lr"] = (
+                    PEAK_RATE * min(1.0, (done + 1) / warm) * (1 + math.cos(math.pi * min(1, done / total))) / 2
+                )
+            view = [VIEWS + 1 if dice.random() < NOISE_SHARE else dice.randint(0, VIEWS) for _ in chunk]
+            features = functional.dropout(maps[[row for row, _ in chunk], view].float(), 0.1)
+            batch = collate([packed for _, packed in chunk], vocabulary.PAD_ID)
+            chosen = batch.weights > 0
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = answer_logits(model, batch, features, chosen)
+            weights = batch.weights[chosen]
+            loss = (functional.cross_entropy(logits.float(), batch.targets[chosen], reduction="none") * weights).sum()
+            loss = loss / weights.sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(learnt, 1.0)
+            optimiser.step()
+            losses.append(loss.item())
+            if step % 50 == 49:
+                mean = sum(losses[-50:]) / 50
+                print(f"  {epoch + 1}.{step + 1} loss {mean:.3f} {time.monotonic() - started:.0f} s", flush=True)
+        print(f"epoch {epoch + 1}/{EPOCHS} k = {WATCHED_K}: {watch(model, sequences, maps, watch_rows)}", flush=True)
+        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1}, checkpoint)
+    model.eval().half().save_pretrained(out)
+    new_processor(words).save_pretrained(out)
+    settings = {"seed": SEED, "epochs": EPOCHS, "max_k": MAX_K, "noise_share": NOISE_SHARE}
+    (out / "training.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def batches(packs: list[tuple[int, Packed]], dice: random.Random) -> list[list[tuple[int, Packed]]]:
+    """Random batches of sequences of like length, so that little is spent on padding."""
+    dice.shuffle(packs)
+    pool = 40 * BATCH
+    ordered = [
+        item
+        for start in range(0, len(packs), pool)
+        for item in sorted(packs[start : start + pool], key=lambda pair: len(pair[1].ids))
+    ]
+    grouped = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
+    dice.shuffle(grouped)
+    return grouped
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--encoder", type=Path, default=Path("samples/models/encoder"))
+    parser.add_argument("--work", type=Path, default=Path("samples/models/.work"))
+    arguments = parser.parse_args()
+    train(arguments.data, arguments.encoder, arguments.out, arguments.work)

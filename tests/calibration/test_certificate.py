@@ -1,0 +1,158 @@
+"""A certificate's file, and what it refuses."""
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import calibration
+from calibration import Certificate, hash_patient
+from titrate import InputError
+from titrate.files import hash_json
+
+Certify = Callable[..., Certificate]
+Edit = Callable[[dict[str, Any]], None]
+FINGERPRINTS = dict.fromkeys(calibration.FINGERPRINTS, "1")
+
+
+def test_round_trip(tmp_path: Path, certificate: Certify) -> None:
+    made = certificate()
+    made.save(tmp_path / "certificate.json")
+    again = Certificate.load(tmp_path / "certificate.json")
+    assert again == made
+    again.save(tmp_path / "again.json")
+    assert (tmp_path / "again.json").read_bytes() == (tmp_path / "certificate.json").read_bytes()
+    assert again.created.endswith("+00:00")
+    assert set(again.versions) == {"titrate", "python", "numpy", "scipy"}
+
+
+def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -> None:
+    made = certificate()
+    made.save(tmp_path / "certificate.json")
+    assert '"p17"' not in (tmp_path / "certificate.json").read_text()
+    assert hash_patient("p17") == sha256(b"p17").hexdigest()
+    assert len(made.patient_hashes) == 120
+    assert list(made.patient_hashes) == sorted(made.patient_hashes)
+    assert made.overlap(["p3", "stranger", "p17", "p3"]) == ["p17", "p3"]
+
+
+@pytest.mark.parametrize(
+    ("name", "spoken"),
+    [
+        ("encoder", "encoder"),
+        ("index", "index"),
+        ("prompt", "prompt"),
+        ("mllm", "model"),
+        ("questions", "question file"),
+        ("adapter", "adapter"),
+    ],
+)
+def test_verify_names_what_changed(name: str, spoken: str, certificate: Certify) -> None:
+    message = f"^the {spoken} changed since calibration; run calibrate again$"
+    with pytest.raises(InputError, match=message):
+        certificate().verify(FINGERPRINTS | {name: "other"})
+    with pytest.raises(InputError, match=message):
+        certificate(fingerprints=FINGERPRINTS | {name: "other"}).verify(FINGERPRINTS)
+
+
+def test_verify_names_all_that_changed_and_passes_what_did_not(certificate: Certify) -> None:
+    made = certificate()
+    made.verify(FINGERPRINTS)
+    made.verify({name: value for name, value in FINGERPRINTS.items() if name != "questions"})
+    with pytest.raises(InputError, match="the index and the model changed"):
+        made.verify(FINGERPRINTS | {"index": "2", "mllm": "2"})
+    with pytest.raises(InputError, match="the encoder and the index and the prompt and the model changed"):
+        made.verify({})
+
+
+def change(path: tuple[str, ...], value: Any) -> Edit:
+    def apply(content: dict[str, Any]) -> None:
+        for name in path[:-1]:
+            content = content[name]
+        content[path[-1]] = value
+
+    return apply
+
+
+RADIOLOGY = ("domains", "radiology")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (change(("alpha",), 1.4), "alpha is not a number in"),
+        (change(("alpha",), float("nan")), "alpha is not a number in"),
+        (change(("alpha",), 10**400), "alpha is not a number in"),
+        (change(("delta",), "0.1"), "delta is not a number in"),
+        (change(("seed",), 0.5), "seed is not a whole number"),
+        (change(("seed",), True), "seed is not a whole number"),
+        (change(("unit",), None), "unit is not text"),
+        (change(("created",), "yesterday"), "created is not a time"),
+        (change(("fingerprints",), []), "fingerprints is not an object"),
+        (change(("fingerprints", "index"), 3), "fingerprints index is not text"),
+        (change(("domains",), []), "domains is not an object"),
+        (change(RADIOLOGY, []), "radiology: expected an object"),
+        (change((*RADIOLOGY, "colour"), 1), "radiology: has unknown colour"),
+        (change((*RADIOLOGY, "risks"), [0.5, 0.0]), "radiology: expected 3 risks and p_values"),
+        (change((*RADIOLOGY, "p_values"), [0.5, 0.0, "0"]), "p_values is not a number in"),
+        (change((*RADIOLOGY, "certified"), [2, 1]), "certified is not a rising list"),
+        (change((*RADIOLOGY, "certified"), [1, 3]), "certified is not a rising list"),
+        (change((*RADIOLOGY, "k"), 2), "k is not the certified k of least risk"),
+        (change((*RADIOLOGY, "k"), None), "k is not the certified k of least risk"),
+        (change((*RADIOLOGY, "k"), -1), "k is not a whole number"),
+        (change((*RADIOLOGY, "units_needed"), 3), "units_needed is not above n_units"),
+        (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
+        (change(("schema_version",), 2), "not a certificate of schema version 1"),
+        (lambda content: content.pop("delta"), "lacks delta"),
+        (lambda content: content.pop("digest"), "lacks digest"),
+        (lambda content: content.clear(), "not a certificate of schema version 1"),
+    ],
+)
+def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:
+    path = tmp_path / "certificate.json"
+    certificate().save(path)
+    content = json.loads(path.read_text())
+    edit(content)
+    if "digest" in content:  # so that it is not the digest alone that refuses
+        content["digest"] = hash_json({k: v for k, v in content.items() if k not in ("created", "digest")})
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message) as error:
+        Certificate.load(path)
+    assert "\n" not in str(error.value)
+    assert "run calibrate again" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        change(("alpha",), 0.1),
+        change(("fingerprints", "index"), "another"),
+        change((*RADIOLOGY, "risks"), [0.5, 0.0, 0.01]),
+        change(("patient_hashes",), []),
+        change(("unit",), "\ud800"),
+        change(("digest",), None),
+    ],
+)
+def test_edited_files(tmp_path: Path, edit: Edit, certificate: Certify) -> None:
+    path = tmp_path / "certificate.json"
+    certificate().save(path)
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="edited or damaged"):
+        Certificate.load(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000, b'{"seed": ' + b"9" * 5000]
+)
+def test_files_that_are_no_certificates(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "certificate.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is not JSON|is not a certificate"):
+        Certificate.load(path)
+    with pytest.raises(InputError, match="cannot read"):
+        Certificate.load(tmp_path / "missing.json")

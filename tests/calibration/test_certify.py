@@ -1,0 +1,141 @@
+"""From outcomes to what is certified, and how that is said."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import calibration
+from calibration import Certificate, FixedK, OutcomeTable, certify, wsr_p_value
+from titrate import InputError, NothingCertifiedError
+
+Certify = Callable[..., Certificate]
+Outcomes = Callable[..., OutcomeTable]
+FINGERPRINTS = dict.fromkeys(calibration.FINGERPRINTS, "1")
+
+
+def test_results_by_hand(certificate: Certify) -> None:
+    result = certificate().domains["radiology"]
+    assert (result.n_units, result.n_questions, result.max_k) == (100, 100, 2)
+    assert result.risks == (0.5, 0.0, 0.0)
+    assert result.certified == (1, 2)
+    assert result.k == 1  # as good as 2, with fewer contexts
+    assert result.units_needed is None
+    assert result.p_values[0] > 0.1 / 6 > result.p_values[1] == result.p_values[2]
+
+
+def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
+    # 13 right of 13 at the largest bet, 0.75 / 0.6: p = 1.5^-13 = 0.0051, enough for 0.1 / 3, not for 0.1 / 21.
+    few, many = np.zeros((13, 3)), np.zeros((13, 21))
+    three = certify(outcomes(few), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
+    assert three.policy("radiology") == FixedK(0)
+    assert three.domains["radiology"].p_values == pytest.approx((1.5**-13,) * 3, rel=1e-12, abs=0)
+    assert not certify(outcomes(many), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS).certified_domains
+    domains = [name for name in "abcdefg" for _ in range(13)]
+    seven = certify(outcomes(np.zeros((91, 3)), domains), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
+    assert not seven.certified_domains
+    assert seven.domains["a"].units_needed == 14  # 1.5^-14 = 0.0034 <= 0.1 / 21 < 1.5^-13
+
+
+def test_nothing_certified_says_what_is_missing(certificate: Certify) -> None:
+    result = certificate().domains["pathology"]
+    assert result.certified == ()
+    assert result.k is None
+    assert result.best_k == 0
+    assert result.units_needed is not None
+    assert 200 < result.units_needed < 2000  # 7/20 against 0.4: (2 log 60) 0.35 0.65 / 0.05^2 = 746
+    with pytest.raises(NothingCertifiedError, match=r"35\.0% over 20 patients") as error:
+        certificate().policy("pathology")
+    assert f"about {result.units_needed - 20} more" in str(error.value)
+    assert certificate().certified_domains == ("radiology",)
+
+
+def test_nothing_certified_and_no_hope(certificate: Certify, outcomes: Outcomes) -> None:
+    hopeless = certificate(alpha=0.3)
+    assert hopeless.domains["pathology"].units_needed is None
+    assert "more of the same would not help" in hopeless.sentence("pathology")
+    close = outcomes(np.repeat([[0.0], [1.0]], [5001, 4999], axis=0))
+    assert certify(close, alpha=0.5001, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"].units_needed is None
+
+
+def test_sentences(certificate: Certify) -> None:
+    assert certificate().sentence("radiology") == (
+        "In radiology, answers read the most similar report: with 90% confidence, the average error per patient is "
+        "at most 40% (measured: 0.0% over 100 patients)."
+    )
+    nothing = certificate().sentence("pathology")
+    assert nothing.startswith(
+        "In pathology, nothing is certified: no k shows with 90% confidence that the average error per patient is at "
+        "most 40% (the best, k = 0, measured 35.0% over 20 patients, p = "
+    )
+    alone = replace(certificate().domains["radiology"], certified=(0,), k=0, n_units=1)
+    assert "read no reports" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
+    assert "over 1 patient)" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
+    for ask in (certificate().sentence, certificate().policy, certificate().result):
+        with pytest.raises(InputError, match="covers pathology, radiology, not dermatology"):
+            ask("dermatology")
+
+
+def test_patients_not_questions_are_counted(outcomes: Outcomes) -> None:
+    # Two patients with 50 questions each, all of one wrong: a mean of 1/2 over n = 2, not over n = 100.
+    losses = np.repeat([[0.0], [1.0]], 50, axis=0)
+    table = outcomes(losses, units=["p1"] * 50 + ["p2"] * 50)
+    result = certify(table, alpha=0.9, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"]
+    assert (result.n_units, result.n_questions, result.risks) == (2, 100, (0.5,))
+    assert not result.certified
+    unequal = outcomes(losses, units=["p1"] * 50 + ["p1"] * 49 + ["p2"])
+    result = certify(unequal, alpha=0.9, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"]
+    assert result.risks == pytest.approx([(49 / 99 + 1) / 2])
+
+
+def test_the_order_of_questions_changes_nothing_but_the_seed_may(
+    certificate: Certify, two_domains: OutcomeTable
+) -> None:
+    table = two_domains
+    order = np.random.default_rng(9).permutation(120).tolist()
+    mixed = OutcomeTable(
+        question_ids=[table.question_ids[i] for i in order],
+        units=[table.units[i] for i in order],
+        domains=[table.domains[i] for i in order],
+        losses=table.losses[order],
+        confidences=table.confidences[order],
+        answers=[table.answers[i] for i in order],
+    )
+    first = certificate()
+    again = certify(mixed, alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
+    assert replace(again, created=first.created) == first
+    assert len({certificate(seed=seed).domains["pathology"].p_values for seed in range(5)}) > 1
+
+
+def test_a_sorted_file_is_not_tested_in_its_order(outcomes: Outcomes) -> None:
+    losses = np.repeat([[0.0], [1.0]], [60, 40], axis=0)  # in this order the right answers alone would certify
+    level = 0.1
+    assert wsr_p_value(losses, 0.3, level)[0] <= level
+    assert not certify(outcomes(losses), alpha=0.3, delta=level, fingerprints=FINGERPRINTS).certified_domains
+
+
+@pytest.mark.parametrize("p_value", ["wsr", "hoeffding-bentkus", "binomial"])
+def test_every_p_value_certifies_good_data_and_is_named(p_value: str, certificate: Certify) -> None:
+    made = certificate(p_value=p_value)
+    assert made.p_value == p_value
+    assert made.policy("radiology") == FixedK(1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alpha": 0.0}, "alpha is 0.0"),
+        ({"alpha": float("nan")}, "alpha"),
+        ({"delta": 1}, "delta is 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"p_value": "bernstein"}, "unknown p-value bernstein; it can be wsr"),
+        ({"procedure": "argmin"}, "unknown procedure argmin; it can be bonferroni"),
+        ({"fingerprints": {}}, "no fingerprint of encoder, index, prompt, mllm, questions"),
+        ({"fingerprints": FINGERPRINTS | {"index": ""}}, "no fingerprint of index"),
+    ],
+)
+def test_settings_that_are_refused(changes: dict[str, Any], message: str, certificate: Certify) -> None:
+    with pytest.raises(InputError, match=message):
+        certificate(**changes)

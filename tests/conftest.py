@@ -1,0 +1,56 @@
+"""One surrounding for every test: no network, no model hub, no telemetry, no cache of the developer's, few threads."""
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# The libraries read these when they are imported, so they are set before any test module is.
+_CACHE = tempfile.TemporaryDirectory(prefix="titrate-tests-")
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+    HF_HOME=_CACHE.name,
+    DO_NOT_TRACK="1",
+    TOKENIZERS_PARALLELISM="false",
+    OMP_NUM_THREADS=str(min(2, os.cpu_count() or 1)),
+)
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_unconfigure() -> None:
+    """Remove the cache folder before the interpreter shuts down."""
+    _CACHE.cleanup()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_network() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: Any) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            raise AssertionError(f"a test tried to reach {address[0]}")
+        connect(self, address)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", local_only)
+        yield
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Give the root of the checkout."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def samples(repository: Path) -> Path:
+    """Give the folder with the sample corpus, its questions and images, and the small models."""
+    return repository / "samples"

@@ -1,0 +1,7 @@
+"""What every package of Titrate shares: the exception tree and careful file writing."""
+
+from titrate.errors import InputError, NothingCertifiedError, TitrateError
+
+__all__ = ["InputError", "NothingCertifiedError", "TitrateError", "__version__"]
+
+__version__ = "0.1.0"
