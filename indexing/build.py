@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from indexing.domains import DomainClassifier
 from indexing.encoder import Encoder
 from indexing.intake import CorpusPass, Progress, Tally
 from indexing.ledger import Ledger
-from indexing.manifest import CLASSIFIER, LEDGER, LOCK, MANIFEST, SKIPPED, Manifest, lock_index
+from indexing.manifest import CLASSIFIER, LEDGER, LOCK, SKIPPED, Manifest, lock_index
 from indexing.records import SkippedRecord, read_corpus
 from indexing.writer import IndexWriter
 from titrate.errors import InputError
@@ -134,13 +135,20 @@ def _complete(index: Path, encoder: Encoder, ledger: Ledger, writer: IndexWriter
         logit_scale=encoder.logit_scale,
         domains=ledger.counts(),
     )
-    if not writer.changed and (index / MANIFEST).exists() and (index / CLASSIFIER).exists():
-        if Manifest.load(index) != manifest:
-            manifest.save(index)
+    if not writer.changed and _is_complete(index, manifest):
         return
     writer.optimize()
     writer.fit_classifier().save(index / CLASSIFIER)
     manifest.save(index)
+
+
+def _is_complete(index: Path, manifest: Manifest) -> bool:
+    try:
+        return Manifest.load(index) == manifest and DomainClassifier.load(index / CLASSIFIER).domains == [
+            *manifest.domains
+        ]
+    except InputError:
+        return False
 
 
 def _list_skipped(index: Path, skipped: list[SkippedRecord]) -> None:

@@ -90,7 +90,8 @@ class DomainClassifier:
         InputError
             If the file cannot be written.
         """
-        tensors = {"weights": self.weights, "biases": self.biases}
+        # safetensors writes the buffer as it lies in memory, and scikit-learn's weights may lie column by column.
+        tensors = {"weights": np.ascontiguousarray(self.weights), "biases": np.ascontiguousarray(self.biases)}
         write_atomic(path, save(tensors, metadata={"domains": json.dumps(self.domains)}))
 
     @classmethod

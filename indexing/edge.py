@@ -70,7 +70,7 @@ class EdgeStore(VectorStore):
             return cls(edge.EdgeShard.load(str(path)), dimension, path)
         except Exception as error:  # Edge raises bare Exception
             raise TitrateError(
-                f"cannot open collection {path}: {_one_line(error)}; check the rights or build the index again"
+                f"cannot open collection {path}: {_one_line(error)}; check its rights or build the index anew"
             ) from error
 
     def upsert(self, points: Sequence[Point]) -> None:

@@ -60,8 +60,8 @@ class Encoder(MultiModalEmbedding):
             If there is no such model, its weights are missing, or it cannot be loaded.
         """
         name, weights = _parse_id(id)
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         try:
+            chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             # "from_pretrained" refuses to start from random weights, as open_clip's other factory would.
             model, preprocess = open_clip.create_model_from_pretrained(
                 name, pretrained=weights, device=chosen, weights_only=True

@@ -54,7 +54,7 @@ class Index:
                 if store.count() != number:
                     raise InputError(
                         f"index {path} is damaged: {domain} holds {store.count()} records, its manifest says {number}; "
-                        "build it again"
+                        "delete it and build it again"
                     )
             return cls(manifest, classifier, stores, stack.pop_all())
 

@@ -32,8 +32,12 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         try:
             self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.executescript(_SCHEMA)
+            try:
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._database.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._database.close()
+                raise
         except sqlite3.Error as error:
             raise InputError(f"cannot use ledger {path} ({error}); delete the index folder and build again") from error
 

@@ -11,7 +11,7 @@ from calibration import Certificate
 from rag.metrics import Metrics, measure
 from rag.outcomes import Outcomes
 from rag.questions import Question
-from titrate.errors import NothingCertifiedError
+from titrate.errors import InputError
 
 MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
 
@@ -39,8 +39,8 @@ class Baselines:
         closed = [question for question in known if question.options]
         self._by_text = _majorities((question.text, question.answer) for question in closed)
         self._by_kind = _majorities((str(question.kind), question.answer) for question in closed)
-        self._of_record = {(question.record, question.text): question.answer for question in closed}
-        self._of_kind = {(question.record, question.kind): question.answer for question in closed if question.kind}
+        self._of_record = {(str(question.record), question.text): question.answer for question in closed}
+        self._of_kind = {(str(question.record), question.kind): question.answer for question in closed if question.kind}
 
     def majority(self, question: Question) -> str:
         """The commonest known answer to the same question, or else to its kind, or else the first option."""
@@ -52,9 +52,9 @@ class Baselines:
         """The answer of the most similar case that was asked the same, in the same words or of the same kind."""
         options = question.options or ("",)
         for record in records:
-            answer = self._of_record.get((record, question.text)) or self._of_kind.get((record, question.kind))
+            answer = self._of_record.get((record, question.text)) or self._of_kind.get((record, str(question.kind)))
             if answer in options:
-                return str(answer)
+                return answer
         return self.majority(question)
 
 
@@ -69,6 +69,11 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
         Answered questions of the indexed split, for the baselines.
     certificate
         Adds the certified policy; it answers nothing in a domain where nothing is certified.
+
+    Raises
+    ------
+    InputError
+        If the certificate reads more contexts than the outcomes hold.
     """
     baselines = Baselines(known)
     rows = []
@@ -83,7 +88,7 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
         ]
         policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
         if certificate is not None:
-            k_certified = _certified_k(certificate, domain)
+            k_certified = _certified_k(certificate, domain, table.max_k)
             said = None if k_certified is None else [table.answers[row][k_certified] for row in chosen]
             policies.append((CERTIFIED, said))
         right, patients = [question.answer for question in questions], [question.unit for question in questions]
@@ -109,11 +114,13 @@ def format_rows(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _certified_k(certificate: Certificate, domain: str) -> int | None:
-    try:
-        return certificate.policy(domain).k
-    except NothingCertifiedError:
+def _certified_k(certificate: Certificate, domain: str, max_k: int) -> int | None:
+    result = certificate.domains.get(domain)
+    if result is None or result.k is None:  # a domain that calibration never met has no promise either
         return None
+    if result.k > max_k:
+        raise InputError(f"the certificate reads {result.k} reports in {domain}, scored are {max_k}; raise max-k")
+    return result.k
 
 
 def _majorities(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -5,7 +5,7 @@ Scores each k on its own; sharing the prompts' common beginning between them is 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 from PIL import Image
@@ -47,10 +47,10 @@ def retrieve(index: Index, encoder: Encoder, questions: Sequence[Question], limi
         If an image cannot be read, or the encoder is not the index's own.
     """
     retriever = SimilarCaseRetriever(index, encoder, limit)
-    ordered = sorted(questions, key=lambda question: (str(question.image), question.id))
+    ordered = sorted(questions, key=lambda question: (_whose(question), question.id))
     domains: list[str] = []
     found: list[tuple[Match, ...]] = []
-    groups = [list(group) for _, group in groupby(ordered, key=lambda question: question.image)]
+    groups = [list(group) for _, group in groupby(ordered, key=_whose)]
     for start in range(0, len(groups), _IMAGES_AT_ONCE * 4):
         chunk = groups[start : start + _IMAGES_AT_ONCE * 4]
         vectors = encoder.embed_images([load_image(group[0].image) for group in chunk])
@@ -123,8 +123,13 @@ def score_outcomes(
     return Outcomes(table, retrieved.questions, retrieved.matches)
 
 
+def _whose(question: Question) -> tuple[str, ...]:
+    """What retrieval for a question depends on: its image, and what must not be retrieved with it."""
+    return str(question.image), question.record or "", question.study or "", question.patient or ""
+
+
 def _image_chunks(questions: Sequence[Question]) -> list[tuple[int, int]]:
     """Ranges of questions that are about a few images at a time, so that each image is encoded once."""
     starts = [row for row, question in enumerate(questions) if row == 0 or question.image != questions[row - 1].image]
     edges = [*starts[::_IMAGES_AT_ONCE], len(questions)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
@@ -12,60 +11,13 @@ from PIL import Image
 
 from calibration import Certificate, FixedK
 from indexing import Encoder, Exclusion, Index, load_image
+from rag.answer import Answer, Context
 from rag.mllm import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
 from rag.retriever import SimilarCaseRetriever
 from titrate.errors import InputError
 
 MAX_NEW_TOKENS = 96
-
-
-@dataclass(frozen=True)
-class Context:
-    """A report that the model read: its number in the prompt (from 1), its record, and the similarity of its image."""
-
-    number: int
-    record: str
-    report: str
-    image: str
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was answered and on what grounds.
-
-    Attributes
-    ----------
-    text
-        The answer: the likeliest option, or free text.
-    probabilities
-        Of each option, normalised over the options; None for free text.
-    domain, domain_probability
-        Where similar cases were looked for, and how sure the domain classifier is.
-    contexts
-        The reports that stood in the prompt, the most similar first: what the answer cites.
-    certified
-        Whether a certificate's promise covers this answer.
-    statement
-        The promise in one sentence, or why there is none.
-    prompt
-        The user's message, which followed the image.
-    """
-
-    text: str
-    probabilities: Mapping[str, float] | None
-    domain: str
-    domain_probability: float
-    contexts: tuple[Context, ...]
-    certified: bool
-    statement: str
-    prompt: str
-
-    @property
-    def k(self) -> int:
-        """Number of reports that the model read."""
-        return len(self.contexts)
 
 
 class Pipeline:
@@ -206,7 +158,8 @@ class Pipeline:
         options
             Answers to choose from; without them the answer is free text, which no certificate covers yet.
         patient, study
-            Whose image it is, so that nothing of theirs is retrieved. Its own image never is.
+            Whose image it is, so that nothing of theirs is retrieved. Its own image never is, and where that is in
+            the index, neither is anything else of its patient.
 
         Raises
         ------
@@ -217,8 +170,10 @@ class Pipeline:
         """
         if not question.strip():
             raise InputError("the question is empty; ask something")
-        if options is not None and (len(set(options)) < 2 or not all(option.strip() for option in options)):
-            raise InputError("give at least two different options, or none for an answer in free text")
+        if options is not None:
+            options = [option.strip() for option in options]
+            if len(options) < 2 or len(set(options)) < len(options) or "" in options:
+                raise InputError("give at least two options, all different, or none for an answer in free text")
         picture = load_image(Path(image))
         vectors = self.encoder.embed_images([picture])
         domain, probability = self._route(vectors)

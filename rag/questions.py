@@ -62,11 +62,13 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     Raises
     ------
     InputError
-        If the file cannot be read, a line is unsound, an id comes twice, a patient is in two splits, an image is missing or outside the root,
-        or nothing is left.
+        If the file cannot be read, a line is unsound, an id comes twice, a patient is in two splits, an image is
+        missing or outside the root, or nothing is left.
     """
     folder = path.parent if root is None else root
-    questions, seen, split_of = [], set(), {}
+    questions: list[Question] = []
+    seen: set[str] = set()
+    split_of: dict[str, str | None] = {}
     for line, value in read_jsonl(path):
         question = _parse(value, f"{path}, line {line}", folder)
         if question.id in seen:
@@ -103,9 +105,10 @@ def closed_questions(questions: Sequence[Question], path: Path) -> list[Question
 
 
 def questions_fingerprint(questions: Sequence[Question]) -> str:
-    """SHA-256 over the questions in order of id: text, answers, image and patient."""
+    """SHA-256 over the questions in order of id: text, answers, image, patient and study, wherever the files lie."""
     rows = [
-        [q.id, q.image.name, q.text, q.answer, q.options, q.unit] for q in sorted(questions, key=lambda item: item.id)
+        [q.id, q.image.name, q.text, q.answer, q.options, q.patient, q.study]
+        for q in sorted(questions, key=lambda item: item.id)
     ]
     return hash_json(rows)
 
@@ -126,8 +129,9 @@ def _parse(value: dict[str, Any], where: str, folder: Path) -> Question:
     if options is not None:
         if not isinstance(options, list) or not all(isinstance(item, str) and item.strip() for item in options):
             raise InputError(f'{where}: "options" must be a list of texts, or null for an open question')
-        if len(set(options)) < 2 or len(set(options)) < len(options):
-            raise InputError(f'{where}: "options" must hold at least two different answers')
+        options = [item.strip() for item in options]
+        if len(options) < 2 or len(set(options)) < len(options):
+            raise InputError(f'{where}: "options" must hold at least two answers, all different')
         if text("answer") not in options:
             raise InputError(f"{where}: the answer {text('answer')!r} is not among the options")
     image = text("image")
@@ -146,3 +150,14 @@ def _parse(value: dict[str, Any], where: str, folder: Path) -> Question:
         record=optional("record"),
         kind=optional("kind"),
     )
+
+
+def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:
+    """Answered questions that baselines may learn from: those of the train split, or else the judged ones themselves.
+
+    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side.
+    """
+    try:
+        return read_questions(path, root=root, splits=["train"]) if any(q.split for q in judged) else list(judged)
+    except InputError:
+        return list(judged)

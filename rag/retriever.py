@@ -47,6 +47,9 @@ class SimilarCaseRetriever(BaseRetriever):
     ) -> list[list[Match]]:
         """The cases most similar to each query within its domain, best first.
 
+        Copies of the query's own image are found by their similarity and left out, and with them whatever else belongs
+        to their patients and studies: so nobody has to say whose an indexed image is.
+
         Parameters
         ----------
         vectors
@@ -59,11 +62,17 @@ class SimilarCaseRetriever(BaseRetriever):
             At most so many a query.
         """
         found: list[list[Match]] = [[] for _ in domains]
-        for domain in sorted(set(domains)) if limit else ():
+        for domain in sorted(set(domains)) if limit > 0 else ():
             rows = [row for row, name in enumerate(domains) if name == domain]
-            matches = self.index.search(domain, vectors[rows], limit + _SPARE, [exclusions[row] for row in rows])
-            for row, candidates in zip(rows, matches, strict=True):
-                found[row] = [match for match in candidates if match.similarity < SAME_IMAGE][:limit]
+            asked = limit + _SPARE
+            while rows:
+                matches = self.index.search(domain, vectors[rows], asked, [exclusions[row] for row in rows])
+                for row, candidates in zip(rows, matches, strict=True):
+                    found[row] = _others(candidates)[:limit]
+                # Too many were the query's own, and there may be more behind them: look again, further.
+                short = zip(rows, matches, strict=True)
+                rows = [row for row, found_here in short if len(found[row]) < limit and len(found_here) == asked]
+                asked *= 4
         return found
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -73,6 +82,18 @@ class SimilarCaseRetriever(BaseRetriever):
         vectors = self.encoder.embed_images([load_image(Path(query_bundle.image_path))])
         domains, _ = self.index.route(vectors)
         return [as_node(match) for match in self.similar(vectors, domains, [Exclusion()], self.limit)[0]]
+
+
+def _others(candidates: Sequence[Match]) -> list[Match]:
+    """The matches, best first, that are not the query's own image nor share patient or study with a copy of it."""
+    own = [match.record for match in candidates if match.similarity >= SAME_IMAGE]
+    patients = {record.patient for record in own} - {None}
+    studies = {record.study for record in own} - {None}
+    return [
+        match
+        for match in candidates[len(own) :]
+        if match.record.patient not in patients and match.record.study not in studies
+    ]
 
 
 def as_node(match: Match) -> NodeWithScore:

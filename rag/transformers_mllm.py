@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from inspect import signature
-from itertools import groupby
+from itertools import groupby, permutations
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,18 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from rag.mllm import MLLM, Prompt
+from rag.shared_images import SharedImages
 from titrate.errors import InputError
 from titrate.files import hash_files, hash_json
 
+# Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
+_NUMBERS = ("float32", "bfloat16", "float16")
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+
+
+_PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
 
 class TransformersMLLM(MLLM):
@@ -30,7 +34,11 @@ class TransformersMLLM(MLLM):
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
-        self._special = sorted({str(token) for token in self._tokenizer.added_tokens_decoder.values()}, key=len)[::-1]
+        special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        special |= {str(getattr(processor, name, "")) for name in _PLACEHOLDERS} - {"", "None"}
+        self._special = sorted(special, key=lambda token: (-len(token), token))
+        ends = getattr(model.generation_config, "eos_token_id", None) or self._tokenizer.eos_token_id
+        self._ends = [ends] if isinstance(ends, int) else list(ends or ())
 
     @classmethod
     def open(
@@ -59,29 +67,35 @@ class TransformersMLLM(MLLM):
             raise InputError(
                 f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub"
             )
-        if adapter is not None and not (adapter / "adapter_config.json").is_file():
-            raise InputError(
-                f"no adapter in {adapter}: adapter_config.json is not there; make one with `titrate train`"
-            )
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
+        for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
+            if not (Path(adapter or "") / file).is_file():
+                raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
+        if dtype not in (None, *_NUMBERS):
+            raise InputError(f"unknown dtype {dtype}; it can be {', '.join(_NUMBERS)}")
         source = str(folder) if folder.exists() else name
         try:
-            processor = AutoProcessor.from_pretrained(source)
-            model = AutoModelForImageTextToText.from_pretrained(source, dtype=getattr(torch, numbers))
+            chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
+            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                source, dtype=getattr(torch, numbers), use_safetensors=True, trust_remote_code=False
+            )
             if adapter is not None:
                 from peft import PeftModel
 
                 model = PeftModel.from_pretrained(model, str(adapter))
+            model = model.to(chosen).eval()
         except Exception as error:  # transformers, peft and the hub client raise many kinds
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"cannot load model {name}: {line}") from error
+        if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+            raise InputError(f"model {name} does not read both text and images; its folder needs a processor for both")
         if not getattr(processor, "chat_template", None):
             raise InputError(f"model {name} has no chat template; add chat_template.jinja to its folder")
         fingerprint = hash_json(
             {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
         )
-        return cls(model.to(chosen).eval(), processor, fingerprint)
+        return cls(model, processor, fingerprint)
 
     @property
     def fingerprint(self) -> str:
@@ -118,13 +132,19 @@ class TransformersMLLM(MLLM):
         """Log-probability of each prompt's options as its answer, each float64 [number of options].
 
         Options that differ in their last token only, as yes and no do, share one forward pass. An image that several
-        prompts share is encoded once a call where the architecture allows it.
+        prompts share is encoded once a call where the architecture allows it. Where one option begins another ("left",
+        "left and right"), the end of the answer is scored too, or else the longer one could never win.
+
+        Raises
+        ------
+        InputError
+            If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
         """
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [job for row, text in enumerate(texts) for job in self._jobs(row, text, options[row])]
         jobs.sort(key=lambda job: (len(job.stem), len(texts[job.row]), job.row))
-        images = _SharedImages(self.model)
+        images = SharedImages(self.model)
         for _, group in groupby(jobs, key=lambda job: len(job.stem)):
             same_length = list(group)
             for start in range(0, len(same_length), batch_size):
@@ -136,23 +156,41 @@ class TransformersMLLM(MLLM):
                 log_probabilities = torch.log_softmax(logits.double(), dim=-1).cpu()
                 for job, table in zip(batch, log_probabilities, strict=True):
                     for option, ids in job.options.items():
-                        scores[job.row][option] = table[torch.arange(len(ids)), torch.tensor(ids)].sum().item()
+                        scores[job.row][option] = self._log_probability(table, ids)
         return scores
 
+    def _log_probability(self, table: torch.Tensor, ids: list[int]) -> float:
+        """Of an option's tokens, and of the answer's end if the table [tokens, vocabulary] has a row for it."""
+        total = table[torch.arange(len(ids)), torch.tensor(ids)].sum()
+        if len(table) > len(ids):
+            total = total + table[len(ids), self._ends].logsumexp(0)
+        return float(total)
+
     def _inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
-        inputs = self.processor(text=texts, images=images, padding=True, return_tensors="pt")
+        begin = self._tokenizer.bos_token
+        opened = begin is not None and texts[0].startswith(begin)  # by the chat template: one beginning is enough
+        inputs = self.processor(
+            text=texts, images=images, padding=True, add_special_tokens=not opened, return_tensors="pt"
+        )
+        length, most = inputs["input_ids"].shape[1], self.model.config.get_text_config().max_position_embeddings
+        if length > most:
+            raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
         return {
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
 
     def _jobs(self, row: int, text: str, options: Sequence[str]) -> list["_Job"]:
-        """One job for each beginning that some options share, a beginning being all of an option but its last token."""
+        """One job for each beginning that some options share, a beginning being all of an option but its last token.
+
+        Where one option begins another, a beginning is a whole option.
+        """
         jobs: dict[tuple[int, ...], dict[int, list[int]]] = {}
-        for number, option in enumerate(options):
-            ids = self._continuation(text[-_TAIL:], option)
-            jobs.setdefault(tuple(ids[:-1]), {})[number] = ids
-        return [_Job(row, stem, found) for stem, found in jobs.items()]
+        found = [self._continuation(text[-_TAIL:], option) for option in options]
+        ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
+        for number, ids in enumerate(found):
+            jobs.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
+        return [_Job(row, stem, ids) for stem, ids in jobs.items()]
 
     def _continuation(self, tail: str, option: str) -> list[int]:
         """Token ids of an option after the prompt's last characters.
@@ -160,6 +198,9 @@ class TransformersMLLM(MLLM):
         Scores of an option mean something only if its tokens follow the prompt's as they would in running text, so
         tokenise(prompt + option) must begin with tokenise(prompt); some vocabularies need a space between for that.
         """
+        for token in self._special:
+            if token in option:
+                raise InputError(f"option {option!r} holds {token}, a special token of this model; word it otherwise")
         before = self._tokenizer(tail, add_special_tokens=False).input_ids
         for spelling in (option, f" {option}"):
             whole: list[int] = self._tokenizer(tail + spelling, add_special_tokens=False).input_ids
@@ -178,31 +219,6 @@ class _Job:
     row: int
     stem: tuple[int, ...]
     options: dict[int, list[int]]
-
-
-class _SharedImages:
-    """Encodes each image once, for architectures whose image features are one tensor [images, tokens, width]."""
-
-    def __init__(self, model: Any) -> None:
-        self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self._known: dict[int, torch.Tensor] = {}
-        self._possible = "mm_encoder_outputs" in signature(self._model.forward).parameters
-
-    def share(self, inputs: dict[str, Any], images: list[int]) -> dict[str, Any]:
-        """The inputs with image features in the place of pixels; ``images`` names each row's image."""
-        if not self._possible or set(inputs) - {"input_ids", "attention_mask", "pixel_values"}:
-            return inputs
-        fresh = {name: row for row, name in enumerate(images) if name not in self._known}
-        if fresh:
-            pixels = inputs["pixel_values"][list(fresh.values())]
-            features = self._model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output
-            if not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
-                self._possible = False
-                return inputs
-            self._known.update(zip(fresh, features, strict=True))
-        shared = BaseModelOutputWithPooling(pooler_output=torch.stack([self._known[name] for name in images]))
-        rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
-        return {**rest, "mm_encoder_outputs": {"image": shared}}
 
 
 def _append(inputs: dict[str, torch.Tensor], stems: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -5,9 +5,12 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from rag import TransformersMLLM
 
 # The libraries read these when they are imported, so they are set before any test module is.
 _CACHE = tempfile.TemporaryDirectory(prefix="titrate-tests-")
@@ -54,3 +57,21 @@ def repository() -> Path:
 def samples(repository: Path) -> Path:
     """Give the folder with the sample corpus, its questions and images, and the small models."""
     return repository / "samples"
+
+
+@pytest.fixture(scope="session")
+def index_folder(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an index of the sample corpus's train split, made with the shipped encoder."""
+    from indexing import Encoder, build_index
+
+    folder = tmp_path_factory.mktemp("samples") / "index"
+    build_index(samples / "corpus.jsonl", folder, Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mllm(samples: Path) -> "TransformersMLLM":
+    """Give the shipped MLLM."""
+    from rag import TransformersMLLM
+
+    return TransformersMLLM.open(str(samples / "models/mllm"), device="cpu")

@@ -3,9 +3,10 @@
     python -m samples.build.encoder --data ../shared/data --out samples/models/encoder
 
 Two losses over the train split: the contrastive loss between images and reports (CLIP, arXiv 2103.00020, identical
-reports counted as positives of each other), and binary cross-entropy of the frequent closed questions read off the image
-embedding by one linear layer, which is thrown away afterwards. The second makes near neighbours agree in their findings
-and not just in their acquisition. The prefer split is only watched. Interrupted, it goes on from its last epoch.
+reports counted as positives of each other), and binary cross-entropy of the frequent closed questions read off the
+image embedding by one linear layer, which is thrown away afterwards. The second makes near neighbours agree in their
+findings and not just in their acquisition. The prefer split is only watched. Interrupted, it goes on from its last
+epoch.
 """
 
 import argparse
@@ -74,6 +75,7 @@ class QuestionProbe(nn.Module):
         self.linear = nn.Linear(width, questions)
 
     def forward(self, embeddings: Tensor) -> Tensor:
+        """Logits [n, questions] of image embeddings [n, width]."""
         logits: Tensor = self.linear(embeddings * self.scale)
         return logits
 
@@ -107,7 +109,7 @@ def shorten(report: str, generator: torch.Generator) -> str:
     return " ".join(sentences[int(torch.randint(0, len(sentences), (1,), generator=generator)) :])
 
 
-def accuracy_by_domain(model: Any, probe: QuestionProbe, archive: data.Archive, answers: Tensor, rows: Any) -> str:
+def accuracy_by_domain(model: Any, probe: nn.Module, archive: data.Archive, answers: Tensor, rows: Any) -> str:
     """Accuracy of the read-out on held-out records, for the log."""
     model.eval()
     with torch.inference_mode():
@@ -215,10 +217,10 @@ def train(source: Path, out: Path, work: Path) -> None:
             },
             checkpoint,
         )
-    final = average[0].eval()
+    final: Any = average[0].eval().to(memory_format=torch.contiguous_format)
     final.visual.image_mean, final.visual.image_std = PREPROCESS["mean"], PREPROCESS["std"]
     final.visual.preprocess_cfg = PREPROCESS
-    save_for_hf(final.half(), tokenizer, MODEL, str(out), safe_serialization=True)
+    save_for_hf(final.half(), tokenizer, {**MODEL, "custom_text": True}, str(out), safe_serialization=True)
     (out / "training.json").write_text(json.dumps({"seed": SEED, "schedule": SCHEDULE, "questions": texts}, indent=1))
 
 

@@ -1,9 +1,9 @@
 """Packing one image, its contexts and many questions into a single training sequence.
 
 The prompts of a question at k = 0..8 contexts share their beginning. So a record's sequence is its longest prompt
-prefix [image, instructions, contexts 1..8], followed by branches: a question with its answer, placed as if it stood right
-after context k. A branch sees the prefix up to there and itself, nothing else, and takes the positions it would have.
-The losses equal those of separate prompts at a fraction of the tokens.
+prefix [image, instructions, contexts 1..8], followed by branches: a question with its answer, placed as if it stood
+right after context k. A branch sees the prefix up to there and itself, nothing else, and takes the positions it would
+have. The losses equal those of separate prompts at a fraction of the tokens.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed sequence of length t: ids, positions, targets (shifted by one already), their weights, and who sees whom."""
+    """A packed sequence of length t: ids, positions, targets (already shifted), their weights, and who sees whom."""
 
     ids: Tensor
     positions: Tensor

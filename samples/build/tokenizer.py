@@ -13,7 +13,7 @@ PAD_ID, EOS_ID, IMAGE_ID = 0, 1, 2
 
 
 def train_tokenizer(archive: Archive, extra: list[str]) -> Tokenizer:
-    """Learn the vocabulary; ``extra`` holds further texts, such as the prompt's fixed words, often enough to stay whole."""
+    """Learn the vocabulary; ``extra`` are texts to keep whole, such as the prompt's fixed words."""
     train = {archive.records[row]["id"] for row in archive.rows("train")}
     texts = [record["report"] for record in archive.records if record["id"] in train]
     texts += [f"{q['question']}\n{q['answer']}" for q in archive.questions if q["record"] in train]

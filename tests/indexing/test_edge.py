@@ -101,7 +101,7 @@ def test_two_processes_read_at_once(tmp_path: Path) -> None:
     store = EdgeStore.create(tmp_path / "s", 8)
     store.upsert(random_points(4))
     store.flush()
-    code = "import sys; from pathlib import Path; from indexing.edge import EdgeStore as E; print(E.open(Path(sys.argv[1]), 8).count())"
+    code = "import sys, pathlib, indexing; print(indexing.EdgeStore.open(pathlib.Path(sys.argv[1]), 8).count())"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "s")], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

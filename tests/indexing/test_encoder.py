@@ -13,9 +13,8 @@ from llama_index.core.embeddings import MultiModalEmbedding
 from PIL import Image
 
 from indexing import Encoder, load_image
-from titrate.errors import InputError, TitrateError
-
 from tests.indexing.tiny import SAMPLES, make_encoder
+from titrate.errors import InputError, TitrateError
 
 
 def some_images() -> list[Image.Image]:
@@ -24,6 +23,7 @@ def some_images() -> list[Image.Image]:
 
 def test_embeddings_are_those_of_open_clip(encoder: Encoder, encoder_folder: Path) -> None:
     model, preprocess = open_clip.create_model_from_pretrained(f"local-dir:{encoder_folder}")
+    model.eval()
     tokenizer = open_clip.get_tokenizer(f"local-dir:{encoder_folder}")
     images, texts = some_images(), ["heart", "No effusion is seen in the left lung. " * 9]
     with torch.inference_mode():

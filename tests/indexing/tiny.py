@@ -50,8 +50,12 @@ def make_encoder(folder: Path, seed: int) -> Path:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<eos>")
     torch.manual_seed(seed)
     model = open_clip.CustomTextCLIP(**model_config)
+    with torch.no_grad():  # settles the batch norms, without which all images look nearly the same
+        for _ in range(20):
+            model.encode_image(torch.randn(32, 3, 32, 32))
     # What open_clip's own factory would have noted on the tower.
-    model.visual.image_mean, model.visual.image_std = [0.5] * 3, [0.5] * 3  # type: ignore[assignment]
-    model.visual.preprocess_cfg = {"interpolation": "bicubic", "resize_mode": "squash"}  # type: ignore[assignment]
+    model.visual.image_mean, model.visual.image_std = [0.5] * 3, [0.5] * 3
+    model.visual.preprocess_cfg = {"interpolation": "bicubic", "resize_mode": "squash"}
+    model_config["custom_text"] = True  # or else the factory builds CLIP, whose text tower has other names
     save_for_hf(model, tokenizer, model_config, str(folder), safe_serialization=True)
     return folder

@@ -1,0 +1,52 @@
+"""What an answer says about itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Context:
+    """A report that the model read: its number in the prompt (from 1), its record, and the similarity of its image."""
+
+    number: int
+    record: str
+    report: str
+    image: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was answered and on what grounds.
+
+    Attributes
+    ----------
+    text
+        The answer: the likeliest option, or free text.
+    probabilities
+        Of each option, normalised over the options; None for free text.
+    domain, domain_probability
+        Where similar cases were looked for, and how sure the domain classifier is.
+    contexts
+        The reports that stood in the prompt, the most similar first: what the answer cites.
+    certified
+        Whether a certificate's promise covers this answer.
+    statement
+        The promise in one sentence, or why there is none.
+    prompt
+        The user's message, which followed the image.
+    """
+
+    text: str
+    probabilities: Mapping[str, float] | None
+    domain: str
+    domain_probability: float
+    contexts: tuple[Context, ...]
+    certified: bool
+    statement: str
+    prompt: str
+
+    @property
+    def k(self) -> int:
+        """Number of reports that the model read."""
+        return len(self.contexts)

@@ -1,0 +1,32 @@
+"""Encoding an image once for all the prompts that show it."""
+
+from inspect import signature
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+
+class SharedImages:
+    """Encodes each image once, for architectures whose image features are one tensor [images, tokens, width]."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._known: dict[int, torch.Tensor] = {}
+        self._possible = "mm_encoder_outputs" in signature(self._model.forward).parameters
+
+    def share(self, inputs: dict[str, Any], images: list[int]) -> dict[str, Any]:
+        """The inputs with image features in the place of pixels; ``images`` names each row's image."""
+        if not self._possible or set(inputs) - {"input_ids", "attention_mask", "pixel_values"}:
+            return inputs
+        fresh = {name: row for row, name in enumerate(images) if name not in self._known}
+        if fresh:
+            pixels = inputs["pixel_values"][list(fresh.values())]
+            features = self._model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output
+            if not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
+                self._possible = False
+                return inputs
+            self._known.update(zip(fresh, features, strict=True))
+        shared = BaseModelOutputWithPooling(pooler_output=torch.stack([self._known[name] for name in images]))
+        rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
+        return {**rest, "mm_encoder_outputs": {"image": shared}}

@@ -1,0 +1,168 @@
+"""The demo: every command on the samples, in order, ending in one page that a newcomer understands."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+from textwrap import fill
+from typing import Any
+
+import click
+
+from titrate import InputError, NothingCertifiedError
+
+SAMPLES = Path(__file__).resolve().parent
+ALPHA, DELTA, MAX_K, EPOCHS = 0.35, 0.1, 4, 2
+OPTIONS = "yes,no"
+
+Command = Callable[[list[str]], object]
+
+
+def run_demo(out: Path, command: Command) -> None:
+    """Run the demo.
+
+    Parameters
+    ----------
+    out
+        Folder for the index, the certificate, the pairs and the adapter.
+    command
+        Runs one titrate command line, given without the program's name.
+
+    Raises
+    ------
+    InputError
+        If ``out`` is taken by something else, or the samples are not complete.
+    """
+    for needed in ("corpus.jsonl", "questions.jsonl", "models/encoder", "models/mllm"):
+        if not (SAMPLES / needed).exists():
+            raise InputError(f"{SAMPLES / needed} is not there; the demo needs a whole checkout")
+    if out.exists() and any(out.iterdir()) and not (out / "index").exists():
+        raise InputError(f"{out} is not empty and holds no demo; choose another folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    _Demo(out, command).run()
+
+
+class _Demo:
+    def __init__(self, out: Path, command: Command) -> None:
+        self.out, self._command, self._started = out, command, time.monotonic()
+        self._questions = str(SAMPLES / "questions.jsonl")
+        self._models = ["--index", str(out / "index"), "--mllm", str(SAMPLES / "models/mllm")]
+        self._certificate = out / "certificate.json"
+
+    def run(self) -> None:
+        """All steps; each says what it does and shows the command that does it."""
+        question = self._example()
+        image = str(SAMPLES / question["image"])
+        ask = ["ask", image, question["question"], *self._models, "--options", OPTIONS]
+        ask += ["--patient", question["patient"], "--study", question["study"]]
+        self._step(
+            "Index",
+            "537 images with reports, of the train split, become embeddings in one Qdrant collection per domain, and a "
+            "classifier learns to tell the domains apart. A second run finds nothing to do.",
+            ["index", str(SAMPLES / "corpus.jsonl"), "--index", str(self.out / "index"),
+             "--encoder", f"local-dir:{SAMPLES / 'models/encoder'}"],
+        )  # fmt: skip
+        self._step(
+            "Ask, without a guarantee",
+            "The image decides the domain; the reports of the three most similar cases of other patients go into the "
+            "prompt. Nobody has measured yet whether three is a good number.",
+            [*ask, "--k", "3"],
+        )
+        certified = self._calibrate()
+        self._step(
+            "Evaluate",
+            "The same on the test split, which nothing was chosen by: the model with every number of reports, the "
+            "certified policy, and two baselines that need no model.",
+            ["evaluate", self._questions, *self._models, "--max-k", str(MAX_K)]
+            + (["--certificate", str(self._certificate)] if certified else []),
+        )
+        adapter = self._prefer()
+        if adapter is not None:
+            self._step(
+                "Ask the tuned model",
+                "The adapter makes it another model, so the certificate no longer holds for it; it would have to be "
+                "calibrated again.",
+                [*ask, "--k", "3", "--adapter", str(adapter)],
+            )
+        self._page(question, [*ask, "--json", *(["--certificate", str(self._certificate)] if certified else ["--k", "0"])])
+
+    def _calibrate(self) -> bool:
+        try:
+            self._step(
+                "Calibrate",
+                f"Held-out questions are answered with 0 to {MAX_K} reports. Losses are averaged per patient and tested: "
+                f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence?",
+                ["calibrate", self._questions, *self._models, "--alpha", str(ALPHA), "--delta", str(DELTA),
+                 "--max-k", str(MAX_K), "--out", str(self._certificate)],
+            )  # fmt: skip
+        except NothingCertifiedError as error:
+            click.echo(str(error))
+            return False
+        return True
+
+    def _prefer(self) -> Path | None:
+        pairs, adapter = self.out / "pairs.jsonl", self.out / "adapter"
+        self._step(
+            "Mine",
+            "On the prefer split: where was the model right alone and wrong with reports? Each such case becomes a "
+            "preference pair, the right answer over the misled one.",
+            ["mine", self._questions, *self._models, "--max-k", str(MAX_K), "--out", str(pairs)],
+        )
+        if not pairs.exists():
+            return None
+        if not adapter.exists():
+            self._step(
+                "Train",
+                "TRL's DPO turns the pairs into a small LoRA adapter that leans less on what was retrieved.",
+                ["train", str(pairs), "--mllm", str(SAMPLES / "models/mllm"), "--out", str(adapter),
+                 "--epochs", str(EPOCHS)],
+            )  # fmt: skip
+        return adapter
+
+    def _step(self, title: str, explanation: str, arguments: Sequence[str]) -> None:
+        shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
+        click.secho(f"\n== {title} ==", bold=True)
+        click.echo(fill(explanation, 100))
+        click.echo(f"$ titrate {shown}\n")
+        self._command(list(arguments))
+        click.echo(f"[{time.monotonic() - self._started:.0f} s so far]", err=True)
+
+    def _example(self) -> dict[str, Any]:
+        """The first closed question about pneumonia of the test split."""
+        with (SAMPLES / "questions.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                question: dict[str, Any] = json.loads(line)
+                if question["split"] == "test" and question["kind"] == "pneumonia":
+                    return question
+        raise InputError("the samples hold no test question about pneumonia; the demo needs a whole checkout")
+
+    def _page(self, question: dict[str, Any], arguments: Sequence[str]) -> None:
+        with redirect_stdout(StringIO()) as caught:
+            self._command(list(arguments))
+        answer = json.loads(caught.getvalue())
+        chance = answer["probabilities"][answer["answer"]]
+        count = answer["k"]
+        lines = [
+            f"Question   {question['question']}",
+            f"Image      {SAMPLES / question['image']}",
+            f"Answer     {answer['answer']} (the model gives it {chance:.0%}; the reference says {question['answer']})",
+            f"Domain     {answer['domain']}: only cases of this kind were searched",
+            "",
+            f"It leaned on {count} report{'' if count == 1 else 's'} of similar images of other patients:"
+            if count
+            else "It leaned on no report: reading none served best here.",
+        ]
+        for context in answer["contexts"]:
+            lines.append(f"  [{context['number']}] similarity {context['similarity']:.2f}: {context['report'][:160]}")
+        why = (
+            f"Why {count}: of all numbers from 0 to {MAX_K} that passed the test, it had the fewest errors on held-out patients."
+            if answer["certified"]
+            else f"Why {count}: no number from 0 to {MAX_K} passed the test, so it was set by hand."
+        )
+        lines += ["", fill(why, 100), fill(f"Certificate: {answer['statement']}", 100)]
+        lines += ["", fill("The models are tiny and for research only. This is not a medical device.", 100)]
+        click.secho("\n" + "=" * 100, bold=True)
+        click.echo("\n".join(lines))
+        click.secho("=" * 100, bold=True)

@@ -1,0 +1,27 @@
+"""The tiny model, and pairs on real images that all prefer yes."""
+
+from pathlib import Path
+
+import pytest
+
+from preference import PreferencePair, mine_pairs
+from rag import PromptTemplate
+from tests.preference.tiny import make_mllm, make_outcomes, make_question, sample_images
+
+
+@pytest.fixture(scope="session")
+def mllm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mllm(tmp_path_factory.mktemp("mllm"))
+
+
+@pytest.fixture(scope="session")
+def images(samples: Path) -> list[Path]:
+    return sample_images(samples, 4)
+
+
+@pytest.fixture(scope="session")
+def pairs(images: list[Path]) -> list[PreferencePair]:
+    """Four pairs, with 1, 1, 2 and 3 contexts."""
+    questions = [make_question(n, "yes", image, patient=f"p{n}") for n, image in enumerate(images)]
+    outcomes = make_outcomes(questions, ["+-++", "+-++", "++-+", "+++-"], ["radiology"] * 4)
+    return list(mine_pairs(outcomes, PromptTemplate(), balance=False).pairs)
