@@ -1,6 +1,7 @@
 """The command line: parse, call, print. Everything heavy is imported by the command that needs it.
 
-Answers go to stdout, progress and notes to stderr. Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
+Answers go to stdout, progress and notes to stderr.
+Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
 """
 
 import json
@@ -96,10 +97,8 @@ def index(corpus: Path, index: Path, encoder: str | None, root: Path | None, spl
 
     chosen = encoder or Manifest.load(index).encoder
     wanted = None if split == "all" else split
-    with progress("embedding", count_lines(corpus)) as step:
-        report = build_index(
-            corpus, index, Encoder.open(chosen, device), root=root, split=wanted, progress=cumulative(step)
-        )
+    with progress("embedding") as show:
+        report = build_index(corpus, index, Encoder.open(chosen, device), root=root, split=wanted, progress=show)
     counts = ", ".join(f"{domain} {count}" for domain, count in sorted(report.counts.items()))
     click.echo(
         f"{report.embedded} embedded, {report.unchanged} unchanged, {report.other_split} of other splits, "
@@ -205,24 +204,55 @@ def evaluate(
 @main.command()
 @question_options("prefer")
 @model_options
-@click.option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.")
+@click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
+@click.option("--per-question", type=click.IntRange(1), default=2, help="At most so many pairs a question.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice among pairs.")
+@click.option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.")
 def mine(
-    questions: Path, root: Path | None, split: str, max_k: int, out: Path, seed: int, **models: Any
+    questions: Path,
+    root: Path | None,
+    split: str,
+    max_k: int,
+    k: int | None,
+    per_question: int,
+    seed: int,
+    out: Path,
+    **models: Any,
 ) -> None:
     """Find where the model was right alone and its contexts misled it, and write preference pairs."""
-    raise NotImplementedError
+    from preference import format_reliance, measure_reliance, mine_pairs, write_pairs
+    from rag import known_questions
+
+    pipeline, outcomes = answer_all(questions, root, split, max_k, models)
+    known = known_questions(questions, root, outcomes.questions)
+    click.echo(format_reliance(measure_reliance(outcomes, known, max_k if k is None else k)))
+    mined = mine_pairs(outcomes, pipeline.prompt, per_question=per_question, seed=seed)
+    write_pairs(mined.pairs, out, root=root or questions.parent)
+    click.echo("\n".join([*mined.notes, f"{len(mined.pairs)} pairs: {out}"]))
 
 
 @main.command()
 @click.argument("pairs", type=FILE)
 @click.option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.")
+@click.option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]")
 @click.option("--out", type=FOLDER, default=Path("adapter"), help="Adapter folder to write.")
-@click.option("--epochs", type=float, default=1.0, help="Passes over the pairs.")
-@click.option("--seed", type=click.IntRange(0), default=0)
-def train(pairs: Path, mllm: str, out: Path, epochs: float, seed: int) -> None:
+@click.option("--epochs", type=float, default=3.0, help="Passes over the pairs.")
+@click.option("--learning-rate", type=float, default=1e-4, help="At the first step.")
+@click.option("--beta", type=float, default=0.1, help="How strongly the model is held to what it was.")
+@click.option("--batch-size", type=click.IntRange(1), default=8, help="Pairs a step.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the first weights and the order of the pairs.")
+@click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]")
+def train(pairs: Path, mllm: str, root: Path | None, out: Path, **settings: Any) -> None:
     """Train an adapter on preference PAIRS, so that the model leans less on what was retrieved."""
-    raise NotImplementedError
+    from preference import read_pairs, train_adapter
+
+    chosen = read_pairs(pairs, root=root)
+    with progress("training") as show:
+        report = train_adapter(chosen, mllm, out, progress=show, **settings)
+    click.echo(
+        f"{report.pairs} pairs, {len(report.losses)} steps: loss {report.losses[0]:.3f} to {report.losses[-1]:.3f}, "
+        f"reward margin {report.margins[0]:.3f} to {report.margins[-1]:.3f}; adapter: {out}"
+    )
 
 
 @main.command()
@@ -233,7 +263,7 @@ def demo(out: Path) -> None:
         from samples.demo import run_demo
     except ImportError as error:
         raise TitrateError("the demo needs the samples: run `python cli.py demo` in a checkout") from error
-    run_demo(out, lambda arguments: main.main(arguments, prog_name="titrate", standalone_mode=False))
+    run_demo(out, lambda arguments: main.main(arguments, prog_name="titrate", standalone_mode=False) or 0)
 
 
 def answer_all(
@@ -246,39 +276,23 @@ def answer_all(
     closed = closed_questions(asked, path)
     if len(closed) < len(asked):
         click.echo(f"{len(asked) - len(closed)} of {len(asked)} questions are open and left out", err=True)
-    with Pipeline.open(certificate=None, k=0, **models) as pipeline, progress("answering", len(closed)) as step:
+    with Pipeline.open(certificate=None, k=0, **models) as pipeline, progress("answering") as show:
         if certificate is not None:
             certificate.verify(pipeline.fingerprints)
         retrieved = retrieve(pipeline.index, pipeline.encoder, closed, max_k)
-        return pipeline, score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, max_k, progress=step)
+        return pipeline, score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, max_k, progress=show)
 
 
 @contextmanager
-def progress(label: str, length: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr; what it yields is told how much more is done."""
-    with click.progressbar(length=length, label=label, file=sys.stderr, show_pos=True) as bar:
-        yield bar.update
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; what it yields is told how much is done, and how much there is in all."""
+    with click.progressbar(length=0, label=label, file=sys.stderr, show_pos=True) as bar:
 
+        def show(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
 
-def cumulative(step: Callable[[int], None]) -> Callable[[int, int], None]:
-    """Turns "so many more" into "so many of so many"."""
-    seen = 0
-
-    def report(done: int, _: int) -> None:
-        nonlocal seen
-        step(done - seen)
-        seen = done
-
-    return report
-
-
-def count_lines(path: Path) -> int:
-    """Lines of a file that can be read, for a progress bar; 0 where the reader itself will complain."""
-    try:
-        with path.open("rb") as lines:
-            return sum(1 for line in lines if line.strip())
-    except OSError:
-        return 0
+        yield show
 
 
 if __name__ == "__main__":

@@ -120,7 +120,9 @@ def refuse_held_back(split: str | None, where: str) -> None:
         If the split is ``calibrate`` or ``test``.
     """
     if split in HELD_BACK:
-        raise InputError(f"{where} is of the {split} split, which is never trained on; mine the prefer split instead")
+        raise InputError(
+            f"{where}: it is of the {split} split, which is never trained on; mine the prefer split instead"
+        )
 
 
 def _parse(value: dict[str, Any], where: str) -> PreferencePair:

@@ -69,7 +69,7 @@ def score_outcomes(
     max_k: int,
     *,
     alter: Callable[[Image.Image], Image.Image] | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Outcomes:
     """Answer closed questions at every k = 0..K.
 
@@ -84,7 +84,7 @@ def score_outcomes(
     alter
         What to do to each image before the model sees it: how much answers depend on the image is measured so.
     progress
-        Told how many questions have been answered since it was last called.
+        Told how many questions have been answered, and how many there are.
 
     Returns
     -------
@@ -111,7 +111,7 @@ def score_outcomes(
             losses.append([float(answer != question.answer) for answer in said])
             confidences.append([float(min(1.0, row.max())) for row in rows])
         if progress is not None:
-            progress(end - start)
+            progress(end, len(retrieved.questions))
     table = OutcomeTable(
         question_ids=[question.id for question in retrieved.questions],
         units=[question.unit for question in retrieved.questions],

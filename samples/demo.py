@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
-from titrate import InputError, NothingCertifiedError
+from titrate import InputError, NothingCertifiedError, TitrateError
 
 SAMPLES = Path(__file__).resolve().parent
 ALPHA, DELTA, MAX_K, EPOCHS = 0.35, 0.1, 4, 2
 OPTIONS = "yes,no"
 
-Command = Callable[[list[str]], object]
+Command = Callable[[list[str]], int]
 
 
 def run_demo(out: Path, command: Command) -> None:
@@ -28,7 +28,7 @@ def run_demo(out: Path, command: Command) -> None:
     out
         Folder for the index, the certificate, the pairs and the adapter.
     command
-        Runs one titrate command line, given without the program's name.
+        Runs one titrate command line, given without the program's name, and returns its exit code.
 
     Raises
     ------
@@ -78,31 +78,27 @@ class _Demo:
             ["evaluate", self._questions, *self._models, "--max-k", str(MAX_K)]
             + (["--certificate", str(self._certificate)] if certified else []),
         )
-        adapter = self._prefer()
-        if adapter is not None:
-            self._step(
-                "Ask the tuned model",
-                "The adapter makes it another model, so the certificate no longer holds for it; it would have to be "
-                "calibrated again.",
-                [*ask, "--k", "3", "--adapter", str(adapter)],
-            )
-        self._page(question, [*ask, "--json", *(["--certificate", str(self._certificate)] if certified else ["--k", "0"])])
+        self._step(
+            "Ask the tuned model",
+            "The adapter makes it another model, so the certificate no longer holds for it; it would have to be "
+            "calibrated again.",
+            [*ask, "--k", "3", "--adapter", str(self._prefer())],
+        )
+        policy = ["--certificate", str(self._certificate)] if certified else ["--k", "0"]
+        self._page(question, [*ask, "--json", *policy])
 
     def _calibrate(self) -> bool:
-        try:
-            self._step(
-                "Calibrate",
-                f"Held-out questions are answered with 0 to {MAX_K} reports. Losses are averaged per patient and tested: "
-                f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence?",
-                ["calibrate", self._questions, *self._models, "--alpha", str(ALPHA), "--delta", str(DELTA),
-                 "--max-k", str(MAX_K), "--out", str(self._certificate)],
-            )  # fmt: skip
-        except NothingCertifiedError as error:
-            click.echo(str(error))
-            return False
-        return True
+        code = self._step(
+            "Calibrate",
+            f"Held-out questions are answered with 0 to {MAX_K} reports. Losses are averaged per patient and tested: "
+            f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence?",
+            ["calibrate", self._questions, *self._models, "--alpha", str(ALPHA), "--delta", str(DELTA),
+             "--max-k", str(MAX_K), "--out", str(self._certificate)],
+            accept=NothingCertifiedError.exit_code,
+        )  # fmt: skip
+        return code == 0
 
-    def _prefer(self) -> Path | None:
+    def _prefer(self) -> Path:
         pairs, adapter = self.out / "pairs.jsonl", self.out / "adapter"
         self._step(
             "Mine",
@@ -110,24 +106,26 @@ class _Demo:
             "preference pair, the right answer over the misled one.",
             ["mine", self._questions, *self._models, "--max-k", str(MAX_K), "--out", str(pairs)],
         )
-        if not pairs.exists():
-            return None
         if not adapter.exists():
             self._step(
                 "Train",
                 "TRL's DPO turns the pairs into a small LoRA adapter that leans less on what was retrieved.",
-                ["train", str(pairs), "--mllm", str(SAMPLES / "models/mllm"), "--out", str(adapter),
-                 "--epochs", str(EPOCHS)],
+                ["train", str(pairs), "--mllm", str(SAMPLES / "models/mllm"), "--root", str(SAMPLES),
+                 "--out", str(adapter), "--epochs", str(EPOCHS)],
             )  # fmt: skip
         return adapter
 
-    def _step(self, title: str, explanation: str, arguments: Sequence[str]) -> None:
+    def _step(self, title: str, explanation: str, arguments: Sequence[str], accept: int = 0) -> int:
+        """Run a command; its exit code is 0 or the one to accept, else the demo ends."""
         shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
         click.secho(f"\n== {title} ==", bold=True)
         click.echo(fill(explanation, 100))
         click.echo(f"$ titrate {shown}\n")
-        self._command(list(arguments))
+        code = self._command(list(arguments))
+        if code not in (0, accept):
+            raise TitrateError(f"the demo stopped at this command (exit code {code}); its message is above")
         click.echo(f"[{time.monotonic() - self._started:.0f} s so far]", err=True)
+        return code
 
     def _example(self) -> dict[str, Any]:
         """The first closed question about pneumonia of the test split."""
@@ -156,11 +154,10 @@ class _Demo:
         ]
         for context in answer["contexts"]:
             lines.append(f"  [{context['number']}] similarity {context['similarity']:.2f}: {context['report'][:160]}")
-        why = (
-            f"Why {count}: of all numbers from 0 to {MAX_K} that passed the test, it had the fewest errors on held-out patients."
-            if answer["certified"]
-            else f"Why {count}: no number from 0 to {MAX_K} passed the test, so it was set by hand."
-        )
+        if answer["certified"]:
+            why = f"Why {count}: of the numbers from 0 to {MAX_K} that passed the test, it erred least in calibration."
+        else:
+            why = f"Why {count}: no number from 0 to {MAX_K} passed the test, so it was set by hand."
         lines += ["", fill(why, 100), fill(f"Certificate: {answer['statement']}", 100)]
         lines += ["", fill("The models are tiny and for research only. This is not a medical device.", 100)]
         click.secho("\n" + "=" * 100, bold=True)

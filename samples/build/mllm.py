@@ -3,10 +3,10 @@
     python -m samples.build.mllm --data ../shared/data --out samples/models/mllm
 
 Run after samples.build.encoder. Contexts come from a real index of the train split through the same retriever as at
-question time: never the question's own image, study or patient. Each question is learnt without contexts and with 1 to 8
-of them. Some images are replaced by noise, so that reports have to be read. The CNN goes on learning, helped by a linear
-read-out of the frequent questions that is thrown away afterwards. The prefer split is only watched. Interrupted, it goes
-on from its last epoch.
+question time: never the question's own image, study or patient. Each question is learnt without contexts and with 1 to
+8 of them. Some images are replaced by noise, so that reports have to be read. The CNN goes on learning, helped by a
+linear read-out of the frequent questions that is thrown away afterwards. The prefer split is only watched. Interrupted,
+it goes on from its last epoch.
 """
 
 import argparse
@@ -269,7 +269,15 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
                 mean = sum(losses[-50:]) / 50
                 print(f"  {epoch + 1}.{step + 1} loss {mean:.3f} {time.monotonic() - started:.0f} s", flush=True)
         print(f"epoch {epoch + 1}/{EPOCHS} k = {WATCHED_K}: {watch(model, sequences, watch_rows)}", flush=True)
-        torch.save({"model": model.state_dict(), "probe": probe.state_dict(), "optimiser": optimiser.state_dict(), "epoch": epoch + 1}, checkpoint)
+        torch.save(
+            {
+                "model": model.state_dict(),
+                "probe": probe.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "epoch": epoch + 1,
+            },
+            checkpoint,
+        )
     model.eval().to(memory_format=torch.contiguous_format).half().save_pretrained(out)
     new_processor(words).save_pretrained(out)
     settings = {"seed": SEED, "epochs": EPOCHS, "max_k": MAX_K, "noise_share": NOISE_SHARE}

@@ -97,7 +97,7 @@ def test_no_over_reliance_is_said() -> None:
 @pytest.mark.parametrize("split", ["calibrate", "test"])
 def test_held_back_questions_are_refused(split: str) -> None:
     questions = [make_question(0, "yes", IMAGE, patient="p", split=split)]
-    with pytest.raises(InputError, match=f"question q0 is of the {split} split"):
+    with pytest.raises(InputError, match=f"question q0: it is of the {split} split"):
         mine_pairs(make_outcomes(questions, ["+-"], ["radiology"]), PROMPT)
 
 

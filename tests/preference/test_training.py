@@ -219,7 +219,7 @@ def test_a_bad_pair_is_named_before_anything_happens(
     [{"epochs": 0.0}, {"learning_rate": math.nan}, {"beta": -0.1}, {"batch_size": 0}, {"max_steps": 0}],
 )
 def test_senseless_settings_are_refused(pairs: list[PreferencePair], tmp_path: Path, setting: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="above 0|at least 1"):
+    with pytest.raises(InputError, match=r"above 0|at least 1"):
         train_adapter(pairs, "no-model-needed", tmp_path / "adapter", **setting)
 
 

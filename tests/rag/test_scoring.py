@@ -12,7 +12,9 @@ from rag.shared_images import SharedImages
 from titrate.errors import InputError
 
 SHORT = "Question: Is there an effusion?\nOptions: yes, no"
-LONG = PromptTemplate().render("Is the heart enlarged?", ["yes", "no"], ["Clear lungs.", "Large heart, wide aorta. " * 9])
+LONG = PromptTemplate().render(
+    "Is the heart enlarged?", ["yes", "no"], ["Clear lungs.", "Large heart, wide aorta. " * 9]
+)
 CASES = [
     (SHORT, ["yes", "no"]),
     (LONG, ["yes", "no"]),
@@ -74,7 +76,7 @@ def test_the_longer_of_two_options_can_win(tiny: TransformersMLLM, pictures: lis
 def test_order_of_options_does_not_matter(tiny: TransformersMLLM, pictures: list[Image.Image]) -> None:
     prompt, options = Prompt(pictures[0], SHORT), CASES[2][1]
     forward, backward = tiny.score([prompt, prompt], [options, options[::-1]])
-    assert forward == pytest.approx(backward[::-1], abs=1e-9)
+    assert forward == pytest.approx(backward[::-1], abs=1e-6)
 
 
 def test_shared_image_features_equal_unshared(

@@ -1,0 +1,198 @@
+"""What the small models can do, measured on the research data: every figure of their model cards and the README.
+
+    python -m benchmarks.models --data ../shared/data --work bench
+
+Nothing here was used to choose anything. Outcome tables are kept in the work folder, so that a second run is quick.
+"""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from calibration import OutcomeTable, certify, mean_per_unit
+from indexing import Encoder, build_index, load_image
+from rag import (
+    Outcomes,
+    Pipeline,
+    PromptTemplate,
+    Question,
+    closed_questions,
+    evaluate,
+    format_rows,
+    probabilities,
+    read_questions,
+    retrieve,
+    score_outcomes,
+)
+from rag.mllm import Prompt
+
+MAX_K, ALPHAS, DELTA, RESAMPLES, SEED = 8, (0.25, 0.3, 0.35, 0.4), 0.1, 200, 0
+DUMMY = dict.fromkeys(("encoder", "index", "prompt", "mllm", "questions"), "resample")
+
+
+def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
+    """Measure everything and print it; figures also go to ``work/models.json``."""
+    work.mkdir(parents=True, exist_ok=True)
+    build_index(data / "corpus.jsonl", work / "index", Encoder.open(encoder))
+    path = data / "questions.jsonl"
+    known = read_questions(path, splits=["train"])
+    figures: dict[str, Any] = {}
+    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
+        outcomes = {split: outcomes_of(pipeline, path, split, work) for split in ("calibrate", "test")}
+        test = outcomes["test"]
+        figures["domains"] = domain_accuracy(pipeline, test.questions)
+        rows = evaluate(test, known, None)
+        print(format_rows(rows), flush=True)
+        figures["rows"] = [asdict(row) for row in rows]
+        figures["shuffled"] = shuffled_images(pipeline, test)
+        figures["stated"] = stated_answers(pipeline, test, known)
+    figures["certificates"] = certificates(outcomes["calibrate"].table, test.table)
+    (work / "models.json").write_text(json.dumps(figures, indent=1) + "\n")
+    print(json.dumps({name: value for name, value in figures.items() if name != "rows"}, indent=1))
+
+
+def outcomes_of(pipeline: Pipeline, path: Path, split: str, work: Path) -> Outcomes:
+    """Outcomes of a split's closed questions, from the work folder if they are there and of this system."""
+    questions = closed_questions(read_questions(path, splits=[split]), path)
+    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K)
+    file, stamp = work / f"{split}.jsonl", work / f"{split}.fingerprints.json"
+    if file.exists() and stamp.exists() and json.loads(stamp.read_text()) == pipeline.fingerprints:
+        return Outcomes(OutcomeTable.load(file), retrieved.questions, retrieved.matches)
+    with click.progressbar(length=len(questions), label=split) as bar:
+        found = score_outcomes(
+            pipeline.mllm, pipeline.prompt, retrieved, MAX_K, progress=lambda done, _: bar.update(done - bar.pos)
+        )
+    found.table.save(file)
+    stamp.write_text(json.dumps(pipeline.fingerprints))
+    return found
+
+
+def domain_accuracy(pipeline: Pipeline, questions: Sequence[Question]) -> dict[str, Any]:
+    """Share of images routed to their own domain, over images."""
+    of_image = {question.image: question.domain for question in questions}
+    routed: list[str] = []
+    images = list(of_image)
+    for start in range(0, len(images), 64):
+        vectors = pipeline.encoder.embed_images([load_image(image) for image in images[start : start + 64]])
+        routed += pipeline.index.route(vectors)[0]
+    right = [given == of_image[image] for given, image in zip(routed, images, strict=True)]
+    return {"images": len(images), "accuracy": float(np.mean(right))}
+
+
+def shuffled_images(pipeline: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
+    """Accuracy without contexts when each question is asked of another image of its domain."""
+    dice = np.random.default_rng(SEED)
+    figures = {}
+    for domain in sorted(set(outcomes.table.domains)):
+        rows = [row for row, name in enumerate(outcomes.table.domains) if name == domain]
+        questions = [outcomes.questions[row] for row in rows]
+        others = [questions[row].image for row in dice.permutation(len(questions))]
+        moved = [replace(question, image=other) for question, other in zip(questions, others, strict=True)]
+        retrieved = retrieve(pipeline.index, pipeline.encoder, moved, 0)
+        retrieved = replace(retrieved, domains=(domain,) * len(moved))
+        table = score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, 0).table
+        figures[domain] = {
+            "own image": float(1 - outcomes.table.losses[rows, 0].mean()),
+            "another image": float(1 - table.losses[:, 0].mean()),
+        }
+    return figures
+
+
+def stated_answers(pipeline: Pipeline, outcomes: Outcomes, known: Sequence[Question]) -> dict[str, Any]:
+    """How far one context moves P(yes): a report of a case with answer yes to this question, against one with no."""
+    reports = {match.record.id: match.record.report for matches in outcomes.matches for match in matches}
+    stating: dict[tuple[str, str], str] = {}
+    for question in known:
+        if question.options == ("yes", "no") and question.record in reports:
+            stating.setdefault((question.text, question.answer), reports[question.record])
+    template, dice = PromptTemplate(), np.random.default_rng(SEED)
+    figures = {}
+    for domain in sorted(set(outcomes.table.domains)):
+        asked = [
+            outcomes.questions[row]
+            for row, name in enumerate(outcomes.table.domains)
+            if name == domain and all((outcomes.questions[row].text, answer) in stating for answer in ("yes", "no"))
+        ]
+        chosen = [asked[row] for row in dice.permutation(len(asked))[:200]]
+        prompts = [
+            Prompt(picture, template.render(question.text, ("yes", "no"), reports))
+            for question in chosen
+            for picture in [load_image(question.image)]
+            for reports in ([], [stating[question.text, "yes"]], [stating[question.text, "no"]])
+        ]
+        scores = pipeline.mllm.score(prompts, [("yes", "no")] * len(prompts))
+        yes = np.array([probabilities(row)[0] for row in scores]).reshape(-1, 3)
+        figures[domain] = {
+            "questions": len(chosen),
+            "P(yes) alone": float(yes[:, 0].mean()),
+            "P(yes) after a report that says yes": float(yes[:, 1].mean()),
+            "P(yes) after a report that says no": float(yes[:, 2].mean()),
+            "answers that differ between the two": float(((yes[:, 1] > 0.5) != (yes[:, 2] > 0.5)).mean()),
+        }
+    return figures
+
+
+def certificates(calibrate: OutcomeTable, test: OutcomeTable) -> list[dict[str, Any]]:
+    """Certificates at several risks, what they are worth on the test split, and over resampled calibration patients."""
+    figures = []
+    truth = {domain: unit_risks(test, domain) for domain in sorted(set(test.domains))}
+    for alpha in ALPHAS:
+        certificate = certify(calibrate, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
+        row: dict[str, Any] = {"alpha": alpha, "delta": DELTA, "domains": {}}
+        for domain, result in certificate.domains.items():
+            risk = None if result.k is None else float(truth[domain][result.k])
+            row["domains"][domain] = {
+                "k": result.k, "certified": result.certified, "calibration risk": float(result.risks[result.best_k]),
+                "test risk": risk, "patients": result.n_units, "units needed": result.units_needed,
+            }  # fmt: skip
+        row |= resampled(calibrate, truth, alpha)
+        figures.append(row)
+    return figures
+
+
+def unit_risks(table: OutcomeTable, domain: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Mean over patients of their mean loss, at each k."""
+    part = table.select(domain)
+    return mean_per_unit(part.losses, part.units)[0].mean(axis=0)
+
+
+def resampled(calibrate: OutcomeTable, truth: dict[str, Any], alpha: float) -> dict[str, Any]:
+    """Over calibration patients drawn with replacement: how often every chosen k kept its promise on test."""
+    dice = np.random.default_rng(SEED)
+    rows_of: dict[str, list[int]] = {}
+    for row, unit in enumerate(calibrate.units):
+        rows_of.setdefault(unit, []).append(row)
+    units = sorted(rows_of)
+    kept, certified = 0, 0
+    for _ in range(RESAMPLES):
+        drawn = [(copy, row) for copy, unit in enumerate(dice.choice(units, len(units))) for row in rows_of[unit]]
+        rows = [row for _, row in drawn]
+        table = OutcomeTable(
+            question_ids=[f"{copy}/{calibrate.question_ids[row]}" for copy, row in drawn],
+            units=[f"{copy}/{calibrate.units[row]}" for copy, row in drawn],
+            domains=[calibrate.domains[row] for row in rows],
+            losses=calibrate.losses[rows],
+            confidences=calibrate.confidences[rows],
+            answers=[calibrate.answers[row] for row in rows],
+        )
+        certificate = certify(table, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
+        chosen = [(domain, result.k) for domain, result in certificate.domains.items() if result.k is not None]
+        kept += all(truth[domain][k] <= alpha for domain, k in chosen)
+        certified += len(chosen)
+    return {"resamples": RESAMPLES, "promise kept": kept / RESAMPLES, "certified a resample": certified / RESAMPLES}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--encoder", default="local-dir:samples/models/encoder")
+    parser.add_argument("--mllm", default="samples/models/mllm")
+    arguments = parser.parse_args()
+    main(arguments.data, arguments.work, arguments.encoder, arguments.mllm)
