@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models
+.PHONY: demo test lint models bench
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -23,6 +23,9 @@ lint: $(STAMP)
 models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA
 	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder
 	$(BIN)/python -m samples.build.mllm --data $(DATA) --out samples/models/mllm
+
+bench: $(STAMP)  ## measure the small models on the research data in DATA; the README's figures
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.models --data $(DATA)
 
 $(STAMP): pyproject.toml constraints.txt
 ifdef UV

@@ -4,9 +4,9 @@
 
 Run after samples.build.encoder. Contexts come from a real index of the train split through the same retriever as at
 question time: never the question's own image, study or patient. Each question is learnt without contexts and with 1 to
-8 of them. Some images are replaced by noise, so that reports have to be read. The CNN goes on learning, helped by a
-linear read-out of the frequent questions that is thrown away afterwards. The prefer split is only watched. Interrupted,
-it goes on from its last epoch.
+8 of them. Some images are replaced by noise, so that reports have to be read. The CNN is frozen at first and then goes
+on learning, helped by a linear read-out of the frequent questions that is thrown away afterwards. The prefer split is
+only watched. Interrupted, it goes on from its last epoch.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 import math
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,9 @@ from samples.build.packing import Branch, Packed, collate, pack
 MAX_K, PATCH = 8, 32
 IMAGE_TOKENS = (PIXELS // PATCH) ** 2
 NOISE_SHARE = 0.15
-EPOCHS, BATCH, PEAK_RATE, WEIGHT_DECAY, SEED = 8, 16, 1.5e-3, 0.05, 11
+PLAIN_EPOCHS, READING_EPOCHS = 8, 3
+"""First the questions alone, whose short sequences teach to look at the image; then with contexts as well."""
+BATCH, PEAK_RATE, WARM_STEPS, WEIGHT_DECAY, SEED = 16, 6e-4, 60, 0.05, 11
 CONTEXT_WEIGHT, CONTEXT_SHARE, OPEN_WEIGHT, DESCRIBE_SHARE = 0.05, 0.25, 0.3, 0.1
 TOWER_RATE, PROBE_WEIGHT = 0.3, 0.5
 """Of the peak rate, for the CNN; and the weight of the read-out's loss."""
@@ -69,7 +72,7 @@ def new_model() -> FastVlmForConditionalGeneration:
             "num_attention_heads": 3,
             "num_key_value_heads": 3,
             "max_position_embeddings": 4096,
-            "attention_dropout": 0.0,
+            "attention_dropout": 0.0, "initializer_range": 0.06,
             "tie_word_embeddings": True,
             "pad_token_id": vocabulary.PAD_ID,
             "eos_token_id": vocabulary.EOS_ID,
@@ -135,25 +138,25 @@ class Sequences:
         for question in archive.questions:
             self.asked[row[question["record"]]].append(question)
 
-    def training(self, row: int, dice: random.Random) -> Packed | None:
-        """Each of the record's questions without contexts and after a random number of them."""
-        branches, read = [], dice.randint(1, MAX_K)
+    def training(self, row: int, dice: random.Random, *, reading: bool) -> Packed | None:
+        """Each of the record's questions without contexts and, when reading, after a random number of them as well."""
+        branches, counts = [], (0, dice.randint(1, MAX_K)) if reading else (0,)
         questions = list(self.asked[row])
         if dice.random() < DESCRIBE_SHARE:
             words = self.archive.records[row]["report"].split()[:DESCRIBED_WORDS]
             questions.append({"question": DESCRIBE, "options": None, "answer": " ".join(words)})
         for question in questions:
             weight = 1.0 if question["options"] else OPEN_WEIGHT
-            branches += [self._branch(question, k, weight) for k in (0, read)]
+            branches += [self._branch(question, k, weight) for k in counts]
         context_weight = CONTEXT_WEIGHT if dice.random() < CONTEXT_SHARE else 0.0
         return pack(self.opening, self.contexts[row], branches, context_weight) if branches else None
 
-    def watching(self, row: int) -> tuple[Packed, list[dict[str, Any]]] | None:
-        """The record's closed questions at each watched k, and the questions in branch order."""
+    def watching(self, row: int, counts: Sequence[int]) -> tuple[Packed, list[dict[str, Any]]] | None:
+        """The record's closed questions after so many contexts, and the questions in branch order."""
         closed = [question for question in self.asked[row] if question["options"]]
         if not closed:
             return None
-        branches = [self._branch(question, k, 1.0) for question in closed for k in WATCHED_K]
+        branches = [self._branch(question, k, 1.0) for question in closed for k in counts]
         return pack(self.opening, self.contexts[row], branches, 0.0), closed
 
     def _branch(self, question: dict[str, Any], k: int, weight: float) -> Branch:
@@ -182,12 +185,12 @@ def answer_logits(model: FastVlmForConditionalGeneration, batch: Packed, feature
 
 
 @torch.inference_mode()
-def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, rows: list[int]) -> str:
-    """Accuracy on held-out closed questions at each watched k, by domain, for the log."""
+def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, rows: list[int], counts: Sequence[int]) -> str:
+    """Accuracy on held-out closed questions after so many contexts, by domain, for the log."""
     model.eval()
     yes, no = (sequences.words.token_to_id(word) for word in ("yes", "no"))
     right: dict[str, list[list[bool]]] = {}
-    ready = [(row, *found) for row in rows if (found := sequences.watching(row)) is not None]
+    ready = [(row, *found) for row in rows if (found := sequences.watching(row, counts)) is not None]
     ready.sort(key=lambda item: len(item[1].ids))
     for start in range(0, len(ready), BATCH):
         chunk = ready[start : start + BATCH]
@@ -197,7 +200,7 @@ def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, rows: li
         pixels = data.plain(sequences.archive.images[[row for row, _, _ in chunk]], PIXELS)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = answer_logits(model, batch, feature_maps(model, pixels), chosen)
-        hits = ((logits[:, yes] > logits[:, no]) == (batch.targets[chosen] == yes)).view(-1, len(WATCHED_K)).tolist()
+        hits = ((logits[:, yes] > logits[:, no]) == (batch.targets[chosen] == yes)).view(-1, len(counts)).tolist()
         for row, _, closed in chunk:
             for _ in closed:
                 right.setdefault(sequences.archive.records[row]["domain"], []).append(hits.pop(0))
@@ -216,7 +219,7 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
     model.model.vision_tower.timm_model.load_state_dict(data.trunk_weights(encoder_folder))
     model.model.vision_tower.to(memory_format=torch.channels_last)
     texts = data.frequent_questions(archive)
-    answers, probe = data.answer_matrix(archive, texts), QuestionProbe(512, len(texts))
+    answers, probe = data.answer_matrix(archive, texts), QuestionProbe(192, len(texts))
     tissue = torch.tensor([record["domain"] == "pathology" for record in archive.records])
     sided = torch.tensor([record["id"].startswith("vqarad") for record in archive.records])
     sequences = Sequences(archive, reports, words)
@@ -225,7 +228,8 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
     groups = [{"params": reader, "share": 1.0}, {"params": tower, "share": TOWER_RATE}]
     optimiser = torch.optim.AdamW(groups, PEAK_RATE, betas=(0.9, 0.98), weight_decay=WEIGHT_DECAY)
     per_epoch = len(train_rows) // BATCH
-    total, warm, begin, checkpoint = EPOCHS * per_epoch, 200, 0, work / "mllm.pt"
+    epochs = PLAIN_EPOCHS + READING_EPOCHS
+    begin, checkpoint = 0, work / "mllm.pt"
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(state["model"])
@@ -233,29 +237,30 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
         optimiser.load_state_dict(state["optimiser"])
         begin = state["epoch"]
     started = time.monotonic()
-    for epoch in range(begin, EPOCHS):
-        dice = random.Random(SEED + 1000 * epoch)
+    for epoch in range(begin, epochs):
+        reading, dice = epoch >= PLAIN_EPOCHS, random.Random(SEED + 1000 * epoch)
         torch.manual_seed(SEED + 1000 * epoch)
-        packs = [(row, packed) for row in train_rows if (packed := sequences.training(row, dice)) is not None]
+        drawn = [(row, sequences.training(row, dice, reading=reading)) for row in train_rows]
+        packs = [(row, packed) for row, packed in drawn if packed is not None]
         model.train()
-        model.model.vision_tower.eval()
+        model.model.vision_tower.eval().requires_grad_(reading)
         losses = []
         for step, chunk in enumerate(batches(packs, dice)):
             done = epoch * per_epoch + step
             for group in optimiser.param_groups:
-                decay = (1 + math.cos(math.pi * min(1, done / total))) / 2
-                group["lr"] = PEAK_RATE * group["share"] * min(1.0, (done + 1) / warm) * decay
+                group["lr"] = group["share"] * rate(done / per_epoch, done)
             rows = torch.tensor([row for row, _ in chunk])
             mirror = (torch.rand(len(rows)) < 0.5) & ~sided[rows]
             pixels = data.augment(archive.images[rows], PIXELS, mirror, tissue[rows])
-            noise = torch.rand(len(rows)) < NOISE_SHARE
+            noise = torch.rand(len(rows)) < (NOISE_SHARE if reading else 0.0)
             pixels[noise] = torch.rand_like(pixels[noise]) * 2 - 1
             batch = collate([packed for _, packed in chunk], vocabulary.PAD_ID)
             chosen = batch.weights > 0
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 features = feature_maps(model, pixels)
                 logits = answer_logits(model, batch, functional.dropout(features, 0.1), chosen)
-                read_out = probe(functional.layer_norm(features.mean(1), (512,)) / 20)
+                seen = model.model.multi_modal_projector(features).mean(1)
+                read_out = probe(functional.normalize(seen.float(), dim=1))
             weights = batch.weights[chosen]
             loss = (functional.cross_entropy(logits.float(), batch.targets[chosen], reduction="none") * weights).sum()
             loss = loss / weights.sum()
@@ -268,7 +273,8 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
             if step % 50 == 49:
                 mean = sum(losses[-50:]) / 50
                 print(f"  {epoch + 1}.{step + 1} loss {mean:.3f} {time.monotonic() - started:.0f} s", flush=True)
-        print(f"epoch {epoch + 1}/{EPOCHS} k = {WATCHED_K}: {watch(model, sequences, watch_rows)}", flush=True)
+        counts = WATCHED_K if reading else WATCHED_K[:1]
+        print(f"epoch {epoch + 1}/{epochs} k = {counts}: {watch(model, sequences, watch_rows, counts)}", flush=True)
         torch.save(
             {
                 "model": model.state_dict(),
@@ -280,8 +286,14 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
         )
     model.eval().to(memory_format=torch.contiguous_format).half().save_pretrained(out)
     new_processor(words).save_pretrained(out)
-    settings = {"seed": SEED, "epochs": EPOCHS, "max_k": MAX_K, "noise_share": NOISE_SHARE}
+    settings = {"seed": SEED, "epochs": [PLAIN_EPOCHS, READING_EPOCHS], "max_k": MAX_K, "noise_share": NOISE_SHARE}
     (out / "training.json").write_text(json.dumps(settings, indent=1) + "\n")
+
+
+def rate(epochs: float, steps: int) -> float:
+    """Learning rate: a short warm-up, constant, and a cosine to zero over all reading epochs but the first."""
+    rest = max(0.0, epochs - PLAIN_EPOCHS - 1) / (READING_EPOCHS - 1)
+    return PEAK_RATE * min(1.0, (steps + 1) / WARM_STEPS) * (1 + math.cos(math.pi * min(1.0, rest))) / 2
 
 
 def decoder_parameters(model: FastVlmForConditionalGeneration) -> list[torch.nn.Parameter]:

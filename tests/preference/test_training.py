@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from indexing import load_image
 from preference import PreferencePair, TrainingReport, train_adapter
-from preference.training import Settings, _row, _trainer, _without_renaming_notices
+from preference.settings import Settings
+from preference.training import _row, _trainer, _without_renaming_notices
 from rag import Prompt, TransformersMLLM
 from titrate.errors import InputError
 
@@ -32,13 +32,7 @@ def trained(mllm_folder: Path, pairs: list[PreferencePair], tmp_path_factory: py
     return train_adapter(pairs, str(mllm_folder), out, **FAST, device="cpu")  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def _quiet() -> Iterator[None]:
-    with _without_renaming_notices():
-        yield
-
-
-@pytest.mark.usefixtures("_quiet")
+@_without_renaming_notices()
 def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path) -> None:
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     pictures = [load_image(pair.image) for pair in pairs]
@@ -48,12 +42,13 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
     for answer in ("yes", "no"):
         for prompt in prompts:
             read = mllm.processor(text=mllm.render(prompt.text), images=prompt.image)["input_ids"][0]
-            expected.append((list(read), [tokenizer.convert_tokens_to_ids(answer), tokenizer.eos_token_id]))
-    scores = mllm.score(prompts, [["yes<eos>", "no<eos>"]] * len(pairs))
+            expected.append((list(read), [*tokenizer(answer).input_ids, tokenizer.eos_token_id]))
+    scores = mllm.score(prompts, [["yes", "no"]] * len(pairs))
 
     rows = [_row(pair, mllm) for pair in pairs]
     trainer = _trainer(mllm, rows, Settings(batch_size=len(pairs)), 1, tmp_path)
-    batch = trainer.data_collator([trainer.train_dataset[n] for n in range(len(pairs))])
+    dataset: Any = trainer.train_dataset
+    batch = trainer.data_collator([dataset[n] for n in range(len(pairs))])
     for ids, seen, answer, (read, said) in zip(
         batch["input_ids"], batch["attention_mask"].bool(), batch["completion_mask"].bool(), expected, strict=True
     ):
@@ -73,13 +68,16 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
     for name in ("input_ids", "attention_mask", "completion_mask", "pixel_values"):
         assert torch.equal(spoken[name], batch[name]), name
 
-    trainer.model.train()  # as the trainer does before each step
-    chosen, rejected = trainer.compute_ref_log_probs(trainer.model, batch)
+    # Scoring weighs the answer alone, training the end of the turn as well.
+    batch["completion_mask"][batch["input_ids"] == tokenizer.eos_token_id] = 0
+    policy: Any = trainer.model
+    policy.train()  # as the trainer does before each step
+    chosen, rejected = trainer.compute_ref_log_probs(policy, batch)
     torch.testing.assert_close(chosen.double(), torch.tensor([row[0] for row in scores]), atol=1e-4, rtol=0)
     torch.testing.assert_close(rejected.double(), torch.tensor([row[1] for row in scores]), atol=1e-4, rtol=0)
 
 
-@pytest.mark.usefixtures("_quiet")
+@_without_renaming_notices()
 def test_the_vision_tower_stays_as_it_is(mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path) -> None:
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     before = {name: value.clone() for name, value in mllm.model.model.vision_tower.state_dict().items()}

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ def make_mllm(folder: Path, seed: int = 0) -> Path:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    words.train_from_iterator([WORDS] * 50, trainer)
+    words.train_from_iterator([*OPTIONS, WORDS] * 50, trainer)
     shipped = mllm.new_model().config.to_dict()
     text = {
         **shipped["text_config"],
@@ -43,8 +44,11 @@ def make_mllm(folder: Path, seed: int = 0) -> Path:
     }
     torch.manual_seed(seed)
     model = FastVlmForConditionalGeneration(FastVlmConfig(**{**shipped, "text_config": text}))
-    with torch.no_grad():  # settles the CNN's batch norms, without which all images look nearly the same
-        for _ in range(10):
+    with torch.no_grad():
+        # The fresh vocabulary is so short that no hidden state could tell its tokens apart by more than a nat.
+        embeddings: Any = model.get_input_embeddings()
+        embeddings.weight.mul_(10)
+        for _ in range(10):  # settles the CNN's batch norms, without which all images look nearly the same
             model.model.vision_tower(torch.randn(8, 3, 64, 64))
     model.eval().save_pretrained(folder)
     mllm.new_processor(words).save_pretrained(folder)

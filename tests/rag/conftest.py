@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from indexing import Encoder, Index, load_image
 from rag import Question, TransformersMLLM, closed_questions, read_questions
 from tests.preference.tiny import make_mllm
+from tests.rag.small import make_index
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +27,12 @@ def index(index_folder: Path) -> Iterator[Index]:
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_mllm(tmp_path_factory.mktemp("mllm"), seed=3)
+    folder = make_mllm(tmp_path_factory.mktemp("mllm"), seed=3)
+    weights = load_file(folder / "model.safetensors")
+    # Newly made, it hardly looks at the image, and a mistake with images would not show.
+    louder = {name: 10 * tensor for name, tensor in weights.items() if "projector" in name or "_proj.weight" in name}
+    save_file({**weights, **louder}, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -52,3 +59,10 @@ def pictures(samples: Path) -> list[Image.Image]:
     with (samples / "corpus.jsonl").open(encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
     return [load_image(samples / records[row]["image"]) for row in (0, len(records) // 2, -1)]
+
+
+@pytest.fixture(scope="session")
+def small(samples: Path, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+    """An index of few records with known neighbours; see `tests.rag.small`."""
+    with Index.open(make_index(samples, tmp_path_factory.mktemp("small") / "corpus", encoder)) as opened:
+        yield opened

@@ -31,7 +31,7 @@ def adapter(tiny_folder: Path, tmp_path: Path) -> Path:
     wrapped = get_peft_model(
         model, LoraConfig(r=2, target_modules=r".*language_model.*q_proj", init_lora_weights=False)
     )
-    wrapped.save_pretrained(tmp_path / "adapter")
+    wrapped.save_pretrained(str(tmp_path / "adapter"))
     return tmp_path / "adapter"
 
 

@@ -173,7 +173,7 @@ def test_the_fingerprint_is_of_contents_not_of_places(
     assert questions_fingerprint(read_questions(Path("questions.jsonl"))) == first
     moved = write(tmp_path_factory.mktemp("moved"), GOOD, nobody)
     assert questions_fingerprint(read_questions(moved, root=folder)) == first
-    different = [
+    different: list[dict[str, Any]] = [
         {"question": "Is it?"},
         {"answer": "no"},
         {"options": ["no", "yes"]},

@@ -1,0 +1,1 @@
+"""Measurements that anyone can run again; none of them is a test."""
