@@ -1,5 +1,6 @@
 """Any `AutoModelForImageTextToText` of transformers as an MLLM, with an optional PEFT adapter."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, permutations
@@ -83,7 +84,9 @@ class TransformersMLLM(MLLM):
             if adapter is not None:
                 from peft import PeftModel
 
-                model = PeftModel.from_pretrained(model, str(adapter))
+                with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
+                    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+                    model = PeftModel.from_pretrained(model, str(adapter))
             model = model.to(chosen).eval()
         except Exception as error:  # transformers, peft and the hub client raise many kinds
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all; lines are read with errors that name them; hashes do not collide by joining."""
+"""Files are written whole or not at all; lines are read with errors that name them; joined parts hash apart."""
 
 import stat
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_write_atomic_keeps_the_old_content_when_it_fails(tmp_path: Path, monkey
 
 
 def test_write_atomic_needs_the_folder(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot write .*nowhere"):
+    with pytest.raises(InputError, match=r"cannot write .*nowhere"):
         write_atomic(tmp_path / "nowhere" / "file.txt", "text")
 
 
