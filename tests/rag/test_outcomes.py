@@ -27,7 +27,7 @@ def check_against_ask(index: Index, encoder: Encoder, mllm: TransformersMLLM, qu
             assert answer.domain == table.domains[row]
             assert [c.record for c in answer.contexts] == [match.record.id for match in outcomes.matches[row][:k]]
             assert answer.probabilities is not None
-            assert max(answer.probabilities.values()) == pytest.approx(table.confidences[row, k], abs=1e-4)
+            assert max(answer.probabilities.values()) == pytest.approx(table.confidences[row, k], abs=1e-5)
             assert answer.text == table.answers[row][k]
             assert table.losses[row, k] == float(answer.text != question.answer)
     assert list(table.question_ids) == [question.id for question in outcomes.questions]
@@ -73,7 +73,7 @@ def test_many_images_in_chunks(
     assert list(together.question_ids) == [f"q{17 - number}" for number in range(18)]
     for row in (0, 15, 16, 17):
         alone = score_outcomes(tiny, PromptTemplate(), retrieve(index, encoder, [questions[row]], 1), 1).table
-        assert alone.confidences[0] == pytest.approx(together.confidences[row], abs=1e-4)
+        assert alone.confidences[0] == pytest.approx(together.confidences[row], abs=1e-5)
 
 
 def test_fewer_cases_than_k(small: Index, encoder: Encoder, tiny: TransformersMLLM, judged: list[Question]) -> None:
