@@ -11,7 +11,7 @@ class SharedImages:
     """Encodes each image once, for architectures whose image features are one tensor [images, tokens, width]."""
 
     def __init__(self, model: Any) -> None:
-        self._model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self._model = model
         self._known: dict[int, torch.Tensor] = {}
         self._possible = "mm_encoder_outputs" in signature(self._model.forward).parameters
 

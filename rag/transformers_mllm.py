@@ -14,6 +14,7 @@ from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from rag.mllm import MLLM, Prompt
+from rag.model_inputs import append, positions
 from rag.shared_images import SharedImages
 from titrate.errors import InputError
 from titrate.files import hash_files, hash_json
@@ -31,6 +32,7 @@ class TransformersMLLM(MLLM):
 
     def __init__(self, model: Any, processor: Any, fingerprint: str) -> None:
         self.model, self.processor, self._fingerprint = model, processor, fingerprint
+        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
         self._tokenizer = processor.tokenizer
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
@@ -147,14 +149,15 @@ class TransformersMLLM(MLLM):
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [job for row, text in enumerate(texts) for job in self._jobs(row, text, options[row])]
         jobs.sort(key=lambda job: (len(job.stem), len(texts[job.row]), job.row))
-        images = SharedImages(self.model)
+        images = SharedImages(self._base)
         for _, group in groupby(jobs, key=lambda job: len(job.stem)):
             same_length = list(group)
             for start in range(0, len(same_length), batch_size):
                 batch = same_length[start : start + batch_size]
                 inputs = self._inputs([texts[job.row] for job in batch], [prompts[job.row].image for job in batch])
-                inputs = _append(inputs, torch.tensor([job.stem for job in batch], dtype=torch.long))
+                inputs = append(inputs, torch.tensor([job.stem for job in batch], dtype=torch.long))
                 inputs = images.share(inputs, [id(prompts[job.row].image) for job in batch])
+                inputs |= positions(self._base, inputs)
                 logits = self.model(**inputs, logits_to_keep=len(batch[0].stem) + 1).logits
                 log_probabilities = torch.log_softmax(logits.double(), dim=-1).cpu()
                 for job, table in zip(batch, log_probabilities, strict=True):
@@ -222,21 +225,6 @@ class _Job:
     row: int
     stem: tuple[int, ...]
     options: dict[int, list[int]]
-
-
-def _append(inputs: dict[str, torch.Tensor], stems: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The inputs with the rows of ``stems`` [n, m] after the prompts, in whatever runs along the tokens."""
-    if not stems.shape[1]:
-        return inputs
-    shape = inputs["input_ids"].shape
-    added = stems.to(inputs["input_ids"].device)
-    more = {"input_ids": added, "attention_mask": torch.ones_like(added)}
-    return {
-        name: torch.cat([value, more.get(name, torch.zeros_like(added)).to(value.dtype)], 1)
-        if value.shape == shape
-        else value
-        for name, value in inputs.items()
-    }
 
 
 def _source_fingerprint(folder: Path, model: Any) -> str:

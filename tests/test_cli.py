@@ -1,7 +1,6 @@
 """The command line as a user meets it: exit codes, one-line errors, nothing written on failure, and the demo."""
 
 import json
-import statistics
 import subprocess
 import sys
 import time
@@ -88,7 +87,7 @@ def test_help_is_quick_and_imports_nothing_heavy(repository: Path) -> None:
     loaded = subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True, text=True)
     heavy = {"torch", "numpy", "llama_index", "transformers", "open_clip", "sklearn", "scipy", "trl", "qdrant_edge"}
     assert not heavy & set(loaded.stdout.split())
-    assert statistics.median(times) <= 0.2 or min(times) <= 0.2
+    assert min(times) <= 0.2  # the best of ten: a busy machine is not our fault
 
 
 def test_ask_answers_and_cites(run: Run, samples: Path, models: list[object]) -> None:

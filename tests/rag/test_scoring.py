@@ -1,6 +1,7 @@
 """Scores of options equal the plainest computation of them, whatever is batched, padded or shared."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,12 +27,20 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def tiny(tiny_folder: Path) -> TransformersMLLM:
+    """In double precision, so that rounding explains no difference."""
+    opened = TransformersMLLM.open(str(tiny_folder), device="cpu")
+    opened.model.double()
+    return opened
+
+
 @torch.inference_mode()
 def one_at_a_time(mllm: TransformersMLLM, prompt: Prompt, option: str, *, ended: bool = False) -> float:
     """Teacher forcing: the whole text of prompt and option through the model alone, pixels and all."""
     message = mllm.render(prompt.text)
     text = message + option + (mllm.processor.tokenizer.eos_token if ended else "")
-    whole = mllm.processor(text=[text], images=[prompt.image], return_tensors="pt")
+    whole = mllm.processor(text=[text], images=[prompt.image], return_tensors="pt").to(mllm.model.dtype)
     before = mllm.processor(text=[message], images=[prompt.image], return_tensors="pt")["input_ids"].shape[1]
     logits = mllm.model(**whole).logits[0].double()
     targets = whole["input_ids"][0, before:]
@@ -117,6 +126,7 @@ def test_generation_follows_the_scores(tiny: TransformersMLLM, pictures: list[Im
     """The first greedy token is the likeliest of all one-token options."""
     prompt = Prompt(pictures[2], SHORT)
     inputs = tiny.processor(text=[tiny.render(prompt.text)], images=[prompt.image], return_tensors="pt")
+    inputs = inputs.to(tiny.model.dtype)
     with torch.inference_mode():
         best = int(tiny.model(**inputs).logits[0, -1].argmax())
     assert tiny.generate([prompt], 1)[0] == tiny.processor.tokenizer.decode([best], skip_special_tokens=True).strip()
