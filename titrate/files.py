@@ -85,7 +85,11 @@ def hash_files(paths: list[Path]) -> str:
     InputError
         If one of them cannot be read.
     """
+    parts = []
     try:
-        return hash_bytes(*(part for path in paths for part in (path.name.encode(), path.read_bytes())))
+        for path in paths:
+            with path.open("rb") as file:  # in pieces: weights can be larger than memory
+                parts += [path.name.encode(), hashlib.file_digest(file, "sha256").digest()]
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}; check the path") from error
+    return hash_bytes(*parts)
