@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit codes, one-line errors, nothing written on failure, and the demo."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -211,8 +212,9 @@ def test_index_refuses_an_empty_corpus(run: Run, samples: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["corpus.jsonl"]
 
 
-def test_index_again_does_nothing(run: Run, samples: Path, index_folder: Path) -> None:
-    result = run("index", samples / "corpus.jsonl", "--index", index_folder, "--device", "cpu")
+def test_index_again_does_nothing(run: Run, samples: Path, index_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(index_folder, tmp_path / "index")  # other tests hold the shared one open, which forbids a build
+    result = run("index", samples / "corpus.jsonl", "--index", "index", "--device", "cpu")
     assert result.exit_code == 0, result.output
     assert "0 embedded, 537 unchanged, 534 of other splits, 0 removed, 0 skipped" in result.stdout
 

@@ -18,6 +18,12 @@ from torch.nn import functional
 CACHE_PIXELS = 224
 """Side of the decoded images; augmentation samples its smaller crops from these."""
 
+TWINS = {
+    *(f"vqarad-synpic{number}" for number in (23571, 27142, 32981, 34054, 39460)),
+    "busi-malignant_145_",
+}
+"""Train records whose image also stands under another name in another split: they are not learnt from."""
+
 SWAP = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 
 
@@ -35,8 +41,8 @@ class Archive:
 
 
 def load_archive(data: Path, splits: tuple[str, ...] = ("train", "prefer")) -> Archive:
-    """Decode every image of the splits, squashed to a square as the encoder's preprocessing does."""
-    records = [record for record in _read(data / "corpus.jsonl") if record["split"] in splits]
+    """Decode every image of the splits but `TWINS`, squashed to a square as the encoder's preprocessing does."""
+    records = [r for r in _read(data / "corpus.jsonl") if r["split"] in splits and r["id"] not in TWINS]
     names = {record["id"] for record in records}
     questions = [question for question in _read(data / "questions.jsonl") if question["record"] in names]
     with ThreadPoolExecutor(2) as pool:

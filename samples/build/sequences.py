@@ -1,0 +1,62 @@
+"""Records as packed sequences: the instructions, image and reports once, and every question after so many reports."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from rag.prompt import PromptTemplate
+from samples.build import archive as data
+from samples.build import tokenizer as vocabulary
+from samples.build.encoder import PIXELS
+from samples.build.packing import Branch, Packed, pack
+
+MAX_K, PATCH = 8, 32
+IMAGE_TOKENS = (PIXELS // PATCH) ** 2
+CONTEXT_WEIGHT, CONTEXT_SHARE, OPEN_WEIGHT, DESCRIBE_SHARE = 0.05, 0.25, 0.3, 0.1
+DESCRIBE, DESCRIBED_WORDS = "What does the image show?", 40
+
+
+class Sequences:
+    """Turns records into packed sequences."""
+
+    def __init__(self, archive: data.Archive, reports: list[list[str]], words: Tokenizer) -> None:
+        self.archive, self.words, self.prompt = archive, words, PromptTemplate()
+        self.opening = self._ids("<user>") + [vocabulary.IMAGE_ID] * IMAGE_TOKENS + self._ids(self.prompt.opening())
+        self.contexts = [
+            [self._ids(self.prompt.context(i, report)) for i, report in enumerate(found, start=1)] for found in reports
+        ]
+        row = {record["id"]: number for number, record in enumerate(archive.records)}
+        self.asked: list[list[dict[str, Any]]] = [[] for _ in archive.records]
+        for question in archive.questions:
+            self.asked[row[question["record"]]].append(question)
+
+    def training(self, row: int, dice: random.Random, *, reading: bool) -> Packed | None:
+        """Each of the record's questions without contexts and, when reading, after a random number of them as well."""
+        branches, counts = [], (0, dice.randint(1, MAX_K)) if reading else (0,)
+        questions = list(self.asked[row])
+        if dice.random() < DESCRIBE_SHARE:
+            words = self.archive.records[row]["report"].split()[:DESCRIBED_WORDS]
+            questions.append({"question": DESCRIBE, "options": None, "answer": " ".join(words)})
+        for question in questions:
+            weight = 1.0 if question["options"] else OPEN_WEIGHT
+            branches += [self._branch(question, k, weight) for k in counts]
+        context_weight = CONTEXT_WEIGHT if dice.random() < CONTEXT_SHARE else 0.0
+        return pack(self.opening, self.contexts[row], branches, context_weight) if branches else None
+
+    def watching(self, row: int, counts: Sequence[int]) -> tuple[Packed, list[dict[str, Any]]] | None:
+        """The record's closed questions after so many contexts, and the questions in branch order."""
+        closed = [question for question in self.asked[row] if question["options"]]
+        if not closed:
+            return None
+        branches = [self._branch(question, k, 1.0) for question in closed for k in counts]
+        return pack(self.opening, self.contexts[row], branches, 0.0), closed
+
+    def _branch(self, question: dict[str, Any], k: int, weight: float) -> Branch:
+        asked = self._ids(self.prompt.closing(question["question"], question["options"]) + "<assistant>")
+        return Branch(k, asked, [*self._ids(question["answer"]), vocabulary.EOS_ID], weight)
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.words.encode(text).ids
+        return ids
