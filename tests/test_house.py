@@ -37,7 +37,7 @@ def unsafe(source: str) -> list[str]:
 
 def sources(repository: Path) -> list[Path]:
     """List the Python files that are ours."""
-    folders = [repository / name for name in (*PACKAGES, "samples/build", "tests", "benchmarks")]
+    folders = [repository / name for name in (*PACKAGES, "commands", "samples/build", "tests", "benchmarks")]
     return [repository / "cli.py", *(path for folder in folders for path in sorted(folder.rglob("*.py")))]
 
 
@@ -67,7 +67,7 @@ def test_package_names_its_public_objects(name: str) -> None:
 
 def test_pyproject_lists_the_packages_and_the_version(repository: Path) -> None:
     settings = tomllib.loads((repository / "pyproject.toml").read_text())
-    assert set(settings["tool"]["setuptools"]["packages"]) == set(PACKAGES)
+    assert set(settings["tool"]["setuptools"]["packages"]) == {*PACKAGES, "commands"}
     assert settings["project"]["version"] == importlib.import_module("titrate").__version__
 
 

@@ -1,0 +1,44 @@
+"""`titrate ask`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.common import FILE, model_options
+
+
+@click.command()
+@click.argument("image", type=FILE)
+@click.argument("question")
+@model_options
+@click.option("--options", help="Answers to choose from, separated by commas; without them the answer is free text.")
+@click.option("--certificate", type=FILE, help="Certificate that decides how many contexts are read.")
+@click.option("--k", type=click.IntRange(0), help="Read so many contexts, without a guarantee.")
+@click.option("--patient", help="Whose image this is; nothing of theirs is retrieved.")
+@click.option("--study", help="Study that it belongs to; nothing of it is retrieved.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--show-prompt", is_flag=True, help="Print the prompt as well.")
+def ask(
+    image: Path,
+    question: str,
+    options: str | None,
+    certificate: Path | None,
+    k: int | None,
+    patient: str | None,
+    study: str | None,
+    as_json: bool,
+    show_prompt: bool,
+    **models: Any,
+) -> None:
+    """Answer a QUESTION about an IMAGE."""
+    from rag import Pipeline, answer_json, answer_page
+
+    choices = None if options is None else [option.strip() for option in options.split(",")]
+    with Pipeline.open(certificate=certificate, k=k, **models) as pipeline:
+        answer = pipeline.ask(image, question, choices, patient=patient, study=study)
+    if as_json:
+        click.echo(json.dumps(answer_json(answer, with_prompt=show_prompt), ensure_ascii=False, indent=1))
+    else:
+        click.echo(answer_page(answer, with_prompt=show_prompt))
