@@ -14,7 +14,7 @@ from commands.ask import ask
 from commands.calibrate import calibrate
 from commands.common import FILE, FOLDER
 from commands.evaluate import evaluate
-from commands.index import index
+from commands.index import index, info
 from commands.preference import mine, train
 from titrate import TitrateError, __version__
 from titrate.settings import read_settings
@@ -61,7 +61,7 @@ def demo(out: Path) -> None:
     run_demo(out, lambda arguments: main.main(arguments, prog_name="titrate", standalone_mode=False) or 0)
 
 
-for _command in (index, ask, calibrate, evaluate, mine, train):
+for _command in (index, info, ask, calibrate, evaluate, mine, train):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
 
 from calibration.fields import Fields
-from calibration.policies import FixedK
+from calibration.policies import Policy
+from calibration.prior import PRIORS
 from calibration.results import DomainResult
 from calibration.wording import promise_sentence
 from titrate.errors import InputError, NothingCertifiedError
@@ -26,16 +26,13 @@ _REMEDY = "run calibrate again"
 _SPOKEN = {"mllm": "model", "questions": "question file"}
 
 
-def hash_patient(patient: str) -> str:
-    """Return the SHA-256 of a patient id, as certificates carry it."""
-    return sha256(patient.encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Certificate:
-    """A promise: with probability 1 - delta, the risk is at most alpha at every certified k of every domain.
+    """A promise: with probability 1 - delta, the risk is at most alpha for every certified policy of every domain.
 
-    The risk is the expected mean loss of a new patient. The probability is over the draw of the calibration patients.
+    The risk is the expected mean loss of a new patient; of a policy with a threshold, that loss where an answer is
+    given, over the expected share of questions answered. The probability is over the draw of the calibration patients.
+    docs/certificate.md describes the file.
 
     Parameters
     ----------
@@ -57,9 +54,17 @@ class Certificate:
         The result for each domain.
     patient_hashes
         `hash_patient` of each calibration patient, sorted.
+    prior
+        How delta was spread over the policies at the start: one of `calibration.prior.PRIORS`.
+    prior_table
+        `OutcomeTable.fingerprint` of the outcomes that the prior came from, None if it is uniform.
+    sequential
+        Whether the tests were looked at as outcomes came in, and ended early where they could.
+    disjoint_from
+        Names of the other splits that were found to share no patient with the calibration, sorted.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 1
+    SCHEMA_VERSION: ClassVar[int] = 2
 
     alpha: float
     delta: float
@@ -72,10 +77,14 @@ class Certificate:
     created: str
     domains: Mapping[str, DomainResult]
     patient_hashes: tuple[str, ...]
+    prior: str = "uniform"
+    prior_table: str | None = None
+    sequential: bool = False
+    disjoint_from: tuple[str, ...] = ()
 
     @property
     def certified_domains(self) -> tuple[str, ...]:
-        """The domains with at least one certified k, sorted."""
+        """The domains with at least one certified policy, sorted."""
         return tuple(sorted(name for name, result in self.domains.items() if result.certified))
 
     def verify(self, fingerprints: Mapping[str, str]) -> None:
@@ -113,7 +122,7 @@ class Certificate:
             raise InputError(f"the certificate covers {known}, not {domain}; calibrate with questions of that domain")
         return self.domains[domain]
 
-    def policy(self, domain: str) -> FixedK:
+    def policy(self, domain: str) -> Policy:
         """Return the certified policy of a domain.
 
         Raises
@@ -123,10 +132,10 @@ class Certificate:
         NothingCertifiedError
             If they did, but nothing was certified; the message says how far it was from it.
         """
-        k = self.result(domain).k
-        if k is None:
+        policy = self.result(domain).policy
+        if policy is None:
             raise NothingCertifiedError(self.sentence(domain))
-        return FixedK(k)
+        return policy
 
     def sentence(self, domain: str) -> str:
         """Say in one plain sentence what is promised for a domain, or why nothing is.
@@ -138,10 +147,9 @@ class Certificate:
         """
         return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit)
 
-    def overlap(self, patients: Iterable[str]) -> list[str]:
-        """Return those of these patients that the certificate was calibrated on, sorted."""
-        known = set(self.patient_hashes)
-        return sorted(patient for patient in set(patients) if hash_patient(patient) in known)
+    def overlap(self, hashes: Iterable[str]) -> list[str]:
+        """Return those of these `hash_patient` values that belong to calibration patients, sorted."""
+        return sorted(set(self.patient_hashes).intersection(hashes))
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all.
@@ -190,7 +198,13 @@ class Certificate:
                 for name, item in read.object("domains").items()
             },
             patient_hashes=read.texts("patient_hashes"),
+            prior=read.text("prior"),
+            prior_table=None if value.get("prior_table") is None else read.text("prior_table"),
+            sequential=read.flag("sequential"),
+            disjoint_from=read.texts("disjoint_from"),
         )
+        if certificate.prior not in PRIORS or (certificate.prior == "uniform") != (certificate.prior_table is None):
+            raise read.error("prior and prior_table do not go together")
         if not _intact(value):
             raise read.error("edited or damaged since it was written")
         try:

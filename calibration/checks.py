@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from titrate.errors import InputError
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 def check_level(name: str, value: float) -> float:
@@ -23,8 +25,17 @@ def check_level(name: str, value: float) -> float:
     return float(value)
 
 
-def check_unit_interval(name: str, values: ArrayLike) -> FloatArray:
+def check_unit_interval(name: str, values: ArrayLike, *, stacked: bool = False) -> FloatArray:
     """Return a non-empty table ``[rows, columns]`` of numbers in [0, 1] as float64.
+
+    Parameters
+    ----------
+    name
+        For the message.
+    values
+        The table.
+    stacked
+        Allow many tables of one shape, ``[..., rows, columns]``.
 
     Raises
     ------
@@ -35,7 +46,7 @@ def check_unit_interval(name: str, values: ArrayLike) -> FloatArray:
         table = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} are not a table of numbers; give every question one per k = 0..K") from error
-    if table.ndim != 2:
+    if table.ndim < 2 or (table.ndim > 2 and not stacked):
         raise InputError(f"{name} have {table.ndim} dimensions; give a table [rows, columns]")
     if table.size == 0:
         raise InputError(f"{name} are empty; give at least one row and one column")

@@ -5,6 +5,8 @@ from typing import Any
 
 from titrate.errors import InputError
 
+_HUGE = 1e300
+
 
 class Fields:
     """One JSON object whose fields are read by name and type.
@@ -67,6 +69,12 @@ class Fields:
         """Return a list of whole numbers of at least ``least``."""
         return tuple(self._integer(name, item, least) for item in self._list(name))
 
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        if not isinstance(self.value[name], bool):
+            raise self.error(f"{name} is neither true nor false")
+        return bool(self.value[name])
+
     def fraction(self, name: str) -> float:
         """Return a number in [0, 1]."""
         return self._fraction(name, self.value[name])
@@ -74,6 +82,10 @@ class Fields:
     def fractions(self, name: str) -> tuple[float, ...]:
         """Return a list of numbers in [0, 1]."""
         return tuple(self._fraction(name, item) for item in self._list(name))
+
+    def numbers(self, name: str, least: float) -> tuple[float, ...]:
+        """Return a list of finite numbers of at least ``least``."""
+        return tuple(self._number(name, item, least) for item in self._list(name))
 
     def _list(self, name: str) -> list[Any]:
         value = self.value[name]
@@ -95,4 +107,10 @@ class Fields:
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not 0 <= value <= 1:  # NaN fails the comparison
             raise self.error(f"{name} is not a number in [0, 1]")
+        return float(value)
+
+    def _number(self, name: str, value: Any, least: float) -> float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not -_HUGE < value < _HUGE or value < least:  # NaN fails the comparison
+            raise self.error(f"{name} is not a finite number" + (f" of at least {least:g}" if least > -_HUGE else ""))
         return float(value)

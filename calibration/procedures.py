@@ -1,18 +1,20 @@
-"""Procedures that keep the chance of any false certificate, over all policies tried, at delta."""
+"""Procedures that keep the chance of any false certificate, over all policies tried, at delta.
 
-from collections.abc import Callable
-from types import MappingProxyType
+All are valid however the p-values depend on each other, as those of one table always do.
+"""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
-from calibration.checks import FloatArray, check_level
+from calibration.checks import BoolArray, FloatArray, check_level
+from titrate.errors import InputError
+
+PROCEDURES = ("sgt", "holm", "bonferroni")
+"""The names that a certificate may carry."""
 
 
-def bonferroni(p_values: FloatArray, delta: float) -> NDArray[np.bool_]:
+def bonferroni(p_values: FloatArray, delta: float) -> BoolArray:
     """Certify each policy whose p-value is at most delta over the number of policies tried.
-
-    Valid however the p-values depend on each other.
 
     Parameters
     ----------
@@ -33,7 +35,99 @@ def bonferroni(p_values: FloatArray, delta: float) -> NDArray[np.bool_]:
     return np.asarray(p_values <= check_level("delta", delta) / max(p_values.size, 1), dtype=np.bool_)
 
 
-PROCEDURES: MappingProxyType[str, Callable[[FloatArray, float], NDArray[np.bool_]]] = MappingProxyType(
-    {"bonferroni": bonferroni}
-)
-"""By the name that a certificate carries: (p-values of the family, delta) to certified or not."""
+def holm(p_values: FloatArray, delta: float) -> BoolArray:
+    """Certify, from the smallest p-value up, while the j-th smallest of m is at most delta / (m + 1 - j) (Holm 1979).
+
+    Parameters, result and errors are those of `bonferroni`, of which it certifies all and often more.
+    """
+    delta, flat = check_level("delta", delta), p_values.ravel()
+    order = np.argsort(flat, kind="stable")
+    passed = np.logical_and.accumulate(flat[order] <= delta / np.arange(flat.size, 0, -1))
+    certified = np.zeros(flat.size, dtype=np.bool_)
+    certified[order[passed]] = True
+    return certified.reshape(p_values.shape)
+
+
+def sequential_graphical(p_values: FloatArray, delta: float, weights: ArrayLike, transitions: ArrayLike) -> BoolArray:
+    """Sequential graphical testing (Bretz, Maurer, Brannath & Posch 2009, Statistics in Medicine 28, algorithm 1).
+
+    Policy j is certified when p_j <= w_j delta. It then leaves the graph, hands its weight on, and its neighbours are
+    joined: w_l += w_j g_jl and g_lk = (g_lk + g_lj g_jk) / (1 - g_lj g_jl) for l != k, or 0 where g_lj g_jl = 1. This
+    is a shortcut of a closed test, so what is certified does not depend on the order, which is by p_j / w_j.
+
+    Parameters
+    ----------
+    p_values
+        Of the whole family, any shape, m in all.
+    delta
+        The chance of one or more false certificates to allow, in (0, 1).
+    weights
+        Shares of delta, in the shape of ``p_values``, 0 or more, adding up to at most 1. Chosen without the data.
+    transitions
+        g ``[m, m]``: the share of j's weight that goes to l when j is certified. Rows add up to at most 1, the diagonal
+        is 0.
+
+    Returns
+    -------
+    Certified or not, in the shape of ``p_values``.
+
+    Raises
+    ------
+    InputError
+        If delta is not in (0, 1), or weights or transitions are none.
+
+    Examples
+    --------
+    The second is certified with what the first hands on:
+
+    >>> sequential_graphical(np.array([0.04, 0.09]), 0.1, [0.5, 0.5], [[0, 1], [1, 0]]).tolist()
+    [True, True]
+    """
+    delta, flat = check_level("delta", delta), np.asarray(p_values, dtype=np.float64).ravel()
+    shares = np.array(weights, dtype=np.float64).ravel()
+    graph = np.array(transitions, dtype=np.float64)
+    if shares.shape != flat.shape or not (bool(np.all(shares >= 0)) and shares.sum() <= 1 + 1e-9):
+        raise InputError("weights must be one per p-value, 0 or more, and add up to at most 1")
+    if graph.shape != (flat.size, flat.size) or bool(np.diagonal(graph).any()):
+        raise InputError("transitions must be a square table, one row per p-value, with zeros on its diagonal")
+    if not (bool(np.all(graph >= 0)) and bool(np.all(graph.sum(axis=1) <= 1 + 1e-9))):
+        raise InputError("transitions must be 0 or more, and each row must add up to at most 1")
+    certified = np.zeros(flat.size, dtype=np.bool_)
+    while True:
+        open_ = ~certified & (flat <= shares * delta) & (shares > 0)
+        if not open_.any():
+            return certified.reshape(p_values.shape)
+        candidates = np.flatnonzero(open_)
+        j = int(candidates[np.argmin(flat[candidates] / shares[candidates])])
+        certified[j] = True
+        out = graph[j].copy()
+        shares += shares[j] * out
+        shares[j] = 0.0
+        pointing = np.flatnonzero(graph[:, j])  # nothing changes for the others, and these are few
+        into = graph[pointing, j]
+        back = (1 - into * out[pointing])[:, None]
+        joined = graph[pointing] + into[:, None] * out
+        graph[pointing] = np.divide(joined, back, out=np.zeros_like(joined), where=back > 1e-12)
+        graph[pointing, pointing] = 0.0
+        graph[:, j], graph[j] = 0.0, 0.0
+
+
+def neighbour_transitions(pairs: ArrayLike, groups: int, size: int) -> FloatArray:
+    """Transitions ``[groups * size, groups * size]`` to neighbours, in equal shares.
+
+    The neighbours of a policy are those one step away in its own group, and the same policy in every other group: what
+    one domain has won helps the next.
+
+    Parameters
+    ----------
+    pairs
+        Neighbours within a group, positions ``[pairs, 2]``, each pair once.
+    groups, size
+        How many groups (domains) there are, and policies in each.
+    """
+    inside = np.zeros((size, size))
+    for first, second in np.asarray(pairs, dtype=np.int64).reshape(-1, 2):
+        inside[first, second] = inside[second, first] = 1.0
+    graph = np.kron(np.eye(groups), inside) + np.kron(1.0 - np.eye(groups), np.eye(size))
+    degrees = graph.sum(axis=1, keepdims=True)
+    return np.asarray(graph / np.maximum(degrees, 1.0), dtype=np.float64)

@@ -2,10 +2,11 @@
 
 A small p-value is evidence that the risk is at most alpha. Each function takes one column per policy and tests all
 columns at once; it says nothing about how many policies are tried (see `calibration.procedures`), and its rows must
-be independent (see `calibration.units`).
+be independent (see `calibration.units`). Leading axes, such as simulated data sets, are tested side by side.
 """
 
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.stats import binom
 from calibration.checks import FloatArray, check_level, check_unit_interval
 from titrate.errors import InputError
 
-_MAX_BET = 0.75
+MAX_BET = 0.75
 """Largest bet as a share of 1/(1 - alpha), at which one loss of 1 would ruin the gambler (Waudby-Smith & Ramdas use
 the same 3/4): up to 0.9 wins some power where the risk is near 0 and loses as much where it is half of alpha."""
 
@@ -29,23 +30,23 @@ def binomial_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
     Parameters
     ----------
     losses
-        0 or 1, ``[units, policies]``.
+        0 or 1, ``[..., units, policies]``.
     alpha
         The risk to stay at or under, in (0, 1).
 
     Returns
     -------
-    ``[policies]``
+    ``[..., policies]``
 
     Raises
     ------
     InputError
         If a loss is neither 0 nor 1, the table is empty, or alpha is not in (0, 1).
     """
-    table, alpha = check_unit_interval("losses", losses), check_level("alpha", alpha)
+    table, alpha = check_unit_interval("losses", losses, stacked=True), check_level("alpha", alpha)
     if not bool(np.all((table == 0) | (table == 1))):
         raise InputError("the binomial p-value needs one loss of 0 or 1 per patient; use wsr for any other losses")
-    return np.asarray(binom.cdf(table.sum(axis=0), len(table), alpha), dtype=np.float64)
+    return np.asarray(binom.cdf(table.sum(axis=-2), table.shape[-2], alpha), dtype=np.float64)
 
 
 def hoeffding_bentkus_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
@@ -57,21 +58,21 @@ def hoeffding_bentkus_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
     Parameters
     ----------
     losses
-        In [0, 1], ``[units, policies]``.
+        In [0, 1], ``[..., units, policies]``.
     alpha
         The risk to stay at or under, in (0, 1).
 
     Returns
     -------
-    ``[policies]``
+    ``[..., policies]``
 
     Raises
     ------
     InputError
         If a loss is outside [0, 1] or NaN, the table is empty, or alpha is not in (0, 1).
     """
-    table, alpha = check_unit_interval("losses", losses), check_level("alpha", alpha)
-    n, total = len(table), table.sum(axis=0)
+    table, alpha = check_unit_interval("losses", losses, stacked=True), check_level("alpha", alpha)
+    n, total = table.shape[-2], table.sum(axis=-2)
     risk = np.minimum(total / n, alpha)
     hoeffding = np.exp(-n * (rel_entr(risk, alpha) + rel_entr(1 - risk, 1 - alpha)))
     # Ten losses of 0.1 add up to slightly less or more than 1, so whole sums are recognised to within rounding.
@@ -80,7 +81,7 @@ def hoeffding_bentkus_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
     return np.asarray(np.minimum(np.minimum(hoeffding, bentkus), 1.0), dtype=np.float64)
 
 
-def wsr_log_capital(losses: ArrayLike, alpha: float, delta: float) -> FloatArray:
+def wsr_log_capital(losses: ArrayLike, alpha: float, delta: ArrayLike, planned: int | None = None) -> FloatArray:
     """Logarithm of the capital of a gambler who bets, unit after unit, that the risk is below alpha.
 
     K_t = prod_{i<=t} (1 - nu_i (l_i - alpha)) with nu_i = min(0.75 / (1 - alpha), sqrt(2 log(1/delta) / (n v_{i-1}))),
@@ -93,39 +94,58 @@ def wsr_log_capital(losses: ArrayLike, alpha: float, delta: float) -> FloatArray
     Parameters
     ----------
     losses
-        In [0, 1], ``[units, policies]``, units in an order that does not depend on their losses.
+        In [0, 1], ``[..., units, policies]``, units in an order that does not depend on their losses.
     alpha
         The risk to stay at or under, in (0, 1).
     delta
-        The p-value hoped for, in (0, 1). It sets the size of the bets only: the result is valid whatever it is.
+        The p-value hoped for, in (0, 1), one or ``[policies]``. It sets the size of the bets only: the result is valid
+        whatever it is.
+    planned
+        n in the formula, where more units than those given are to come; it too sets the size of the bets only.
 
     Returns
     -------
-    ``[units, policies]``, log K_t after each unit.
+    ``[..., units, policies]``, log K_t after each unit.
 
     Raises
     ------
     InputError
-        If a loss is outside [0, 1] or NaN, the table is empty, or alpha or delta is not in (0, 1).
+        If a loss is outside [0, 1] or NaN, the table is empty, alpha or delta is not in (0, 1), or fewer units are
+        planned than given.
     """
-    table, alpha = check_unit_interval("losses", losses), check_level("alpha", alpha)
-    n, delta = len(table), check_level("delta", delta)
-    pseudo_count = np.arange(2, n + 2, dtype=np.float64)[:, None]
-    mean = (0.5 + np.cumsum(table, axis=0)) / pseudo_count
-    variance = (0.25 + np.cumsum((table - mean) ** 2, axis=0)) / pseudo_count
-    earlier_variance = np.vstack([np.full((1, table.shape[1]), 0.25), variance[:-1]])
-    bet = np.minimum(_MAX_BET / (1 - alpha), np.sqrt(2 * np.log(1 / delta) / (n * earlier_variance)))
-    return np.cumsum(np.log1p(-bet * (table - alpha)), axis=0)
+    table, alpha = check_unit_interval("losses", losses, stacked=True), check_level("alpha", alpha)
+    hoped = -np.log(np.vectorize(partial(check_level, "delta"), otypes=[np.float64])(delta))
+    units = table.shape[-2]
+    n = units if planned is None else planned
+    if n < units:
+        raise InputError(f"{n} units are planned, but {units} given; plan for all of them")
+    pseudo_count = np.arange(2, units + 2, dtype=np.float64)[:, None]
+    deviation = np.cumsum(table, axis=-2)
+    deviation += 0.5
+    deviation /= pseudo_count
+    np.subtract(table, deviation, out=deviation)
+    np.square(deviation, out=deviation)
+    bet = np.empty_like(table)  # the variance before each unit, then the bet on it
+    bet[..., 0, :] = 0.25
+    np.cumsum(deviation[..., :-1, :], axis=-2, out=bet[..., 1:, :])
+    bet[..., 1:, :] += 0.25
+    bet[..., 1:, :] /= pseudo_count[:-1]
+    np.divide(2 * hoped / n, bet, out=bet)
+    np.sqrt(bet, out=bet)
+    np.minimum(bet, MAX_BET / (1 - alpha), out=bet)
+    bet *= alpha - table
+    np.log1p(bet, out=bet)
+    return np.asarray(np.cumsum(bet, axis=-2), dtype=np.float64)
 
 
-def wsr_p_value(losses: ArrayLike, alpha: float, delta: float) -> FloatArray:
+def wsr_p_value(losses: ArrayLike, alpha: float, delta: ArrayLike, planned: int | None = None) -> FloatArray:
     """Betting p-value p = min(1, 1 / max_t K_t), valid for graded losses and at any stopping time.
 
     Parameters and errors are those of `wsr_log_capital`, which holds the mathematics.
 
     Returns
     -------
-    ``[policies]``
+    ``[..., policies]``
 
     Examples
     --------
@@ -135,15 +155,15 @@ def wsr_p_value(losses: ArrayLike, alpha: float, delta: float) -> FloatArray:
     >>> bool(wsr_p_value(np.zeros((60, 1)), alpha=0.1, delta=0.1)[0] < 0.05)
     True
     """
-    most = wsr_log_capital(losses, alpha, delta).max(axis=0)
+    most = wsr_log_capital(losses, alpha, delta, planned).max(axis=-2)
     return np.asarray(np.exp(-np.maximum(most, 0.0)), dtype=np.float64)
 
 
-P_VALUES: MappingProxyType[str, Callable[[FloatArray, float, float], FloatArray]] = MappingProxyType(
+P_VALUES: MappingProxyType[str, Callable[[FloatArray, float, FloatArray], FloatArray]] = MappingProxyType(
     {
         "wsr": wsr_p_value,
         "hoeffding-bentkus": lambda losses, alpha, delta: hoeffding_bentkus_p_value(losses, alpha),
         "binomial": lambda losses, alpha, delta: binomial_p_value(losses, alpha),
     }
 )
-"""By the name that a certificate carries: (losses ``[units, policies]``, alpha, level of one test) to p-values."""
+"""By the name that a certificate carries: (losses ``[units, policies]``, alpha, level of each policy) to p-values."""

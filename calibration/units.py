@@ -39,6 +39,7 @@ def mean_per_unit(losses: ArrayLike, units: Sequence[str]) -> tuple[FloatArray, 
     names = sorted(set(units))
     position = {name: row for row, name in enumerate(names)}
     rows = np.array([position[unit] for unit in units])
-    sums = np.zeros((len(names), table.shape[1]))
-    np.add.at(sums, rows, table)
-    return sums / np.bincount(rows)[:, None], names
+    order = np.argsort(rows, kind="stable")
+    sizes = np.bincount(rows)
+    sums = np.add.reduceat(table[order], np.cumsum(sizes) - sizes, axis=0)
+    return sums / sizes[:, None], names

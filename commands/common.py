@@ -1,32 +1,73 @@
-"""What several commands share: options, the progress bar, and answering a file of questions."""
+"""What several commands share: options and the progress bar."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from rag import Outcomes, Pipeline
 
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 LEVEL = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 
-def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What every command that runs the model needs."""
+index_option = click.option("--index", type=FOLDER, default=Path("index"), help="Index folder.")
+
+api_key_option = click.option(
+    "--api-key", envvar="TITRATE_API_KEY", help="Of the Qdrant server; better set as TITRATE_API_KEY. It is not stored."
+)
+
+
+def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Centre and width out of CENTRE,WIDTH."""
+    if value is None:
+        return None
+    try:
+        centre, width = (float(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not CENTRE,WIDTH, as in 40,400", ctx, parameter) from error
+    return centre, width
+
+
+def decoding_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How images are decoded that hold more than a screen can show."""
     for option in (
-        click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]"),
-        click.option("--encoder", help="The index's encoder, if it has moved since."),
-        click.option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`."),
-        click.option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub."),
-        click.option("--index", type=FOLDER, required=True, help="Index folder."),
+        click.option("--frame", type=click.IntRange(0), help="Of several, from 0.  [default: the middle one]"),
+        click.option(
+            "--window", callback=_window, metavar="CENTRE,WIDTH", help="Grey values to show.  [default: the file's]"
+        ),
     ):
         command = option(command)
     return command
+
+
+def model_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What every command that runs the model needs."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in (
+            api_key_option,
+            click.option(
+                "--retrieve-by",
+                "retrieval",
+                type=click.Choice(["image-image", "image-report", "question-report", "fusion"]),
+                default="image-image",
+                help="What is compared to find similar cases.",
+            ),
+            click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]"),
+            click.option("--encoder", help="The index's encoder, if it has moved since."),
+            click.option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`."),
+            click.option(
+                "--mllm", required=mllm_required, help="Model: a transformers folder, or OWNER/NAME of the hub."
+            ),
+            index_option,
+        ):
+            command = option(command)
+        return command
+
+    return add
 
 
 def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -34,6 +75,8 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in (
+            click.option("--outcomes", type=FOLDER, default=Path("outcomes"), help="Folder that keeps what is scored."),
+            click.option("--loss", help="Answer open questions too; score by tokens, findings or module:function."),
             click.option("--max-k", type=click.IntRange(0), default=8, help="K: try 0 to K contexts."),
             click.option("--split", default=split, help="Use the questions of this split."),
             click.option("--root", type=FOLDER, help="Folder of the images.  [default: the question file's]"),
@@ -45,30 +88,15 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
     return add
 
 
-def answer_all(
-    path: Path, root: Path | None, split: str, max_k: int, models: dict[str, Any], certificate: Any = None
-) -> "tuple[Pipeline, Outcomes]":
-    """Answer every closed question of a split at k = 0..K."""
-    from rag import Pipeline, closed_questions, read_questions, retrieve, score_outcomes
-
-    asked = read_questions(path, root=root, splits=[split])
-    closed = closed_questions(asked, path)
-    if len(closed) < len(asked):
-        click.echo(f"{len(asked) - len(closed)} of {len(asked)} questions are open and left out", err=True)
-    with Pipeline.open(certificate=None, k=0, **models) as pipeline, progress("answering") as show:
-        if certificate is not None:
-            certificate.verify(pipeline.fingerprints)
-        retrieved = retrieve(pipeline.index, pipeline.encoder, closed, max_k)
-        return pipeline, score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, max_k, progress=show)
-
-
 @contextmanager
 def progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on stderr; what it yields is told how much is done, and how much there is in all."""
-    with click.progressbar(length=0, label=label, file=sys.stderr, show_pos=True) as bar:
+    """A progress bar on stderr, with rate and time left; what it yields is told how much is done, and of how much."""
+    from tqdm import tqdm
+
+    with tqdm(desc=label, file=sys.stderr, disable=None, mininterval=0.5, dynamic_ncols=True) as bar:
 
         def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
+            bar.total = total
+            bar.update(done - bar.n)
 
         yield show

@@ -5,12 +5,13 @@ from typing import Any
 
 import click
 
-from commands.common import FILE, FOLDER, answer_all, model_options, progress, question_options
+from commands.answering import answering
+from commands.common import FILE, FOLDER, model_options, progress, question_options
 
 
 @click.command()
 @question_options("prefer")
-@model_options
+@model_options()
 @click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
 @click.option("--per-question", type=click.IntRange(1), default=2, help="At most so many pairs a question.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice among pairs.")
@@ -20,6 +21,8 @@ def mine(
     root: Path | None,
     split: str,
     max_k: int,
+    loss: str | None,
+    outcomes: Path,
     k: int | None,
     per_question: int,
     seed: int,
@@ -30,10 +33,11 @@ def mine(
     from preference import format_reliance, measure_reliance, mine_pairs, write_pairs
     from rag import known_questions
 
-    pipeline, outcomes = answer_all(questions, root, split, max_k, models)
-    known = known_questions(questions, root, outcomes.questions)
-    click.echo(format_reliance(measure_reliance(outcomes, known, max_k if k is None else k)))
-    mined = mine_pairs(outcomes, pipeline.prompt, per_question=per_question, seed=seed)
+    with answering(questions, root, max_k, loss, outcomes, models) as asker:
+        scored, prompt = asker.score(asker.retrieve(split)), asker.pipeline.prompt
+    known = known_questions(questions, root, scored.questions)
+    click.echo(format_reliance(measure_reliance(scored, known, max_k if k is None else k)))
+    mined = mine_pairs(scored, prompt, per_question=per_question, seed=seed)
     write_pairs(mined.pairs, out, root=root or questions.parent)
     click.echo("\n".join([*mined.notes, f"{len(mined.pairs)} pairs: {out}"]))
 

@@ -1,23 +1,32 @@
 """Building an index, or bringing one up to date.
 
-Records that have left the corpus stay in the index; only a record whose split is no longer the wanted one is removed.
+Records that have left the corpus stay in the index unless they are pruned; a record whose split is no longer the wanted
+one is always removed.
 """
 
-import json
-import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
+from indexing.backends import open_backend
+from indexing.bound import BoundElsewhereError, bind, bound_store
+from indexing.completion import complete
+from indexing.corpora import open_corpus
 from indexing.domains import DomainClassifier
+from indexing.embedding import CorpusEmbedder
 from indexing.encoder import Encoder
-from indexing.intake import CorpusPass, Progress, Tally
+from indexing.folder import claim_folder, pseudonym_key, rebuilding, remove_if_empty, start_again
 from indexing.ledger import Ledger
-from indexing.manifest import CLASSIFIER, LEDGER, LOCK, SKIPPED, Manifest, lock_index
-from indexing.records import SkippedRecord, read_corpus
+from indexing.manifest import LEDGER, lock_index
+from indexing.reading import CorpusReader, Progress, Reading, Tally
+from indexing.records import SkippedRecord
+from indexing.skipped import SkippedLog
+from indexing.store_settings import StoreSettings
 from indexing.writer import IndexWriter
 from titrate.errors import InputError
-from titrate.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -31,9 +40,11 @@ class BuildReport:
     other_split
         Records left out because they belong to another split.
     removed
-        Of these, records that an earlier build had indexed and this one removed.
+        Records that an earlier build had indexed and this one removed.
     skipped
-        Records that could not be used, and why; also in ``skipped.jsonl`` in the index folder.
+        Number of records that could not be used; each with its reason in ``skipped.jsonl`` in the index folder.
+    problems
+        The first of these.
     counts
         Records of each domain that the index now holds.
     """
@@ -42,127 +53,175 @@ class BuildReport:
     unchanged: int
     other_split: int
     removed: int
-    skipped: list[SkippedRecord]
+    skipped: int
+    problems: list[SkippedRecord]
     counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What `check_corpus` found: numbers of records as in `BuildReport`, and those that an index would hold."""
+
+    usable: int
+    other_split: int
+    skipped: int
+    problems: list[SkippedRecord]
+
+
+def check_corpus(corpus: Path, reading: Reading | None = None, *, progress: Progress | None = None) -> CorpusReport:
+    """Read and decode a whole corpus as `build_index` would, without embedding or writing anything.
+
+    Raises
+    ------
+    InputError
+        If the corpus is missing or cannot be read at all, or, when strict, at the first record that cannot be used.
+    """
+    reading = reading or Reading()
+    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)
+    usable = 0
+    with Ledger(None) as ledger:
+        reader = CorpusReader(
+            opened, reading, ledger, lambda image: image.size, lambda _: None, lambda _: False, progress
+        )
+        for prepared in reader.records():
+            usable += not prepared.held_out
+            reader.advance()
+    return CorpusReport(usable, reader.tally.other_split, reader.tally.skipped, reader.tally.problems)
+
+
+def _ignore(_: object) -> bool:
+    return False
 
 
 def build_index(
     corpus: Path,
     index: Path,
     encoder: Encoder,
+    reading: Reading | None = None,
     *,
-    root: Path | None = None,
-    split: str | None = "train",
+    zero_shot: Mapping[str, Sequence[str]] | None = None,
+    store: StoreSettings | None = None,
+    api_key: str | None = None,
+    prune: bool = False,
+    rebuild: bool = False,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Embed a corpus into an index folder, one collection per domain; embed only what changed since the last build.
 
-    May be killed at any moment and run again: nothing is lost and nothing is there twice.
+    May be killed at any moment and run again: nothing is lost and nothing is there twice. Images of the ``prefer``
+    split, a sample of them in a large corpus, are embedded as well but not indexed: the threshold of "none of these"
+    comes from them.
 
     Parameters
     ----------
     corpus
-        JSON-lines file; see `read_corpus`.
+        See `open_corpus`.
     index
         Folder of the index, made if it is not there.
     encoder
         An index keeps the encoder that it was begun with.
-    root
-        Folder that image paths are relative to; by default the corpus file's.
-    split
-        Index the records of this split and those that name none; None indexes all.
+    reading
+        Which records are used, and how they are read.
+    zero_shot
+        Domains, with prompts for each, for records that name none; see `default_prompts`. None puts these records into
+        one domain, ``general``.
+    store
+        Where the vectors are kept; by default where they are already, or in the index folder.
+    api_key
+        Of the Qdrant server, if the vectors are on one.
+    prune
+        Remove records that have left the corpus.
+    rebuild
+        Build anew, in a folder beside the index that takes its place at the end: needed for another encoder, another
+        store or other zero-shot domains.
     progress
         Told how far the build is.
 
     Raises
     ------
     InputError
-        If the corpus is missing or holds nothing usable, the index belongs to another encoder or is in use, or
+        If the corpus is missing or holds nothing usable, the index belongs to another encoder or store or is in use, or
         ``index`` is a folder of something else. A new index that came to nothing is not left behind.
+    TitrateError
+        If a disk is full or a server cannot be reached; run it again and it goes on from there.
     """
-    read_corpus(corpus)  # a missing corpus is found before anything is made
-    fresh = _claim_folder(index)
-    try:
-        with ExitStack() as stack:
-            stack.enter_context(lock_index(index, exclusive=True))
-            ledger = stack.enter_context(Ledger(index / LEDGER))
-            ledger.bind(encoder.fingerprint)
-            writer = stack.enter_context(IndexWriter(index, ledger, encoder.dimension))
-            intake = CorpusPass(encoder, ledger, writer, root or corpus.parent, split, progress)
-            intake.run(corpus)
-            writer.settle()
-            if not ledger.counts():
-                raise InputError(_nothing_usable(corpus, split, intake.tally))
-            fresh = False
-            _complete(index, encoder, ledger, writer)
-            _list_skipped(index, intake.tally.skipped)
-            return BuildReport(**vars(intake.tally), counts=ledger.counts())
-    finally:
-        if fresh:
-            _remove_if_empty(index)
+    reading = reading or Reading()
+    if prune and reading.limit is not None:
+        raise InputError("pruning needs the whole corpus; leave out the limit")
+    open_corpus(corpus, fields=reading.fields, root=reading.root)  # a missing one is found before anything is made
+    build = _Build(corpus, encoder, reading, zero_shot, store, api_key, prune, progress)
+    if not rebuild or not (index / LEDGER).exists():
+        return build.run(index)
+    with rebuilding(index) as aside:
+        old = bound_store(index)
+        build = replace(build, store=store or old)
+        try:
+            report = build.run(aside)
+        except BoundElsewhereError:  # left by an interrupted rebuild that was to become something else
+            start_again(aside)
+            report = build.run(aside)
+    if old.url is not None:
+        with open_backend(old, index, api_key if build.store == old else None) as backend:
+            backend.drop_all()
+    return report
 
 
-def _claim_folder(index: Path) -> bool:
-    """Make the folder if need be; True if there is no index in it yet."""
-    try:
-        names = {entry.name for entry in index.iterdir()} if index.exists() else set()
-        if names and LEDGER not in names and names != {LOCK}:
-            raise InputError(f"{index} is neither empty nor an index; choose another folder")
-        index.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot make index folder {index}: {error.strerror}; choose another folder") from error
-    return LEDGER not in names
+@dataclass(frozen=True, eq=False)
+class _Build:
+    """The arguments of `build_index`, for a folder."""
 
+    corpus: Path
+    encoder: Encoder
+    reading: Reading
+    zero_shot: Mapping[str, Sequence[str]] | None
+    store: StoreSettings | None
+    api_key: str | None
+    prune: bool
+    progress: Progress | None
 
-def _remove_if_empty(index: Path) -> None:
-    """Remove a new index that holds no confirmed record, so that a failed first try leaves nothing behind."""
-    try:
-        with lock_index(index, exclusive=True), Ledger(index / LEDGER) as ledger:
-            if ledger.counts():
-                return
-            shutil.rmtree(index, ignore_errors=True)
-    except InputError:  # somebody else is building there by now
-        return
+    def run(self, index: Path) -> BuildReport:
+        fresh = claim_folder(index)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(lock_index(index, exclusive=True))
+                ledger = stack.enter_context(Ledger(index / LEDGER))
+                bound = bind(ledger, self.encoder, self.store, self.zero_shot)
+                backend = stack.enter_context(open_backend(bound.store, index, self.api_key))
+                writer = stack.enter_context(IndexWriter(index, backend, ledger, self.encoder.dimension))
+                skipped = stack.enter_context(SkippedLog(index))
+                reader = self._reader(index, ledger, writer, skipped)
+                classifier = DomainClassifier.zero_shot(bound.zero_shot, self.encoder) if bound.zero_shot else None
+                embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
+                embedder.run(reader)
+                if self.prune:
+                    reader.tally.removed += sum(writer.withdraw(id) for id in ledger.vanished())
+                writer.settle()
+                if not ledger.counts():
+                    raise InputError(self._nothing_usable(reader.tally))
+                fresh = False
+                complete(index, self.encoder, ledger, writer, bound, self.reading.decoding, embedder.held_out_changed)
+                return BuildReport(**vars(reader.tally), counts=ledger.counts())
+        finally:
+            if fresh:
+                remove_if_empty(index)
 
+    def _reader(
+        self, index: Path, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
+    ) -> CorpusReader[torch.Tensor]:
+        corpus = open_corpus(
+            self.corpus,
+            fields=self.reading.fields,
+            root=self.reading.root,
+            key=pseudonym_key(index) if self.corpus.is_dir() else None,
+        )
+        return CorpusReader(
+            corpus, self.reading, ledger, self.encoder.preprocess, skipped.add, writer.withdraw, self.progress
+        )
 
-def _complete(index: Path, encoder: Encoder, ledger: Ledger, writer: IndexWriter) -> None:
-    """Classifier, search graphs and, last of all, the manifest, unless all of these are there and still true."""
-    manifest = Manifest(
-        encoder=encoder.id,
-        encoder_fingerprint=encoder.fingerprint,
-        fingerprint=ledger.fingerprint(encoder.fingerprint),
-        dimension=encoder.dimension,
-        logit_scale=encoder.logit_scale,
-        domains=ledger.counts(),
-    )
-    if not writer.changed and _is_complete(index, manifest):
-        return
-    writer.optimize()
-    writer.fit_classifier().save(index / CLASSIFIER)
-    manifest.save(index)
-
-
-def _is_complete(index: Path, manifest: Manifest) -> bool:
-    try:
-        return Manifest.load(index) == manifest and DomainClassifier.load(index / CLASSIFIER).domains == [
-            *manifest.domains
-        ]
-    except InputError:
-        return False
-
-
-def _list_skipped(index: Path, skipped: list[SkippedRecord]) -> None:
-    if skipped:
-        lines = (json.dumps(asdict(record), ensure_ascii=False) for record in skipped)
-        write_atomic(index / SKIPPED, "\n".join(lines) + "\n")
-    else:
-        (index / SKIPPED).unlink(missing_ok=True)
-
-
-def _nothing_usable(corpus: Path, split: str | None, tally: Tally) -> str:
-    if tally.skipped:
-        first = tally.skipped[0]
-        return f"{corpus} holds no usable record; the first problem is in line {first.line}: {first.reason}"
-    if tally.other_split:
-        return f"{corpus} holds no record of split {split!r}; choose another split, or none for all"
-    return f"{corpus} is empty; it needs one JSON object a line with id, image and report"
+    def _nothing_usable(self, tally: Tally) -> str:
+        if tally.problems:
+            first = tally.problems[0]
+            return f"{self.corpus} holds no usable record; the first problem is in line {first.line}: {first.reason}"
+        if tally.other_split:
+            return f"{self.corpus} holds no record of split {self.reading.split!r}; choose another split, or all"
+        return f"{self.corpus} is empty; it needs records with image and report"

@@ -1,23 +1,24 @@
-"""The domain classifier: a linear probe on image embeddings, so that routing costs no second encoder pass.
+"""The domain classifier: a linear map from image embeddings, so that routing costs no second encoder pass.
 
-Zero-shot prompts and a "none of these" answer are not here yet.
+Fitted to labelled embeddings where the corpus names domains, made of prompts where it does not. It always names one of
+its domains; whether the image belongs to any is for `NoveltyDetector` to say.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
+from indexing.encoder import Encoder
+from indexing.tensors import load_tensors, malformed, save_tensors
 from titrate.errors import InputError
-from titrate.files import write_atomic
 
 INVERSE_REGULARISATION = 100.0
 """Embeddings have unit length, so useful weights are large; scikit-learn's default of 1 flattens the probabilities."""
+
+_KIND = "domain classifier"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,48 @@ class DomainClassifier:
             weights, biases = np.vstack([np.zeros_like(weights), weights]), np.append(0.0, biases)
         return cls(names, weights.astype(np.float32), biases.astype(np.float32))
 
+    @classmethod
+    def zero_shot(cls, prompts: Mapping[str, Sequence[str]], encoder: Encoder) -> "DomainClassifier":
+        """Classify by prompts alone: the mean direction of a domain's prompts is its weight vector.
+
+        CLIP's prompt ensembling (arXiv 2103.00020 §3.1.4): weights are the model's logit scale × the normalised mean
+        of the normalised text embeddings, biases are 0. How well that works depends on the encoder's text tower.
+
+        Parameters
+        ----------
+        prompts
+            At least one prompt of each domain; see `default_prompts`.
+        encoder
+            The one that embeds the images.
+
+        Raises
+        ------
+        InputError
+            If there is no domain, or a domain has no prompt.
+        """
+        if not prompts:
+            raise InputError("zero-shot classification needs at least one domain with a prompt")
+        for domain, texts in prompts.items():
+            if isinstance(texts, str) or not texts or not all(text.strip() for text in texts):
+                raise InputError(f"domain {domain!r} needs a list of prompts, none of them empty")
+        names = sorted(prompts)
+        means = np.stack([encoder.embed_texts(prompts[name]).mean(axis=0) for name in names])
+        weights = encoder.logit_scale * means / np.linalg.norm(means, axis=1, keepdims=True)
+        return cls(names, weights.astype(np.float32), np.zeros(len(names), np.float32))
+
+    def restricted(self, domains: Collection[str]) -> "DomainClassifier":
+        """The same classifier with only these domains to choose from.
+
+        Raises
+        ------
+        ValueError
+            If it does not know one of them, or there are none.
+        """
+        rows = [self.domains.index(name) for name in sorted(set(domains))]
+        if not rows:
+            raise ValueError("a classifier needs at least one domain")
+        return DomainClassifier([self.domains[row] for row in rows], self.weights[rows], self.biases[rows])
+
     def probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability of each domain: [n, d] → [n, m], rows summing to 1."""
         logits = (embeddings @ self.weights.T + self.biases).astype(np.float64)
@@ -90,9 +133,7 @@ class DomainClassifier:
         InputError
             If the file cannot be written.
         """
-        # safetensors writes the buffer as it lies in memory, and scikit-learn's weights may lie column by column.
-        tensors = {"weights": np.ascontiguousarray(self.weights), "biases": np.ascontiguousarray(self.biases)}
-        write_atomic(path, save(tensors, metadata={"domains": json.dumps(self.domains)}))
+        save_tensors(path, self.domains, {"weights": self.weights, "biases": self.biases})
 
     @classmethod
     def load(cls, path: Path) -> "DomainClassifier":
@@ -103,13 +144,8 @@ class DomainClassifier:
         InputError
             If the file is missing or is not a domain classifier.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                domains = json.loads((file.metadata() or {})["domains"])
-                weights, biases = file.get_tensor("weights"), file.get_tensor("biases")
-        except (OSError, SafetensorError, KeyError, ValueError) as error:
-            raise InputError(f"cannot read domain classifier {path}; build the index again") from error
-        m = len(domains)
-        if not isinstance(domains, list) or m == 0 or weights.ndim != 2 or len(weights) != m or biases.shape != (m,):
-            raise InputError(f"domain classifier {path} is malformed; build the index again")
+        domains, tensors = load_tensors(path, _KIND, ("weights", "biases"))
+        weights, biases = tensors["weights"], tensors["biases"]
+        if weights.ndim != 2 or len(weights) != len(domains) or biases.shape != (len(domains),):
+            raise malformed(path, _KIND)
         return cls(domains, weights, biases)

@@ -7,8 +7,7 @@ only what was flushed. Edge needs write access to the folder even to read.
 
 import os
 import shutil
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,37 @@ import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
-from indexing.records import Record
-from indexing.store import VECTOR_NAMES, Exclusion, Match, Point, VectorName, VectorStore
+from indexing.store import (
+    DEPTH,
+    OVERSAMPLING,
+    VECTOR_NAMES,
+    Point,
+    Unwanted,
+    VectorName,
+    VectorStore,
+    one_line,
+    payload_of,
+    point_id,
+    vectors_of,
+)
+from indexing.store_settings import QUANTILE, Quantization
 from titrate.errors import TitrateError
 
-QUERIES_AT_ONCE = 256
-PAGE = 1000
-# Points are numbered by a hash of the record id: Edge takes only integers and UUIDs.
-_NAMESPACE = uuid.UUID("0f3a3a52-5d3c-5c0e-9a55-7c1c1f6d2f0e")
+_SEARCH = edge.SearchParams(
+    hnsw_ef=DEPTH, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+)
 
 
 class EdgeStore(VectorStore):
     """A collection in a folder. Make one with `EdgeStore.create` or `EdgeStore.open`."""
 
     def __init__(self, shard: edge.EdgeShard, dimension: int, path: Path) -> None:
+        super().__init__(path.name, dimension)
         self._shard = shard
-        self._dimension = dimension
         self._path = path
 
     @classmethod
-    def create(cls, path: Path, dimension: int) -> "EdgeStore":
+    def create(cls, path: Path, dimension: int, quantization: Quantization = "none") -> "EdgeStore":
         """A new, empty collection for embeddings of length ``dimension``; ``path`` must not exist yet.
 
         Raises
@@ -46,12 +56,16 @@ class EdgeStore(VectorStore):
         vectors: dict[str, edge.EdgeVectorParams] = {
             name: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine) for name in VECTOR_NAMES
         }
+        int8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=QUANTILE, always_ram=True)
+        config = edge.EdgeConfig(
+            vectors=vectors, quantization_config=int8 if quantization == "int8" else None, wal_enabled=False
+        )
         # Built aside and renamed: a kill half way leaves no folder that looks like a collection and is not.
         aside = path.with_name(f".{path.name}.new")
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            edge.EdgeShard.create(str(aside), edge.EdgeConfig(vectors=vectors, wal_enabled=False)).close()
+            edge.EdgeShard.create(str(aside), config).close()
             os.rename(aside, path)
         except Exception as error:  # Edge raises bare Exception
             raise TitrateError(f"cannot create collection {path}: {error}; check free space and rights") from error
@@ -59,112 +73,36 @@ class EdgeStore(VectorStore):
 
     @classmethod
     def open(cls, path: Path, dimension: int) -> "EdgeStore":
-        """An existing collection.
+        """An existing collection, quantised or not.
 
         Raises
         ------
         TitrateError
-            If it is missing, damaged, or not writable (Edge needs that even to read).
+            If it is missing, damaged, not writable (Edge needs that even to read), or of another dimension.
         """
         try:
-            return cls(edge.EdgeShard.load(str(path)), dimension, path)
+            shard = edge.EdgeShard.load(str(path))
         except Exception as error:  # Edge raises bare Exception
             raise TitrateError(
-                f"cannot open collection {path}: {_one_line(error)}; check its rights or build the index anew"
+                f"cannot open collection {path}: {one_line(error)}; check its rights or build the index anew"
             ) from error
-
-    def upsert(self, points: Sequence[Point]) -> None:
-        """Insert or replace points; see `VectorStore.upsert`.
-
-        Raises
-        ------
-        ValueError
-            If a vector has another length: Edge itself would accept points that lack one.
-        """
-        shape = (self._dimension,)
-        if any(point.image.shape != shape or point.text.shape != shape for point in points):
-            raise ValueError(f"collection {self._path.name} takes vectors of length {self._dimension}")
-        self._update(
-            edge.UpdateOperation.upsert_points(
-                [
-                    edge.Point(
-                        _point_id(point.record.id),
-                        {"image": point.image.tolist(), "text": point.text.tolist()},
-                        _payload(point.record),
-                    )
-                    for point in points
-                ]
+        store = cls(shard, dimension, path)
+        sample, _ = store._scroll("image", 1, None)
+        if sample and len(sample[0]) != dimension:
+            store.close()
+            raise TitrateError(
+                f"collection {path} holds vectors of length {len(sample[0])}, not {dimension}; build the index anew"
             )
-        )
-
-    def delete(self, ids: Sequence[str]) -> None:
-        """Remove records; see `VectorStore.delete`."""
-        self._update(edge.UpdateOperation.delete_points([_point_id(identifier) for identifier in ids]))
+        return store
 
     def flush(self) -> None:
         """Make everything durable; see `VectorStore.flush`."""
-        try:
-            self._shard.flush()
-        except Exception as error:
-            raise TitrateError(f"cannot write collection {self._path}: {_one_line(error)}; check free space") from error
+        self._change(self._shard.flush)
 
     def optimize(self) -> None:
-        """Merge segments and build the HNSW graph where the collection is large enough to gain from one."""
-        try:
-            self._shard.optimize()
-        except Exception as error:
-            raise TitrateError(f"cannot optimise collection {self._path}: {_one_line(error)}") from error
+        """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
+        self._change(self._shard.optimize)
         self.flush()
-
-    def search(
-        self,
-        vectors: NDArray[np.float32],
-        using: VectorName = "image",
-        limit: int = 10,
-        exclusions: Sequence[Exclusion] | None = None,
-    ) -> list[list[Match]]:
-        """The nearest records of each query; see `VectorStore.search`.
-
-        Raises
-        ------
-        ValueError
-            If the queries have another length than the stored vectors, or the exclusions another number.
-        """
-        if vectors.ndim != 2 or vectors.shape[1] != self._dimension:
-            raise ValueError(f"queries must be [n, {self._dimension}], found {list(vectors.shape)}")
-        if exclusions is not None and len(exclusions) != len(vectors):
-            raise ValueError(f"{len(vectors)} queries but {len(exclusions)} exclusions")
-        if limit < 1:
-            return [[] for _ in vectors]
-        requests = [
-            edge.QueryRequest(
-                limit=limit,
-                query=edge.Query.Nearest(vector.tolist(), using=using),
-                filter=_filter(exclusions[row]) if exclusions is not None else None,
-                with_payload=True,
-            )
-            for row, vector in enumerate(vectors)
-        ]
-        found: list[list[Match]] = []
-        for start in range(0, len(requests), QUERIES_AT_ONCE):
-            batch = edge.QueryBatchRequest(requests[start : start + QUERIES_AT_ONCE])
-            found += [_matches(points) for points in self._shard.query_batch(batch)]
-        return found
-
-    def vectors(self, using: VectorName, limit: int) -> NDArray[np.float32]:
-        """Some stored vectors, in the order of their hashed ids; see `VectorStore.vectors`."""
-        rows: list[NDArray[np.float32]] = []
-        offset: Any = None
-        while len(rows) < limit:
-            size = min(PAGE, limit - len(rows))
-            page: Any = self._shard.scroll(
-                edge.ScrollRequest(offset=offset, limit=size, with_payload=False, with_vector=[using])
-            )
-            records, offset = page
-            rows += [np.asarray(record.vector[using], np.float32) for record in records]
-            if offset is None:
-                break
-        return np.stack(rows) if rows else np.empty((0, self._dimension), np.float32)
 
     def count(self) -> int:
         """Number of points, exactly."""
@@ -174,41 +112,47 @@ class EdgeStore(VectorStore):
         """Release the collection."""
         self._shard.close()
 
-    def _update(self, operation: edge.UpdateOperation) -> None:
+    def _write(self, points: Sequence[Point]) -> None:
+        rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
+        self._change(lambda: self._shard.update(edge.UpdateOperation.upsert_points(rows)))
+
+    def _delete(self, ids: list[str]) -> None:
+        self._change(lambda: self._shard.update(edge.UpdateOperation.delete_points([*ids])))
+
+    def _nearest(
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, unwanted: Sequence[Unwanted]
+    ) -> list[list[tuple[str, float]]]:
+        requests = [
+            edge.QueryRequest(
+                limit=limit,
+                query=edge.Query.Nearest(vector.tolist(), using=using),
+                filter=_filter(fields),
+                params=_SEARCH,
+                with_payload=False,
+            )
+            for vector, fields in zip(vectors, unwanted, strict=True)
+        ]
+        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        return [[(str(point.id), point.score) for point in points] for points in answers]
+
+    def _payloads(self, ids: list[str]) -> dict[str, Any]:
+        found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
+        return {str(record.id): record.payload for record in found}
+
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[Any], Any]:
+        page: Any = self._shard.scroll(
+            edge.ScrollRequest(offset=offset, limit=limit, with_payload=False, with_vector=[using])
+        )
+        records, following = page
+        return [record.vector[using] for record in records], following
+
+    def _change(self, action: Callable[[], Any]) -> None:
         try:
-            self._shard.update(operation)
-        except Exception as error:
-            raise TitrateError(f"cannot write collection {self._path}: {_one_line(error)}; check free space") from error
+            action()
+        except Exception as error:  # Edge raises bare Exception
+            raise TitrateError(f"cannot write collection {self._path}: {one_line(error)}; check free space") from error
 
 
-def _point_id(record_id: str) -> str:
-    return str(uuid.uuid5(_NAMESPACE, record_id))
-
-
-def _payload(record: Record) -> dict[str, str | None]:
-    return {
-        "id": record.id,
-        "image": record.image,
-        "report": record.report,
-        "domain": record.domain,
-        "patient": record.patient,
-        "study": record.study,
-        "split": record.split,
-    }
-
-
-def _matches(points: Sequence[Any]) -> list[Match]:
-    matches = [Match(Record(**point.payload), min(1.0, max(-1.0, point.score))) for point in points]
-    return sorted(matches, key=lambda match: (-match.similarity, match.record.id))
-
-
-def _filter(exclusion: Exclusion) -> edge.Filter | None:
-    fields = {"id": exclusion.record_id, "study": exclusion.study, "patient": exclusion.patient}
-    unwanted: list[Any] = [
-        edge.FieldCondition(key=name, match=edge.MatchValue(value)) for name, value in fields.items() if value
-    ]
-    return edge.Filter(must_not=unwanted) if unwanted else None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _filter(unwanted: Unwanted) -> edge.Filter | None:
+    conditions: list[Any] = [edge.FieldCondition(key=name, match=edge.MatchValue(value)) for name, value in unwanted]
+    return edge.Filter(must_not=conditions) if conditions else None

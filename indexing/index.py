@@ -8,55 +8,76 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.backends import open_backend
 from indexing.domains import DomainClassifier
-from indexing.edge import EdgeStore
-from indexing.manifest import CLASSIFIER, Manifest, collection_folder, lock_index
-from indexing.store import Exclusion, Match, VectorName
+from indexing.ledger import Ledger
+from indexing.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest, lock_index
+from indexing.novelty import NoveltyDetector
+from indexing.store import Exclusion, Match, VectorName, VectorStore
 from titrate.errors import InputError
 
 
 class Index:
-    """The collections and domain classifier of one index folder; a context manager.
+    """The collections and domain classifier of one index; a context manager.
 
     Several processes may have it open at once; while one has, no build may change it.
     """
 
     def __init__(
-        self, manifest: Manifest, classifier: DomainClassifier, stores: dict[str, EdgeStore], resources: ExitStack
+        self,
+        path: Path,
+        manifest: Manifest,
+        classifier: DomainClassifier,
+        detector: NoveltyDetector,
+        stores: dict[str, VectorStore],
+        resources: ExitStack,
     ) -> None:
+        self._path = path
         self.manifest = manifest
         self.classifier = classifier
+        self.detector = detector
         self._stores = stores
         self._resources = resources
 
     @classmethod
-    def open(cls, path: Path) -> "Index":
+    def open(cls, path: Path, api_key: str | None = None) -> "Index":
         """Open an index for searching.
+
+        Parameters
+        ----------
+        path
+            The index folder. If its vectors are on a server, that is where queries go: see `open_backend`.
+        api_key
+            Of that server, if it wants one.
 
         Raises
         ------
         InputError
             If there is no complete index in this folder, it is damaged, or a build is changing it.
         TitrateError
-            If a collection cannot be read.
+            If a collection cannot be read, or the server not reached.
         """
         Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
         with ExitStack() as stack:
             stack.enter_context(lock_index(path, exclusive=False))
             manifest = Manifest.load(path)
             classifier = DomainClassifier.load(path / CLASSIFIER)
-            if classifier.domains != sorted(manifest.domains) or classifier.weights.shape[1] != manifest.dimension:
+            detector = NoveltyDetector.load(path / NOVELTY)
+            lengths = {classifier.weights.shape[1], detector.means.shape[1], manifest.dimension}
+            if not classifier.domains == detector.domains == sorted(manifest.domains) or len(lengths) > 1:
                 raise InputError(f"index {path} is inconsistent; run `titrate index` again")
-            stores: dict[str, EdgeStore] = {}
+            backend = stack.enter_context(open_backend(manifest.store, path, api_key))
+            stores: dict[str, VectorStore] = {}
             for domain, number in manifest.domains.items():
-                stores[domain] = store = EdgeStore.open(collection_folder(path, domain), manifest.dimension)
+                stores[domain] = store = backend.open(domain, manifest.dimension)
                 stack.callback(store.close)
-                if store.count() != number:
+                held = store.count()
+                if held != number:
                     raise InputError(
-                        f"index {path} is damaged: {domain} holds {store.count()} records, its manifest says {number}; "
+                        f"index {path} is damaged: {domain} holds {held} records, its manifest says {number}; "
                         "delete it and build it again"
                     )
-            return cls(manifest, classifier, stores, stack.pop_all())
+            return cls(path, manifest, classifier, detector, stores, stack.pop_all())
 
     def __enter__(self) -> "Index":
         return self
@@ -74,6 +95,11 @@ class Index:
     def domains(self) -> list[str]:
         """The domains, sorted."""
         return sorted(self._stores)
+
+    def patients(self) -> set[str]:
+        """SHA-256 of each patient, or else study, that an indexed record belongs to."""
+        with Ledger(self._path / LEDGER) as ledger:
+            return ledger.patients()
 
     @property
     def fingerprint(self) -> str:
@@ -96,6 +122,15 @@ class Index:
         self._check(vectors)
         probabilities = self.classifier.probabilities(vectors)
         return [self.classifier.domains[best] for best in probabilities.argmax(axis=1)], probabilities
+
+    def familiar(self, vectors: NDArray[np.float32], domains: Sequence[str]) -> NDArray[np.bool_]:
+        """True where an image looks like the domain it was routed to, False for "none of these": bool [n].
+
+        At most 5 % of new in-domain images are refused, where the build had held-out images to set the threshold by;
+        see `NoveltyDetector`.
+        """
+        self._check(vectors)
+        return self.detector.familiar(vectors, domains)
 
     def search(
         self,

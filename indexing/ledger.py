@@ -6,16 +6,19 @@ goes into ``doubt``: after a kill, the doubts name every place where an unconfir
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from titrate.errors import InputError, TitrateError
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS encoder (fingerprint TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS record (id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record (
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS doubt (id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_out (id TEXT PRIMARY KEY, hash TEXT NOT NULL, unit TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
 """
 
@@ -23,15 +26,20 @@ CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
 class Ledger:
     """The open ledger; a context manager.
 
+    Parameters
+    ----------
+    path
+        Its file, made if it is not there; None for a temporary one that leaves nothing behind.
+
     Raises
     ------
     InputError
         If the file is not a ledger.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None) -> None:
         try:
-            self._database = sqlite3.connect(path, isolation_level=None)
+            self._database = sqlite3.connect(path or "", isolation_level=None)
             try:
                 self._database.execute("PRAGMA synchronous = FULL")
                 self._database.executescript(_SCHEMA)
@@ -49,22 +57,12 @@ class Ledger:
     ) -> None:
         self._database.close()
 
-    def bind(self, fingerprint: str) -> None:
-        """Tie the index to one encoder for good.
-
-        Raises
-        ------
-        InputError
-            If it is tied to another.
-        """
-        row = self._one("SELECT fingerprint FROM encoder")
+    def bind(self, name: str, value: str) -> str:
+        """Tie the index to a setting for good; returns what it is tied to, by this call or an earlier one."""
+        row = self._one("SELECT value FROM setting WHERE name = ?", name)
         if row is None:
-            self._write([("INSERT INTO encoder VALUES (?)", [(fingerprint,)])])
-        elif row[0] != fingerprint:
-            raise InputError(
-                f"the index was built with another encoder ({row[0][:12]}, not {fingerprint[:12]}); "
-                "use that encoder or build into another folder"
-            )
+            self._write([("INSERT INTO setting VALUES (?, ?)", [(name, value)])])
+        return row[0] if row else value
 
     def first_line(self, id: str, line: int) -> int:
         """The line of this run's corpus that first used an id: ``line`` itself unless it is a duplicate."""
@@ -101,12 +99,12 @@ class Ledger:
                 stale.setdefault(other, []).append(id)
         return stale
 
-    def confirm(self, rows: Sequence[tuple[str, str, str]]) -> None:
-        """Record that the points of these (id, hash, domain) are flushed, and their older ones gone."""
+    def confirm(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        """Record that the points of these (id, hash, domain, hashed patient) are flushed, and their older ones gone."""
         self._write(
             [
-                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?)", rows),
-                ("DELETE FROM doubt WHERE id = ?", [(id,) for id, _, _ in rows]),
+                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows),
+                ("DELETE FROM doubt WHERE id = ?", [(row[0],) for row in rows]),
             ]
         )
 
@@ -121,6 +119,36 @@ class Ledger:
             ]
         )
         return True
+
+    def patients(self) -> set[str]:
+        """The hashed patients, or else studies, of all confirmed records that name any."""
+        return {row[0] for row in self._database.execute("SELECT DISTINCT patient FROM record WHERE patient <> ''")}
+
+    def vanished(self) -> Iterator[str]:
+        """Confirmed records that this run's corpus did not name, in pages, so that they may be withdrawn meanwhile."""
+        query = "SELECT id FROM record WHERE id > ? AND id NOT IN (SELECT id FROM seen) ORDER BY id LIMIT 1000"
+        last = ""
+        while page := self._database.execute(query, (last,)).fetchall():
+            yield from (id for (id,) in page)
+            last = page[-1][0]
+
+    def held_out_hash(self, id: str) -> str | None:
+        """Content hash of a held-out image whose embedding is kept, or None."""
+        row = self._one("SELECT hash FROM held_out WHERE id = ?", id)
+        return row[0] if row else None
+
+    def keep_held_out(self, rows: Sequence[tuple[str, str, str, bytes]]) -> None:
+        """Keep the embeddings of held-out images: (id, hash, patient or else study or id, float32 bytes)."""
+        self._write([("INSERT OR REPLACE INTO held_out VALUES (?, ?, ?, ?)", rows)])
+
+    def drop_held_out(self, id: str) -> None:
+        """Forget a record's held-out embedding, if there is one."""
+        if self.held_out_hash(id) is not None:
+            self._write([("DELETE FROM held_out WHERE id = ?", [(id,)])])
+
+    def held_out(self) -> list[tuple[str, bytes]]:
+        """The held-out embeddings in order of their ids: (patient or else study or id, float32 bytes)."""
+        return self._database.execute("SELECT unit, vector FROM held_out ORDER BY id").fetchall()
 
     def doubts(self) -> dict[str, list[str]]:
         """Per domain, the ids of points that may be there but are not confirmed."""
@@ -138,17 +166,18 @@ class Ledger:
         return dict(self._database.execute("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
 
     def fingerprint(self, encoder: str) -> str:
-        """SHA-256 of the encoder's fingerprint and every (id, content hash) in order of id."""
+        """SHA-256 of the encoder's fingerprint and every (id, content hash), indexed or held out, in order of id."""
         digest = hashlib.sha256(encoder.encode())
-        for id, content in self._database.execute("SELECT id, hash FROM record ORDER BY id"):
-            digest.update(f"{len(id.encode())} {id} {content}\n".encode())
+        for table in ("record", "held_out"):
+            for id, content in self._database.execute(f"SELECT id, hash FROM {table} ORDER BY id"):
+                digest.update(f"{table} {len(id.encode())} {id} {content}\n".encode())
         return digest.hexdigest()
 
     def _one(self, query: str, *values: str) -> tuple[str, ...] | None:
         row: tuple[str, ...] | None = self._database.execute(query, values).fetchone()
         return row
 
-    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[str, ...]]]]) -> None:
+    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[str | bytes, ...]]]]) -> None:
         """Run all statements in one transaction: after a kill, all of them happened or none."""
         try:
             self._database.execute("BEGIN IMMEDIATE")

@@ -6,21 +6,25 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+from indexing.images import Decoding
+from indexing.store_settings import StoreSettings
 from titrate.errors import InputError
 from titrate.files import write_atomic
 
-MANIFEST, LEDGER, CLASSIFIER, SKIPPED, LOCK = (
+MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
     "manifest.json",
     "ledger.sqlite",
     "domains.safetensors",
+    "novelty.safetensors",
     "skipped.jsonl",
     "lock",
 )
 COLLECTIONS = "collections"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Manifest:
         The encoder's factor on cosines.
     domains
         Number of records of each domain.
+    store
+        Where the vectors are.
+    decoding
+        How its images were decoded, and queries are to be.
     """
 
     encoder: str
@@ -49,6 +57,8 @@ class Manifest:
     dimension: int
     logit_scale: float
     domains: dict[str, int]
+    store: StoreSettings = field(default_factory=StoreSettings)
+    decoding: Decoding = field(default_factory=Decoding)
     schema_version: int = SCHEMA_VERSION
 
     def save(self, index: Path) -> None:
@@ -70,6 +80,8 @@ class Manifest:
         except OSError as error:
             if (index / LEDGER).exists():
                 raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
+            if swapped_out(index).exists():
+                raise InputError(f"a rebuild of {index} was cut off; run `titrate index` again to mend it") from error
             raise InputError(f"no index in {index}; make one with `titrate index CORPUS --index {index}`") from error
         except ValueError as error:
             raise InputError(f"{path} is damaged; run `titrate index` again") from error
@@ -77,8 +89,9 @@ class Manifest:
         if version != SCHEMA_VERSION:
             raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
         try:
-            manifest = cls(**value)
-        except TypeError as error:
+            parts = {"store": StoreSettings.parse(value.get("store")), "decoding": _decoding(value.get("decoding"))}
+            manifest = cls(**{**value, **parts})
+        except (InputError, TypeError, ValueError, LookupError) as error:
             raise InputError(f"{path} is malformed; build the index again") from error
         texts = (manifest.encoder, manifest.encoder_fingerprint, manifest.fingerprint)
         sound = (
@@ -94,10 +107,25 @@ class Manifest:
         return manifest
 
 
-def collection_folder(index: Path, domain: str) -> Path:
-    """Folder of a domain's collection: a readable slug, and a hash so that no two names, however odd, share one."""
+def swapped_out(index: Path) -> Path:
+    """Where an index lies for the moment in which a rebuilt one takes its place."""
+    return index.with_name(f".{index.name}.old")
+
+
+def _decoding(value: Any) -> Decoding:
+    window = value["window"]
+    return Decoding(**{**value, "window": None if window is None else (float(window[0]), float(window[1]))})
+
+
+def collection_name(domain: str) -> str:
+    """Name of a domain's collection: a readable slug, and a hash so that no two names, however odd, share one."""
     slug = re.sub(r"[^a-z0-9]+", "-", domain.lower()).strip("-")[:40]
-    return index / COLLECTIONS / f"{slug}-{hashlib.sha256(domain.encode()).hexdigest()[:8]}"
+    return f"{slug}-{hashlib.sha256(domain.encode()).hexdigest()[:8]}"
+
+
+def collection_folder(index: Path, domain: str) -> Path:
+    """Folder of a domain's collection, where the index folder holds the vectors."""
+    return index / COLLECTIONS / collection_name(domain)
 
 
 @contextmanager

@@ -1,17 +1,11 @@
-"""Corpus records: reading a JSON-lines corpus line by line, keeping what is sound and naming what is not.
+"""Records, and a corpus as a stream of them: what is sound comes out as a record, what is not is named."""
 
-CSV, Parquet, DICOM folders and renamed fields are not read here yet.
-"""
-
-import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from titrate.errors import InputError
-
-OPTIONAL_FIELDS = ("domain", "patient", "study", "split")
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,8 @@ class Record:
     domain, patient, study, split
         None where the corpus does not say.
     line
-        Line of the corpus file it was read from, for error reports; None when it came from elsewhere.
+        Where in the corpus it was read, for error reports, counted as in `SkippedRecord`; None when it came from
+        elsewhere.
     """
 
     id: str
@@ -44,100 +39,47 @@ class Record:
 
 @dataclass(frozen=True)
 class SkippedRecord:
-    """A line of the corpus that could not be used, and why, in words for the person who made the corpus."""
+    """A piece of the corpus that could not be used, and why, in words for the person who made the corpus.
+
+    Attributes
+    ----------
+    line
+        From 1: the line of a JSON-lines file, the line where the row of a table begins, the number of the row in
+        Parquet or of the entry in a JSON list, the ordinal of the file in a folder.
+    id
+        None where not even that could be read.
+    reason
+        One line.
+    """
 
     line: int
     id: str | None
     reason: str
 
 
-def read_corpus(path: Path) -> Iterator[Record | SkippedRecord]:
-    """Stream a JSON-lines corpus; a line that cannot be used comes out as a `SkippedRecord`, never as an exception.
+class Corpus(ABC):
+    """One corpus, streamed: memory does not grow with it, and it may be iterated more than once.
 
-    Parameters
+    Attributes
     ----------
     path
-        File with one JSON object a line: ``id``, ``image``, ``report`` and, where known, ``domain``, ``patient``,
-        ``study``, ``split``. Further fields are ignored, blank lines too.
-
-    Raises
-    ------
-    InputError
-        At once, if the file is missing or cannot be opened.
+        The file or folder it is read from.
+    root
+        Folder that image paths are relative to.
     """
-    _open(path).close()
-    return _read_lines(path)
+
+    path: Path
+    root: Path
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Record | SkippedRecord]:
+        """What cannot be used comes out as a `SkippedRecord`; only a file that is damaged as a whole raises."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many records an iteration yields, the unusable ones too, for a progress bar; takes one quick pass."""
 
 
-def count_lines(path: Path) -> int:
-    """Number of non-blank lines of a corpus, for a progress bar.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or cannot be opened.
-    """
-    with _open(path) as lines:
-        return sum(1 for line in lines if line.strip())
-
-
-def _open(path: Path) -> BinaryIO:
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise InputError(f"cannot read corpus {path}: {error.strerror}; check the path") from error
-
-
-def _read_lines(path: Path) -> Iterator[Record | SkippedRecord]:
-    with _open(path) as file:
-        for number, raw in enumerate(file, start=1):
-            if raw.strip():
-                yield _parse(raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw, number)
-
-
-def _parse(raw: bytes, line: int) -> Record | SkippedRecord:
-    try:
-        value = json.loads(raw.decode())
-    except UnicodeDecodeError:
-        return SkippedRecord(line, None, "not UTF-8 text")
-    except json.JSONDecodeError as error:
-        return SkippedRecord(line, None, f"not JSON ({error.msg})")
-    except (ValueError, RecursionError):  # a number of thousands of digits, or thousands of nested brackets
-        return SkippedRecord(line, None, "not JSON that can be read (a number too long or brackets too deep)")
-    if not isinstance(value, dict):
-        return SkippedRecord(line, None, f"expected an object, found {type(value).__name__}")
-    identifier: str | None = None
-    try:
-        identifier = _required(value, "id")
-        return Record(
-            id=identifier,
-            image=_required(value, "image"),
-            report=_required(value, "report"),
-            **{name: _text(value, name) for name in OPTIONAL_FIELDS},
-            line=line,
-        )
-    except InputError as error:
-        return SkippedRecord(line, identifier, str(error))
-
-
-def _required(value: dict[str, Any], name: str) -> str:
-    text = _text(value, name)
-    if text is None:
-        raise InputError(f'"{name}" is missing or empty')
-    return text
-
-
-def _text(value: dict[str, Any], name: str) -> str | None:
-    """The field as stripped text, None if absent or blank; whole numbers count as text, as ids often are."""
-    content = value.get(name)
-    if isinstance(content, int) and not isinstance(content, bool) and name != "report":
-        content = str(content)
-    if content is None:
-        return None
-    if not isinstance(content, str):
-        raise InputError(f'"{name}" must be text, found {type(content).__name__}')
-    try:
-        content.encode()
-    except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair, which no store can hold
-        raise InputError(f'"{name}" holds a broken character (lone surrogate)') from error
-    return content.strip() or None
+def open_failed(path: Path, error: OSError) -> InputError:
+    """The one-line error for a corpus that the system will not open."""
+    return InputError(f"cannot read corpus {path}: {error.strerror or error}; check the path")

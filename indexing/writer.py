@@ -4,26 +4,28 @@ Ledger and collections are two stores without a common transaction. The order ke
 confirm. Whatever a kill leaves in doubt is written again, or removed, by the next build.
 """
 
+import hashlib
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
-from indexing.domains import DomainClassifier
-from indexing.edge import EdgeStore
+from indexing.backends import Backend
 from indexing.ledger import Ledger
-from indexing.manifest import COLLECTIONS, MANIFEST, collection_folder
-from indexing.store import Point
+from indexing.manifest import MANIFEST
+from indexing.store import Point, VectorStore
 from titrate.errors import InputError
 
 GENERAL = "general"
 """Where records without a domain go."""
 
 MAX_DOMAINS = 64
-FIT_PER_DOMAIN = 20_000
-"""Vectors of each domain that the classifier is fitted to: enough for a linear probe, and memory stays bounded."""
+FIT_PER_DOMAIN = 2_000
+"""Vectors of each domain that classifier and novelty detector are fitted to: enough for both, and memory is bounded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +40,36 @@ class Entry:
         """The collection it goes to."""
         return self.point.record.domain or GENERAL
 
+    @property
+    def patient(self) -> str:
+        """SHA-256 of the patient, or else the study; empty where neither is known."""
+        whose = self.point.record.patient or self.point.record.study
+        return hashlib.sha256(whose.encode()).hexdigest() if whose else ""
+
 
 class IndexWriter:
-    """The collections and ledger of an index under construction; a context manager."""
+    """The collections and ledger of an index under construction; a context manager.
 
-    def __init__(self, index: Path, ledger: Ledger, dimension: int) -> None:
+    Parameters
+    ----------
+    index
+        The index folder.
+    backend
+        Where the collections are; the caller closes it, after this.
+    ledger
+        The folder's.
+    dimension
+        Length of a vector.
+    """
+
+    def __init__(self, index: Path, backend: Backend, ledger: Ledger, dimension: int) -> None:
         self._index = index
+        self._backend = backend
         self._ledger = ledger
         self._dimension = dimension
-        self._stores: dict[str, EdgeStore] = {}
+        self._stores: dict[str, VectorStore] = {}
+        self._pool = ThreadPoolExecutor(1, "write")
+        self._pending: tuple[Future[None], Sequence[Entry]] | None = None
         self.changed = False
 
     def __enter__(self) -> "IndexWriter":
@@ -55,28 +78,44 @@ class IndexWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._pool.shutdown()  # what is being written stays in doubt, and is written again by the next build
         for store in self._stores.values():
             store.close()
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Insert or replace points durably.
+        """Begin to insert or replace points, which goes on while the caller embeds the next.
+
+        One batch is under way at a time: this waits for the last one, and `finish` for this one.
 
         Raises
         ------
         InputError
             If the corpus names more than 64 domains.
+        TitrateError
+            If these or the last could not be written.
         """
+        self.finish()
         self._mark_changed()
         for domain in sorted({entry.domain for entry in entries}):
             self._store(domain)
         stale = self._ledger.begin([(entry.point.record.id, entry.domain) for entry in entries])
         for domain, ids in stale.items():
             self._remove(domain, ids)
-        for domain in sorted({entry.domain for entry in entries}):
-            store = self._store(domain)
-            store.upsert([entry.point for entry in entries if entry.domain == domain])
-            store.flush()
-        self._ledger.confirm([(entry.point.record.id, entry.content, entry.domain) for entry in entries])
+        self._pending = self._pool.submit(self._upsert, entries), entries
+
+    def finish(self) -> None:
+        """Wait until everything written so far is durable, and confirm it in the ledger.
+
+        Raises
+        ------
+        TitrateError
+            If it could not be written.
+        """
+        if self._pending is not None:
+            (work, entries), self._pending = self._pending, None
+            work.result()
+            rows = [(entry.point.record.id, entry.content, entry.domain, entry.patient) for entry in entries]
+            self._ledger.confirm(rows)
 
     def withdraw(self, record_id: str) -> bool:
         """Note that a record must leave the index; `settle` removes it. True if the index held it."""
@@ -87,6 +126,7 @@ class IndexWriter:
 
     def settle(self) -> None:
         """Remove every point that is not confirmed: withdrawn ones, and what a kill left of vanished records."""
+        self.finish()
         doubts = self._ledger.doubts()
         if not doubts:
             return
@@ -100,11 +140,17 @@ class IndexWriter:
         for domain in self._ledger.counts():
             self._store(domain).optimize()
 
-    def fit_classifier(self) -> DomainClassifier:
-        """Fit the domain classifier to what the collections hold."""
+    def sample(self) -> tuple[NDArray[np.float32], list[str]]:
+        """Image vectors [n, d] of every collection, at most so many of each, and their domains."""
         samples = {domain: self._store(domain).vectors("image", FIT_PER_DOMAIN) for domain in self._ledger.counts()}
-        labels = [domain for domain, rows in samples.items() for _ in rows]
-        return DomainClassifier.fit(np.concatenate(list(samples.values())), labels)
+        return np.concatenate(list(samples.values())), [domain for domain, rows in samples.items() for _ in rows]
+
+    def _upsert(self, entries: Sequence[Entry]) -> None:
+        """Runs in the writing thread; the collections are there already."""
+        for domain in sorted({entry.domain for entry in entries}):
+            store = self._stores[domain]
+            store.upsert([entry.point for entry in entries if entry.domain == domain])
+            store.flush()
 
     def _mark_changed(self) -> None:
         """From the first change on, the folder is no complete index until the build writes a new manifest."""
@@ -113,21 +159,19 @@ class IndexWriter:
             self.changed = True
 
     def _remove(self, domain: str, ids: Sequence[str]) -> None:
-        if collection_folder(self._index, domain).exists():
+        if domain in self._stores or self._backend.exists(domain):
             store = self._store(domain)
             store.delete(ids)
             store.flush()
 
-    def _store(self, domain: str) -> EdgeStore:
+    def _store(self, domain: str) -> VectorStore:
         if domain not in self._stores:
-            folder = collection_folder(self._index, domain)
-            if folder.exists():
-                self._stores[domain] = EdgeStore.open(folder, self._dimension)
+            if self._backend.exists(domain):
+                self._stores[domain] = self._backend.open(domain, self._dimension)
             else:
-                existing = [f for f in (self._index / COLLECTIONS).glob("*") if not f.name.startswith(".")]
-                if len(existing) >= MAX_DOMAINS:
+                if len(self._backend.collections()) >= MAX_DOMAINS:
                     raise InputError(
                         f'the corpus names more than {MAX_DOMAINS} domains; is "domain" the right field for them?'
                     )
-                self._stores[domain] = EdgeStore.create(folder, self._dimension)
+                self._stores[domain] = self._backend.create(domain, self._dimension)
         return self._stores[domain]

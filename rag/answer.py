@@ -22,11 +22,14 @@ class Answer:
     Attributes
     ----------
     text
-        The answer: the likeliest option, or free text.
+        The answer: the likeliest option, or free text. None where the certified policy declines, because the model is
+        less confident than it demands.
     probabilities
         Of each option, normalised over the options; None for free text.
     domain, domain_probability
         Where similar cases were looked for, and how sure the domain classifier is.
+    familiar
+        False where the image looks like none of the index's domains, and so all of them were searched.
     contexts
         The reports that stood in the prompt, the most similar first: what the answer cites.
     certified
@@ -37,10 +40,11 @@ class Answer:
         The user's message, which followed the image.
     """
 
-    text: str
+    text: str | None
     probabilities: Mapping[str, float] | None
     domain: str
     domain_probability: float
+    familiar: bool
     contexts: tuple[Context, ...]
     certified: bool
     statement: str

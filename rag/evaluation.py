@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from calibration import Certificate
+import numpy as np
+
+from calibration import Certificate, OutcomeTable
 from rag.metrics import Metrics, measure
 from rag.outcomes import Outcomes
 from rag.questions import Question
@@ -18,7 +20,17 @@ MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certif
 
 @dataclass(frozen=True)
 class Row:
-    """One policy in one domain; without metrics where it answers nothing."""
+    """One policy in one domain; without metrics where it answers nothing.
+
+    Attributes
+    ----------
+    domain, policy
+        What was measured.
+    metrics
+        Over the questions that got an answer.
+    asked
+        Closed questions routed to the domain.
+    """
 
     domain: str
     policy: str
@@ -59,7 +71,7 @@ class Baselines:
 
 
 def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[Row]:
-    """Measure every policy in every domain that questions were routed to.
+    """Measure every policy in every domain that closed questions were routed to.
 
     Parameters
     ----------
@@ -79,22 +91,25 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
     rows = []
     table = outcomes.table
     for domain in sorted(set(table.domains)):
-        chosen = [row for row, name in enumerate(table.domains) if name == domain]
+        chosen = [row for row, name in enumerate(table.domains) if name == domain and outcomes.questions[row].options]
+        if not chosen:
+            continue
         questions = [outcomes.questions[row] for row in chosen]
         near = [[match.record.id for match in outcomes.matches[row]] for row in chosen]
-        policies: list[tuple[str, list[str] | None]] = [
+        policies: list[tuple[str, Sequence[str | None]]] = [
             (MAJORITY, [baselines.majority(question) for question in questions]),
             (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
         ]
         policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
         if certificate is not None:
-            k_certified = _certified_k(certificate, domain, table.max_k)
-            said = None if k_certified is None else [table.answers[row][k_certified] for row in chosen]
-            policies.append((CERTIFIED, said))
-        right, patients = [question.answer for question in questions], [question.unit for question in questions]
+            policies.append((CERTIFIED, _certified_answers(certificate, domain, table, chosen)))
         for name, given in policies:
-            metrics = None if given is None else measure(given, right, patients)
-            rows.append(Row(domain, name, metrics, len(chosen)))
+            pairs = [
+                (answer, question) for answer, question in zip(given, questions, strict=True) if answer is not None
+            ]
+            said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
+            right, patients = [question.answer for question in asked], [question.unit for question in asked]
+            rows.append(Row(domain, name, measure(said, right, patients) if pairs else None, len(chosen)))
     return rows
 
 
@@ -104,7 +119,7 @@ def format_rows(rows: Sequence[Row]) -> str:
     for row in rows:
         m = row.metrics
         if m is None:
-            lines.append(f"{row.domain:<15}{row.policy:<22}{row.asked:>6}  nothing certified: no answer")
+            lines.append(f"{row.domain:<15}{row.policy:<22}{0:>6}  no answer to any of {row.asked} questions")
             continue
         interval = f"{m.low:.3f} to {m.high:.3f}"
         lines.append(
@@ -114,13 +129,24 @@ def format_rows(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _certified_k(certificate: Certificate, domain: str, max_k: int) -> int | None:
+def _certified_answers(
+    certificate: Certificate, domain: str, table: OutcomeTable, rows: Sequence[int]
+) -> list[str | None]:
+    """What the certified policy answers, None where it declines, as it does where nothing is certified."""
     result = certificate.domains.get(domain)
-    if result is None or result.k is None:  # a domain that calibration never met has no promise either
-        return None
-    if result.k > max_k:
-        raise InputError(f"the certificate reads {result.k} reports in {domain}, scored are {max_k}; raise max-k")
-    return result.k
+    if result is None or result.policy is None:  # a domain that calibration never met has no promise either
+        return [None] * len(rows)
+    policy = result.policy
+    if policy.k > table.max_k:
+        raise InputError(f"the certificate reads {policy.k} reports in {domain}, scored are {table.max_k}; raise max-k")
+    answers: list[str | None] = []
+    for row in rows:
+        k = policy.k
+        if table.similarities is not None:
+            similarities = table.similarities[row]
+            k = policy.count(similarities[np.isfinite(similarities)])
+        answers.append(table.answers[row][k] if policy.answers(table.confidences[row, k]) else None)
+    return answers
 
 
 def _majorities(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -1,18 +1,30 @@
-"""What a model is given besides a processor's output: option tokens after the prompts, and positions."""
+"""What a model is given besides a processor's output: rows joined, option tokens after the prompts, and positions."""
 
+from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
+
+
+def takes_positions(model: Any) -> bool:
+    """Whether a model can be told its tokens' positions."""
+    return "position_ids" in signature(model.forward).parameters
 
 
 def positions(model: Any, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
     """Positions counted from each prompt's first token, so that padding, and so the rest of a batch, changes nothing.
 
-    Nothing for models with positions of their own kind, as Qwen-VL's in three dimensions: they see to it themselves.
+    [n, t], or [3, n, t] for models such as Qwen-VL whose image tokens have positions in three dimensions. Nothing for
+    models that take none.
     """
-    if "position_ids" not in signature(model.forward).parameters or hasattr(model.base_model, "get_rope_index"):
+    if not takes_positions(model):
         return {}
+    if hasattr(model.base_model, "get_rope_index"):
+        index = model.base_model.get_rope_index
+        known = {name: inputs[name] for name in signature(index).parameters if name in inputs}
+        return {"position_ids": index(**known)[0]}
     return {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}
 
 
@@ -29,3 +41,22 @@ def append(inputs: dict[str, torch.Tensor], stems: torch.Tensor) -> dict[str, to
         else value
         for name, value in inputs.items()
     }
+
+
+def kind(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """What inputs must have in common to be joined: the shapes of all that does not run along the tokens."""
+    shape = inputs["input_ids"].shape
+    return {name: () if value.shape == shape else tuple(value.shape[1:]) for name, value in inputs.items()}
+
+
+def join(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
+    """Inputs of one prompt each as one batch, padded on the left."""
+    longest = max(row["input_ids"].shape[1] for row in rows)
+
+    def padded(name: str, row: dict[str, torch.Tensor]) -> torch.Tensor:
+        value = row[name]
+        if value.shape != row["input_ids"].shape:
+            return value
+        return pad(value, (longest - value.shape[1], 0), value=pad_id if name == "input_ids" else 0)
+
+    return {name: torch.cat([padded(name, row) for row in rows]) for name in rows[0]}

@@ -1,23 +1,25 @@
-"""The outcome pass: every question answered with k = 0..K contexts, exactly as `ask` would answer it.
+"""The outcome pass: every question answered with k = 0..K contexts, exactly as `ask` would answer it."""
 
-Scores each k on its own; sharing the prompts' common beginning between them is not done here yet.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import groupby, pairwise
 
 import numpy as np
 from PIL import Image
 
 from calibration import OutcomeTable
-from indexing import Encoder, Exclusion, Index, Match, load_image
-from rag.mllm import MLLM, Prompt, probabilities
+from indexing import Match, load_image
+from rag.losses import Loss, token_loss
+from rag.mllm import MLLM, NestedPrompt, probabilities
+from rag.outcome_cache import Outcome, OutcomeCache
 from rag.prompt import PromptTemplate
 from rag.questions import Question
-from rag.retriever import SimilarCaseRetriever
+from rag.routing import Retrieved
+from titrate.errors import InputError
+from titrate.files import hash_files, hash_json
 
 _IMAGES_AT_ONCE = 16
+MAX_NEW_TOKENS = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,107 +31,147 @@ class Outcomes:
     matches: tuple[tuple[Match, ...], ...]
 
 
-@dataclass(frozen=True, eq=False)
-class Retrieved:
-    """Questions with the domain that each was routed to and the cases retrieved there, best first."""
-
-    questions: tuple[Question, ...]
-    domains: tuple[str, ...]
-    matches: tuple[tuple[Match, ...], ...]
-
-
-def retrieve(index: Index, encoder: Encoder, questions: Sequence[Question], limit: int) -> Retrieved:
-    """Route each question's image and retrieve its similar cases, one embedding an image.
-
-    Raises
-    ------
-    InputError
-        If an image cannot be read, or the encoder is not the index's own.
-    """
-    retriever = SimilarCaseRetriever(index, encoder, limit)
-    ordered = sorted(questions, key=lambda question: (_whose(question), question.id))
-    domains: list[str] = []
-    found: list[tuple[Match, ...]] = []
-    groups = [list(group) for _, group in groupby(ordered, key=_whose)]
-    for start in range(0, len(groups), _IMAGES_AT_ONCE * 4):
-        chunk = groups[start : start + _IMAGES_AT_ONCE * 4]
-        vectors = encoder.embed_images([load_image(group[0].image) for group in chunk])
-        routed, _ = index.route(vectors)
-        own = [Exclusion(group[0].record, group[0].study, group[0].patient) for group in chunk]
-        for group, domain, matches in zip(chunk, routed, retriever.similar(vectors, routed, own, limit), strict=True):
-            domains += [domain] * len(group)
-            found += [tuple(matches)] * len(group)
-    return Retrieved(tuple(ordered), tuple(domains), tuple(found))
-
-
 def score_outcomes(
     mllm: MLLM,
     prompt: PromptTemplate,
     retrieved: Retrieved,
     max_k: int,
     *,
+    loss: Loss = token_loss,
     alter: Callable[[Image.Image], Image.Image] | None = None,
+    cache: OutcomeCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outcomes:
-    """Answer closed questions at every k = 0..K.
+    """Answer questions at every k = 0..K.
 
     Parameters
     ----------
     mllm, prompt
         As for `ask`.
     retrieved
-        Closed questions with their domains and similar cases. Where fewer than k cases exist, all are read.
+        Questions with their domains and similar cases. Where fewer than k cases exist, all are read.
     max_k
         K.
+    loss
+        Of open questions' answers.
     alter
         What to do to each image before the model sees it: how much answers depend on the image is measured so.
+    cache
+        Outcomes that are known already, and where new ones are kept; its key must name the loss and what alters.
     progress
         Told how many questions have been answered, and how many there are.
 
     Returns
     -------
     Outcomes
-        Losses are 0 for the reference answer and 1 for any other; confidences are the probability of the answer given.
+        Closed questions lose 0 with the reference answer and 1 with any other, and their confidence is the probability
+        of the answer given among the options. The confidence of open answers is 1: nothing measures it yet.
+
+    Raises
+    ------
+    InputError
+        If there is no question, or a loss is not in [0, 1].
     """
-    losses, confidences, answers = [], [], []
+    if not retrieved.questions:
+        raise InputError("there is no question to answer; every image was declined, or none was given")
+    outcomes: list[Outcome] = []
     for start, end in _image_chunks(retrieved.questions):
-        prompts, options = [], []
-        picture, shown = None, None
-        for question, matches in zip(retrieved.questions[start:end], retrieved.matches[start:end], strict=True):
-            if shown != question.image or picture is None:
-                loaded = load_image(question.image)
-                picture, shown = (alter(loaded) if alter else loaded), question.image
-            reports = [match.record.report for match in matches]
-            for k in range(max_k + 1):
-                prompts.append(Prompt(picture, prompt.render(question.text, question.options, reports[:k])))
-                options.append(question.options or ())
-        chances = [probabilities(row) for row in mllm.score(prompts, options)]
-        for number, question in enumerate(retrieved.questions[start:end]):
-            rows = chances[number * (max_k + 1) : (number + 1) * (max_k + 1)]
-            said = [(question.options or ())[int(row.argmax())] for row in rows]
-            answers.append(said)
-            losses.append([float(answer != question.answer) for answer in said])
-            confidences.append([float(min(1.0, row.max())) for row in rows])
+        rows = range(start, end)
+        names = [_name(retrieved, row) for row in rows] if cache is not None else []
+        known = cache.get(names) if cache is not None else None
+        if known is None:
+            known = _answer(mllm, prompt, retrieved, rows, max_k, loss, alter)
+            if cache is not None:
+                cache.put(names, known)
+        outcomes += known
         if progress is not None:
             progress(end, len(retrieved.questions))
+    similarities = np.full((len(outcomes), max_k), np.nan)
+    falling = True
+    for row, matches in enumerate(retrieved.matches):
+        found = [retrieved.logit_scale * match.similarity for match in matches[:max_k]]
+        falling = falling and found == sorted(found, reverse=True)
+        similarities[row, : len(found)] = found
     table = OutcomeTable(
         question_ids=[question.id for question in retrieved.questions],
         units=[question.unit for question in retrieved.questions],
         domains=list(retrieved.domains),
-        losses=np.array(losses),
-        confidences=np.array(confidences),
-        answers=answers,
+        losses=np.array([outcome.losses for outcome in outcomes]),
+        confidences=np.array([outcome.confidences for outcome in outcomes]),
+        answers=[outcome.answers for outcome in outcomes],
+        similarities=similarities if falling else None,  # fused rankings have no one similarity to cut at
     )
     return Outcomes(table, retrieved.questions, retrieved.matches)
 
 
-def _whose(question: Question) -> tuple[str, ...]:
-    """What retrieval for a question depends on: its image, and what must not be retrieved with it."""
-    return str(question.image), question.record or "", question.study or "", question.patient or ""
+def _answer(
+    mllm: MLLM,
+    prompt: PromptTemplate,
+    retrieved: Retrieved,
+    rows: Sequence[int],
+    max_k: int,
+    loss: Loss,
+    alter: Callable[[Image.Image], Image.Image] | None,
+) -> list[Outcome]:
+    """Outcomes of questions about a few images, in the order of ``rows``."""
+    found: dict[int, Outcome] = {}
+    nested: list[NestedPrompt] = []
+    asked: list[list[int]] = []
+    for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
+        about = list(group)
+        picture = load_image(retrieved.questions[about[0]].image, retrieved.decoding)
+        if alter is not None:
+            picture = alter(picture)
+        reports = [match.record.report for match in retrieved.matches[about[0]][:max_k]]
+        contexts = tuple(prompt.context(number, report) for number, report in enumerate(reports, start=1))
+        for closed in (True, False):
+            chosen = [row for row in about if (retrieved.questions[row].options is not None) == closed]
+            if not chosen:
+                continue
+            questions = [retrieved.questions[row] for row in chosen]
+            closings = tuple(prompt.closing(question.text, question.options) for question in questions)
+            together = NestedPrompt(picture, prompt.opening(), contexts, closings)
+            if closed:
+                nested.append(together)
+                asked.append(chosen)
+            else:
+                found |= zip(chosen, _open_outcomes(mllm, together, questions, max_k, loss), strict=True)
+    options = [[retrieved.questions[row].options or () for row in chosen] for chosen in asked]
+    for chosen, scores in zip(asked, mllm.score_nested(nested, options, max_k) if nested else (), strict=True):
+        for row, table in zip(chosen, scores, strict=True):
+            question = retrieved.questions[row]
+            chances = [probabilities(choices) for choices in table]
+            said = [(question.options or ())[int(chance.argmax())] for chance in chances]
+            wrong = [float(answer != question.answer) for answer in said]
+            found[row] = Outcome(wrong, [float(min(1.0, chance.max())) for chance in chances], said)
+    return [found[row] for row in rows]
 
 
-def _image_chunks(questions: Sequence[Question]) -> list[tuple[int, int]]:
+def _open_outcomes(
+    mllm: MLLM, together: NestedPrompt, questions: Sequence[Question], max_k: int, loss: Loss
+) -> Iterator[Outcome]:
+    read = min(max_k, len(together.contexts)) + 1
+    prompts = [together.at(number, k) for number in range(len(questions)) for k in range(read)]
+    answers = mllm.generate(prompts, MAX_NEW_TOKENS)
+    for number, question in enumerate(questions):
+        said = answers[number * read : (number + 1) * read]
+        said += said[-1:] * (max_k + 1 - read)
+        losses = [float(loss(answer, question.answer)) for answer in said]
+        if not all(0 <= value <= 1 for value in losses):
+            raise InputError(f"the loss of question {question.id} is not in [0, 1]; mend the loss function")
+        yield Outcome(losses, [1.0] * len(said), said)
+
+
+def _name(retrieved: Retrieved, row: int) -> str:
+    """Hash of a question, its image's content, its domain and the cases that it gets to read."""
+    question = asdict(retrieved.questions[row])
+    image = question.pop("image")
+    reports = [[match.record.id, match.record.report] for match in retrieved.matches[row]]
+    return hash_json([question, hash_files([image]), retrieved.domains[row], reports])
+
+
+def _image_chunks(questions: Sequence[Question]) -> Iterator[tuple[int, int]]:
     """Ranges of questions that are about a few images at a time, so that each image is encoded once."""
     starts = [row for row, question in enumerate(questions) if row == 0 or question.image != questions[row - 1].image]
     edges = [*starts[::_IMAGES_AT_ONCE], len(questions)]
-    return list(pairwise(edges))
+    yield from pairwise(edges)

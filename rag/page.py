@@ -15,6 +15,7 @@ def answer_json(answer: Answer, *, with_prompt: bool) -> dict[str, Any]:
         "probabilities": None if answer.probabilities is None else dict(answer.probabilities),
         "domain": answer.domain,
         "domain_probability": answer.domain_probability,
+        "familiar": answer.familiar,
         "k": answer.k,
         "contexts": [vars(context) for context in answer.contexts],
         "certified": answer.certified,
@@ -25,12 +26,14 @@ def answer_json(answer: Answer, *, with_prompt: bool) -> dict[str, Any]:
 
 def answer_page(answer: Answer, *, with_prompt: bool) -> str:
     """The answer, what it leaned on, and how far it can be trusted."""
-    lines = [f"Answer: {answer.text}"]
+    declined = "none, as the model is less confident than its certificate demands"
+    lines = [f"Answer: {declined if answer.text is None else answer.text}"]
     if answer.probabilities is not None:
         lines.append(
             "        " + ", ".join(f"{option} {chance:.1%}" for option, chance in answer.probabilities.items())
         )
-    lines.append(f"Domain: {answer.domain} ({answer.domain_probability:.1%})")
+    where = f"{answer.domain} ({answer.domain_probability:.1%})"
+    lines.append(f"Domain: {where if answer.familiar else f'none of these; the likeliest is {where}'}")
     lines.append(f"Reports read: {answer.k}")
     for context in answer.contexts:
         lines.append(f"  [{context.number}] {context.record} (similarity {context.similarity:.3f})")

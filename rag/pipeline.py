@@ -4,20 +4,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from calibration import Certificate, FixedK
-from indexing import Encoder, Exclusion, Index, load_image
+from calibration import Certificate, Policy
+from indexing import Decoding, Encoder, Exclusion, Index, Match, load_image
 from rag.answer import Answer, Context
 from rag.mllm import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
-from rag.retriever import SimilarCaseRetriever
-from titrate.errors import InputError
+from rag.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
+from titrate.errors import InputError, UnfamiliarImageError
 
 MAX_NEW_TOKENS = 96
+
+Unfamiliar = Literal["decline", "search"]
 
 
 class Pipeline:
@@ -33,6 +36,13 @@ class Pipeline:
         Read so many contexts in every domain, without a guarantee. Takes precedence over the certificate.
     prompt
         The prompt's wording.
+    retrieval
+        What similar cases are found by.
+    unfamiliar
+        What to do about an image that looks like none of the index's domains: ``"decline"`` to answer, or ``"search"``
+        all domains, without a guarantee.
+    decoding
+        How queries are decoded; by default as the index's images were.
 
     Raises
     ------
@@ -49,6 +59,9 @@ class Pipeline:
         certificate: Certificate | None = None,
         k: int | None = None,
         prompt: PromptTemplate | None = None,
+        retrieval: RetrievalMode = DEFAULT_MODE,
+        unfamiliar: Unfamiliar = "decline",
+        decoding: Decoding | None = None,
     ) -> None:
         if certificate is None and k is None:
             raise InputError(
@@ -57,9 +70,11 @@ class Pipeline:
         if k is not None and k < 0:
             raise InputError(f"k is {k}; give 0 or more")
         self.index, self.encoder, self.mllm = index, encoder, mllm
-        self.retriever = SimilarCaseRetriever(index, encoder)
+        self.retriever = SimilarCaseRetriever(index, encoder, mode=retrieval)
         self.prompt = prompt or PromptTemplate()
         self.certificate, self.k = certificate, k
+        self.unfamiliar = unfamiliar
+        self.decoding = decoding or index.manifest.decoding
         self._resources = ExitStack()
         if certificate is not None:
             certificate.verify(self.fingerprints)
@@ -76,6 +91,10 @@ class Pipeline:
         encoder: str | None = None,
         device: str | None = None,
         dtype: str | None = None,
+        retrieval: RetrievalMode = DEFAULT_MODE,
+        unfamiliar: Unfamiliar = "decline",
+        decoding: Decoding | None = None,
+        api_key: str | None = None,
     ) -> "Pipeline":
         """Open an index and load the models.
 
@@ -95,6 +114,10 @@ class Pipeline:
             The encoder, if it is no longer where it was when the index was built.
         device, dtype
             As for `TransformersMLLM.open`.
+        retrieval, unfamiliar, decoding
+            As for `Pipeline`.
+        api_key
+            Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`.
 
         Raises
         ------
@@ -105,13 +128,16 @@ class Pipeline:
 
         with ExitStack() as stack:
             promised = Certificate.load(Path(certificate)) if certificate is not None else None
-            opened = stack.enter_context(Index.open(Path(index)))
+            opened = stack.enter_context(Index.open(Path(index), api_key))
             pipeline = cls(
                 opened,
                 Encoder.open(encoder or opened.manifest.encoder, device),
                 TransformersMLLM.open(mllm, adapter=Path(adapter) if adapter else None, device=device, dtype=dtype),
                 certificate=promised,
                 k=k,
+                retrieval=retrieval,
+                unfamiliar=unfamiliar,
+                decoding=decoding,
             )
             pipeline._resources = stack.pop_all()
         return pipeline
@@ -136,6 +162,7 @@ class Pipeline:
             "index": self.index.fingerprint,
             "prompt": self.prompt.fingerprint,
             "mllm": self.mllm.fingerprint,
+            "retrieval": self.retriever.fingerprint,
         }
 
     def ask(
@@ -165,6 +192,8 @@ class Pipeline:
         ------
         InputError
             If the image cannot be read, or the question or an option is empty.
+        UnfamiliarImageError
+            If the image looks like none of the index's domains, and such are declined.
         NothingCertifiedError
             If the certificate holds no policy for the image's domain.
         """
@@ -174,28 +203,57 @@ class Pipeline:
             options = [option.strip() for option in options]
             if len(options) < 2 or len(set(options)) < len(options) or "" in options:
                 raise InputError("give at least two options, all different, or none for an answer in free text")
-        picture = load_image(Path(image))
+        picture = load_image(Path(image), self.decoding)
         vectors = self.encoder.embed_images([picture])
         domain, probability = self._route(vectors)
+        familiar = bool(self.index.familiar(vectors, [domain])[0])
+        if not familiar and self.unfamiliar == "decline":
+            raise UnfamiliarImageError(
+                f"image {image} looks like none of the index's domains ({', '.join(self.index.domains)}): declined; "
+                "with --unfamiliar search all of them are searched, without a guarantee"
+            )
         policy = self._policy(domain)
-        matches = self.retriever.similar(vectors, [domain], [Exclusion(None, study, patient)], policy.k)[0]
+        searched = [domain] if familiar else self.index.domains
+        matches = self._similar(vectors, searched, Exclusion(None, study, patient), policy.k, question)
+        scale = self.index.manifest.logit_scale
+        matches = matches[: policy.count([scale * match.similarity for match in matches])]
         contexts = tuple(
             Context(number, match.record.id, match.record.report, match.record.image, match.similarity)
             for number, match in enumerate(matches, start=1)
         )
         message = self.prompt.render(question, options, [context.report for context in contexts])
         text, chances = self._answer(picture, message, options)
-        certified = self.k is None and options is not None
-        statement = self._statement(domain, options)
-        return Answer(text, chances, domain, probability, contexts, certified, statement, message)
+        declined = chances is not None and not policy.answers(max(chances.values()))
+        return Answer(
+            text=None if declined else text,
+            probabilities=chances,
+            domain=domain,
+            domain_probability=probability,
+            familiar=familiar,
+            contexts=contexts,
+            certified=self.k is None and options is not None and familiar,
+            statement=self._statement(domain, options, familiar),
+            prompt=message,
+        )
+
+    def _similar(
+        self, vectors: NDArray[np.float32], domains: Sequence[str], own: Exclusion, limit: int, question: str
+    ) -> list[Match]:
+        """The cases most similar to an image [1, d] in any of the domains, best first."""
+        asked = len(domains)
+        found = self.retriever.similar(np.repeat(vectors, asked, 0), domains, [own] * asked, limit, [question] * asked)
+        if asked == 1:
+            return found[0]
+        merged = [match for matches in found for match in matches]
+        return sorted(merged, key=lambda match: (-match.similarity, match.record.id))[:limit]
 
     def _route(self, vectors: NDArray[np.float32]) -> tuple[str, float]:
         domains, chances = self.index.route(vectors)
         return domains[0], float(chances[0].max())
 
-    def _policy(self, domain: str) -> FixedK:
+    def _policy(self, domain: str) -> Policy:
         if self.k is not None:
-            return FixedK(self.k)
+            return Policy(self.k)
         assert self.certificate is not None  # the constructor sees to it
         return self.certificate.policy(domain)
 
@@ -209,7 +267,9 @@ class Pipeline:
         named = {option: float(chance) for option, chance in zip(options, chances, strict=True)}
         return options[int(chances.argmax())], MappingProxyType(named)
 
-    def _statement(self, domain: str, options: Sequence[str] | None) -> str:
+    def _statement(self, domain: str, options: Sequence[str] | None, familiar: bool) -> str:
+        if not familiar:
+            return "Not certified: the image looks like none of the index's domains, and all of them were searched."
         if self.k is not None:
             return f"Not certified: k = {self.k} was set by hand."
         if options is None:

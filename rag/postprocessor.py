@@ -1,9 +1,13 @@
 """A policy as a LlamaIndex node postprocessor: keeps the first k of the retrieved cases."""
 
+from itertools import pairwise
+from math import isfinite
 from typing import Any
 
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
+
+from titrate.errors import InputError
 
 
 class PolicyPostprocessor(BaseNodePostprocessor):
@@ -12,12 +16,14 @@ class PolicyPostprocessor(BaseNodePostprocessor):
     Parameters
     ----------
     policy
-        Any `calibration.Policy`: fixed k, ratio cut, or a certificate's.
+        A `calibration.Policy`: fixed k, ratio cut, or a certificate's.
     logit_scale
         The encoder's factor on cosines, which turns the nodes' scores into log-similarities for the ratio cut.
+
+    A ratio cut raises `InputError` on nodes whose scores do not fall, as after fusion: it has no fall to look for.
     """
 
-    policy: Any  # a Policy; pydantic cannot check protocols
+    policy: Any  # a Policy, which is checked where it is made
     logit_scale: float = 1.0
 
     @classmethod
@@ -29,5 +35,10 @@ class PolicyPostprocessor(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         scores = [self.logit_scale * (node.score or 0.0) for node in nodes]
+        if isfinite(self.policy.gamma) and any(later > earlier for earlier, later in pairwise(scores)):
+            raise InputError(
+                "the cases do not come in order of similarity, as after fusion, so there is no ratio to cut at; "
+                "retrieve by one comparison or read a fixed number"
+            )
         kept: int = self.policy.count(scores)
         return nodes[:kept]

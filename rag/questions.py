@@ -155,9 +155,16 @@ def _parse(value: dict[str, Any], where: str, folder: Path) -> Question:
 def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:
     """Answered questions that baselines may learn from: those of the train split, or else the judged ones themselves.
 
-    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side.
+    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side. Nobody
+    looks at the images of the train split here, so they need not be there.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or a line is unsound.
     """
-    try:
-        return read_questions(path, root=root, splits=["train"]) if any(q.split for q in judged) else list(judged)
-    except InputError:
+    if not any(question.split for question in judged):
         return list(judged)
+    folder = path.parent if root is None else root
+    known = [_parse(value, f"{path}, line {line}", folder) for line, value in read_jsonl(path)]
+    return [question for question in known if question.split == "train"] or list(judged)

@@ -2,8 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby, permutations
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from rag.mllm import MLLM, Prompt
+from rag.mllm import MLLM, NestedPrompt, Prompt
 from rag.model_inputs import append, positions
+from rag.nested import BATCH_TOKENS, NestedScorer, try_to_nest
+from rag.options import OptionTokens
 from rag.shared_images import SharedImages
 from titrate.errors import InputError
 from titrate.files import hash_files, hash_json
@@ -32,16 +33,20 @@ class TransformersMLLM(MLLM):
 
     def __init__(self, model: Any, processor: Any, fingerprint: str) -> None:
         self.model, self.processor, self._fingerprint = model, processor, fingerprint
-        self._base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
+        self.base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
         self._tokenizer = processor.tokenizer
         self._tokenizer.padding_side = "left"
         if self._tokenizer.pad_token_id is None:
             self._tokenizer.pad_token = self._tokenizer.eos_token
+        self.pad_id = int(self._tokenizer.pad_token_id)
         special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
         special |= {str(getattr(processor, name, "")) for name in _PLACEHOLDERS} - {"", "None"}
         self._special = sorted(special, key=lambda token: (-len(token), token))
         ends = getattr(model.generation_config, "eos_token_id", None) or self._tokenizer.eos_token_id
-        self._ends = [ends] if isinstance(ends, int) else list(ends or ())
+        ends = [ends] if isinstance(ends, int) else list(ends or ())
+        self.option_tokens = OptionTokens(self._tokenizer, self._special, ends)
+        self._nested: NestedScorer | None = None
+        self._tried_to_nest = False
 
     @classmethod
     def open(
@@ -123,7 +128,7 @@ class TransformersMLLM(MLLM):
         """The most likely continuation of each prompt, greedily, without the prompt."""
         if not prompts:
             return []
-        inputs = self._inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
+        inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
         output = self.model.generate(
             **inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self._tokenizer.pad_token_id
         )
@@ -147,84 +152,83 @@ class TransformersMLLM(MLLM):
         """
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
-        jobs = [job for row, text in enumerate(texts) for job in self._jobs(row, text, options[row])]
-        jobs.sort(key=lambda job: (len(job.stem), len(texts[job.row]), job.row))
-        images = SharedImages(self._base)
-        for _, group in groupby(jobs, key=lambda job: len(job.stem)):
+        jobs = [(row, stem) for row, text in enumerate(texts) for stem in self.option_tokens.stems(text, options[row])]
+        jobs.sort(key=lambda job: (len(job[1].ids), len(texts[job[0]]), job[0]))
+        images = SharedImages(self.base)
+        for length, group in groupby(jobs, key=lambda job: len(job[1].ids)):
             same_length = list(group)
             for start in range(0, len(same_length), batch_size):
-                batch = same_length[start : start + batch_size]
-                inputs = self._inputs([texts[job.row] for job in batch], [prompts[job.row].image for job in batch])
-                inputs = append(inputs, torch.tensor([job.stem for job in batch], dtype=torch.long))
-                inputs = images.share(inputs, [id(prompts[job.row].image) for job in batch])
-                inputs |= positions(self._base, inputs)
-                logits = self.model(**inputs, logits_to_keep=len(batch[0].stem) + 1).logits
-                log_probabilities = torch.log_softmax(logits.double(), dim=-1).cpu()
-                for job, table in zip(batch, log_probabilities, strict=True):
-                    for option, ids in job.options.items():
-                        scores[job.row][option] = self._log_probability(table, ids)
+                rows, stems = zip(*same_length[start : start + batch_size], strict=True)
+                inputs = self.inputs([texts[row] for row in rows], [prompts[row].image for row in rows])
+                inputs = append(inputs, torch.tensor([stem.ids for stem in stems], dtype=torch.long))
+                inputs = images.share(inputs, [id(prompts[row].image) for row in rows])
+                inputs |= positions(self.base, inputs)
+                logits = self.model(**inputs, logits_to_keep=length + 1).logits
+                found = self.option_tokens.log_probabilities(logits.flatten(0, 1), stems)
+                for row, values in zip(rows, found, strict=True):
+                    scores[row][list(values)] = list(values.values())
         return scores
 
-    def _log_probability(self, table: torch.Tensor, ids: list[int]) -> float:
-        """Of an option's tokens, and of the answer's end if the table [tokens, vocabulary] has a row for it."""
-        total = table[torch.arange(len(ids)), torch.tensor(ids)].sum()
-        if len(table) > len(ids):
-            total = total + table[len(ids), self._ends].logsumexp(0)
-        return float(total)
+    def score_nested(
+        self,
+        prompts: Sequence[NestedPrompt],
+        options: Sequence[Sequence[Sequence[str]]],
+        max_k: int,
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> list[list[NDArray[np.float64]]]:
+        """Log-probability of the options of every question at every k, each float64 [max_k + 1, number of options].
 
-    def _inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
-        begin = self._tokenizer.bos_token
-        opened = begin is not None and texts[0].startswith(begin)  # by the chat template: one beginning is enough
+        Reads the contexts once for all k. The first call compares that with scoring each k on its own: where an
+        architecture gives other scores, or refuses, each k is scored on its own from then on, and a warning says so.
+
+        Parameters
+        ----------
+        prompts, options, max_k
+            As for `MLLM.score_nested`.
+        batch_tokens
+            At most so many tokens, padding included, in a forward pass, or one prompt.
+
+        Raises
+        ------
+        InputError
+            As `score`.
+        """
+        if not self._tried_to_nest and prompts:
+            self._nested = try_to_nest(self, prompts, options, max_k)
+            self._tried_to_nest = any(prompt.contexts[:max_k] for prompt in prompts)  # else there was nothing to share
+        if self._nested is not None:
+            return self._nested.score(prompts, options, max_k, batch_tokens)
+        return super().score_nested(prompts, options, max_k)
+
+    def token_ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of rendered texts, with each image a placeholder."""
+        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=not self._opened(texts[0])).input_ids
+        return ids
+
+    def inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
+        """What the model reads: rendered texts with an image each, padded on the left."""
         inputs = self.processor(
-            text=texts, images=images, padding=True, add_special_tokens=not opened, return_tensors="pt"
+            text=texts,
+            images=[[image] for image in images],  # a flat list would be one prompt's to Gemma 3
+            padding=True,
+            add_special_tokens=not self._opened(texts[0]),
+            return_tensors="pt",
         )
-        length, most = inputs["input_ids"].shape[1], self.model.config.get_text_config().max_position_embeddings
-        if length > most:
-            raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
+        self.check_length(inputs["input_ids"].shape[1])
         return {
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
 
-    def _jobs(self, row: int, text: str, options: Sequence[str]) -> list["_Job"]:
-        """One job for each beginning that some options share, a beginning being all of an option but its last token.
+    def check_length(self, length: int) -> None:
+        """Refuse a prompt of more tokens than the model reads."""
+        most = self.base.config.get_text_config().max_position_embeddings
+        if length > most:
+            raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
 
-        Where one option begins another, a beginning is a whole option.
-        """
-        jobs: dict[tuple[int, ...], dict[int, list[int]]] = {}
-        found = [self._continuation(text[-_TAIL:], option) for option in options]
-        ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
-        for number, ids in enumerate(found):
-            jobs.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
-        return [_Job(row, stem, ids) for stem, ids in jobs.items()]
-
-    def _continuation(self, tail: str, option: str) -> list[int]:
-        """Token ids of an option after the prompt's last characters.
-
-        Scores of an option mean something only if its tokens follow the prompt's as they would in running text, so
-        tokenise(prompt + option) must begin with tokenise(prompt); some vocabularies need a space between for that.
-        """
-        for token in self._special:
-            if token in option:
-                raise InputError(f"option {option!r} holds {token}, a special token of this model; word it otherwise")
-        before = self._tokenizer(tail, add_special_tokens=False).input_ids
-        for spelling in (option, f" {option}"):
-            whole: list[int] = self._tokenizer(tail + spelling, add_special_tokens=False).input_ids
-            if len(whole) > len(before) and whole[: len(before)] == before:
-                return whole[len(before) :]
-        raise InputError(f"this model's tokeniser joins the option {option!r} to the prompt; word the option otherwise")
-
-
-_TAIL = 64  # characters of the prompt that can affect how an option is tokenised, with room to spare
-
-
-@dataclass(frozen=True)
-class _Job:
-    """One row of a forward pass: a prompt, the first tokens of some of its options, and those options' tokens."""
-
-    row: int
-    stem: tuple[int, ...]
-    options: dict[int, list[int]]
+    def _opened(self, text: str) -> bool:
+        """Whether the chat template has written the token that begins a text: one beginning is enough."""
+        return self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)
 
 
 def _source_fingerprint(folder: Path, model: Any) -> str:

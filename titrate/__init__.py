@@ -1,7 +1,7 @@
 """What every package of Titrate shares: the exception tree and careful file writing."""
 
-from titrate.errors import InputError, NothingCertifiedError, TitrateError
+from titrate.errors import InputError, NothingCertifiedError, TitrateError, UnfamiliarImageError
 
-__all__ = ["InputError", "NothingCertifiedError", "TitrateError", "__version__"]
+__all__ = ["InputError", "NothingCertifiedError", "TitrateError", "UnfamiliarImageError", "__version__"]
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 TitrateError                  exit code 1: anything else that is ours to report
 ├── InputError                exit code 2: the user's input, file or setting is at fault
+│   └── UnfamiliarImageError  the image is none that the index could help with
 └── NothingCertifiedError     exit code 3: calibration ended without a certified policy
 
 A message is one line, says what is wrong and what would mend it. Only the command line turns
@@ -21,6 +22,10 @@ class InputError(TitrateError):
     """A file, record, option or setting given by the user cannot be used."""
 
     exit_code: ClassVar[int] = 2
+
+
+class UnfamiliarImageError(InputError):
+    """An image looks like none of the index's domains."""
 
 
 class NothingCertifiedError(TitrateError):

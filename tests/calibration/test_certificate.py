@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import calibration
@@ -29,6 +30,22 @@ def test_round_trip(tmp_path: Path, certificate: Certify) -> None:
     assert set(again.versions) == {"titrate", "python", "numpy", "scipy"}
 
 
+@pytest.mark.parametrize("changes", [{}, {"alpha": 0.3}, {"taus": (0.3, 0.6), "procedure": "holm"}])
+def test_files_follow_the_schema_in_the_docs(
+    tmp_path: Path, repository: Path, certificate: Certify, changes: dict[str, Any]
+) -> None:
+    certificate(**changes).save(tmp_path / "certificate.json")
+    content = json.loads((tmp_path / "certificate.json").read_text())
+    schema = json.loads((repository / "docs" / "certificate.schema.json").read_text())
+    jsonschema.validate(content, schema)
+    page = (repository / "docs" / "certificate.md").read_text()
+    for name in (*content, *content["domains"]["radiology"]):
+        assert f"`{name}`" in page
+    del content["domains"]["radiology"]["weights"]
+    with pytest.raises(jsonschema.ValidationError, match="weights"):
+        jsonschema.validate(content, schema)
+
+
 def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -> None:
     made = certificate()
     made.save(tmp_path / "certificate.json")
@@ -36,7 +53,8 @@ def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -
     assert hash_patient("p17") == sha256(b"p17").hexdigest()
     assert len(made.patient_hashes) == 120
     assert list(made.patient_hashes) == sorted(made.patient_hashes)
-    assert made.overlap(["p3", "stranger", "p17", "p3"]) == ["p17", "p3"]
+    hashes = [hash_patient(name) for name in ("p3", "stranger", "p17", "p3")]
+    assert made.overlap(hashes) == sorted([hash_patient("p17"), hash_patient("p3")])
 
 
 @pytest.mark.parametrize(
@@ -96,19 +114,35 @@ RADIOLOGY = ("domains", "radiology")
         (change(("domains",), []), "domains is not an object"),
         (change(RADIOLOGY, []), "radiology: expected an object"),
         (change((*RADIOLOGY, "colour"), 1), "radiology: has unknown colour"),
-        (change((*RADIOLOGY, "risks"), [0.5, 0.0]), "radiology: expected 3 risks and p_values"),
+        (change((*RADIOLOGY, "risks"), [0.5, 0.0]), "radiology: expected 3 risks, p_values, coverages"),
         (change((*RADIOLOGY, "p_values"), [0.5, 0.0, "0"]), "p_values is not a number in"),
         (change((*RADIOLOGY, "certified"), [2, 1]), "certified is not a rising list"),
         (change((*RADIOLOGY, "certified"), [1, 3]), "certified is not a rising list"),
-        (change((*RADIOLOGY, "k"), 2), "k is not the certified k of least risk"),
-        (change((*RADIOLOGY, "k"), None), "k is not the certified k of least risk"),
+        (change((*RADIOLOGY, "k"), 2), "k is not the chosen policy's"),
         (change((*RADIOLOGY, "k"), -1), "k is not a whole number"),
+        (change((*RADIOLOGY, "chosen"), 2), "chosen is not the certified policy that answers most"),
+        (change((*RADIOLOGY, "chosen"), None), "chosen is missing"),
+        (change((*RADIOLOGY, "best"), 3), "best is not within 0..2"),
+        (change((*RADIOLOGY, "best"), None), "best is not a whole number"),
+        (change((*RADIOLOGY, "weights"), [0.5]), "radiology: expected 3 risks"),
+        (change((*RADIOLOGY, "deviations"), [0.5, -0.1, 0.0]), "deviations is not a finite number of at least 0"),
+        (change((*RADIOLOGY, "contexts"), [0, 10**400, 0]), "contexts is not a finite number"),
+        (change((*RADIOLOGY, "gammas"), [0.5]), "radiology: expected 4 risks"),
+        (change((*RADIOLOGY, "gammas"), [0.5, 0.5]), "radiology: gammas hold a number twice"),
+        (change((*RADIOLOGY, "taus"), [0]), "radiology: taus are"),
+        (change((*RADIOLOGY, "stopped"), "tired"), "stopped is none of all, certified, futile"),
+        (change((*RADIOLOGY, "planned_units"), 99), "fewer were planned than tested"),
+        (change((*RADIOLOGY, "planned_questions"), 99), "fewer were planned than tested"),
+        (change(("prior",), "prefer"), "prior and prior_table do not go together"),
+        (change(("prior",), "hunch"), "prior and prior_table do not go together"),
+        (change(("sequential",), 0), "sequential is neither true nor false"),
+        (change(("disjoint_from",), "train"), "disjoint_from is not a list"),
         (change((*RADIOLOGY, "units_needed"), 3), "units_needed is not above n_units"),
         (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
-        (change(("schema_version",), 2), "not a certificate of schema version 1"),
+        (change(("schema_version",), 1), "not a certificate of schema version 2"),
         (lambda content: content.pop("delta"), "lacks delta"),
         (lambda content: content.pop("digest"), "lacks digest"),
-        (lambda content: content.clear(), "not a certificate of schema version 1"),
+        (lambda content: content.clear(), "not a certificate of schema version 2"),
     ],
 )
 def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:

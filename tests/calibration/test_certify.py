@@ -70,7 +70,7 @@ def test_sentences(certificate: Certify) -> None:
         "In pathology, nothing is certified: no k shows with 90% confidence that the average error per patient is at "
         "most 40% (the best, k = 0, measured 35.0% over 20 patients, p = "
     )
-    alone = replace(certificate().domains["radiology"], certified=(0,), k=0, n_units=1)
+    alone = replace(certificate().domains["radiology"], certified=(0,), k=0, chosen=0, n_units=1)
     assert "read no reports" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
     assert "over 1 patient)" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
     for ask in (certificate().sentence, certificate().policy, certificate().result):
@@ -131,7 +131,7 @@ def test_every_p_value_certifies_good_data_and_is_named(p_value: str, certificat
         ({"delta": 1}, "delta is 1"),
         ({"seed": -1}, "seed is -1"),
         ({"p_value": "bernstein"}, "unknown p-value bernstein; it can be wsr"),
-        ({"procedure": "argmin"}, "unknown procedure argmin; it can be bonferroni"),
+        ({"procedure": "argmin"}, "unknown procedure argmin; it can be sgt, holm, bonferroni"),
         ({"fingerprints": {}}, "no fingerprint of encoder, index, prompt, mllm, questions"),
         ({"fingerprints": FINGERPRINTS | {"index": ""}}, "no fingerprint of index"),
     ],

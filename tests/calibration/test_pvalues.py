@@ -1,9 +1,12 @@
 """p-values against values worked out by hand, and at their edges."""
 
 import math
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from mapie.risk_control.methods import compute_hoeffding_bentkus_p_value
 
 from calibration import binomial_p_value, hoeffding_bentkus_p_value, wsr_log_capital, wsr_p_value
 from calibration.checks import FloatArray
@@ -94,6 +97,66 @@ def test_wsr_agrees_with_the_formula_written_as_a_loop() -> None:
             capital *= 1 - bet * (losses[i, policy] - alpha)
             most = max(most, capital)
         assert p_value == pytest.approx(1 / most, rel=1e-10, abs=0)
+
+
+@pytest.mark.parametrize("losses", [[0.0] * 40, [1.0] * 4 + [0.0] * 36, [0.05] * 40, [0.3] * 40, [0.5] + [0.1] * 9])
+def test_hoeffding_bentkus_agrees_with_mapie(losses: list[float]) -> None:
+    risk = np.array([math.fsum(losses) / len(losses)])
+    theirs = compute_hoeffding_bentkus_p_value(risk, len(losses), 0.2)[:, 0]
+    assert hoeffding_bentkus_p_value(column(*losses), 0.2) == pytest.approx(np.minimum(theirs, 1), rel=1e-9)
+
+
+def test_wsr_of_equal_losses_by_hand() -> None:
+    # Three losses of 0.1 against 0.2, the bets at their largest: each wins 0.75 / 0.8 of the difference.
+    assert wsr_p_value(column(0.1, 0.1, 0.1), 0.2, 0.01) == pytest.approx([(1 + 0.9375 * 0.1) ** -3], rel=1e-12)
+
+
+def test_wsr_of_selective_losses_by_hand() -> None:
+    # (l - alpha) A moved up by alpha: right 0, wrong 1, declined alpha, which neither wins nor loses.
+    tested = column(0, 0.2, 0.2, 0)
+    first, last = wsr_log_capital(tested, 0.2, 1e-9)[[0, 3], 0]
+    assert wsr_log_capital(tested, 0.2, 1e-9)[1:3, 0] == pytest.approx([first, first], abs=1e-15)
+    assert last == pytest.approx(2 * math.log(19 / 16), rel=1e-12)
+
+
+def test_wsr_of_fewer_than_planned_is_the_beginning_of_the_whole() -> None:
+    losses = np.random.default_rng(5).random((60, 3)) / 3
+    whole = wsr_log_capital(losses, 0.25, 0.1)
+    assert np.array_equal(wsr_log_capital(losses[:20], 0.25, 0.1, planned=60), whole[:20])
+    assert not np.array_equal(wsr_log_capital(losses[:20], 0.25, 0.1), whole[:20])
+    with pytest.raises(InputError, match="19 units are planned, but 20 given"):
+        wsr_log_capital(losses[:20], 0.25, 0.1, planned=19)
+
+
+def test_wsr_takes_a_level_per_policy() -> None:
+    losses = np.random.default_rng(6).random((300, 3)) / 3
+    levels = np.array([0.1, 0.01, 0.9])
+    each = [wsr_p_value(losses[:, [i]], 0.25, levels[i])[0] for i in range(3)]
+    assert wsr_p_value(losses, 0.25, levels).tolist() == each
+    with pytest.raises(InputError, match="delta"):
+        wsr_p_value(losses, 0.25, np.array([0.1, 0.0, 0.1]))
+
+
+def test_data_sets_are_tested_side_by_side() -> None:
+    losses = (np.random.default_rng(7).random((5, 30, 4)) < 0.1).astype(np.float64)
+    functions: list[Callable[[FloatArray], FloatArray]] = [
+        lambda x: wsr_p_value(x, 0.25, 0.1),
+        lambda x: hoeffding_bentkus_p_value(x, 0.25),
+        lambda x: binomial_p_value(x, 0.25),
+    ]
+    for function in functions:
+        assert np.array_equal(function(losses), np.stack([function(each) for each in losses]))
+
+
+@pytest.mark.slow
+def test_speed_of_2000_patients_and_200_policies() -> None:
+    losses = np.random.default_rng(8).random((2000, 200))
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        wsr_p_value(losses, 0.2, 0.1 / 200)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
 
 
 def test_wsr_bets_use_earlier_units_only() -> None:

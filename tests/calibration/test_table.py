@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from calibration import OutcomeTable
+from calibration.checks import FloatArray
 from titrate import InputError
 
 
@@ -22,6 +23,15 @@ def columns(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def wide(similarities: FloatArray) -> dict[str, Any]:
+    """One question at k = 0, 1, 2."""
+    numbers = np.zeros((1, 3))
+    return {
+        "question_ids": ["q"], "units": ["p"], "domains": ["d"], "losses": numbers, "confidences": numbers,
+        "answers": [["a"] * 3], "similarities": similarities,
+    }  # fmt: skip
+
+
 def test_round_trip(tmp_path: Path) -> None:
     table = OutcomeTable(**columns())
     table.save(tmp_path / "outcomes.jsonl")
@@ -33,6 +43,25 @@ def test_round_trip(tmp_path: Path) -> None:
     assert again.max_k == 1
     again.save(tmp_path / "again.jsonl")
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "outcomes.jsonl").read_bytes()
+
+
+def test_round_trip_with_similarities(tmp_path: Path) -> None:
+    table = OutcomeTable(**columns(similarities=np.array([[0.1 + 0.2], [np.nan], [-2.0]])))
+    table.save(tmp_path / "outcomes.jsonl")
+    again = OutcomeTable.load(tmp_path / "outcomes.jsonl")
+    assert again.similarities is not None
+    assert np.array_equal(again.similarities, [[0.1 + 0.2], [np.nan], [-2.0]], equal_nan=True)
+    assert again.fingerprint == table.fingerprint != OutcomeTable(**columns()).fingerprint
+    part = again.select("radiology").similarities
+    assert part is not None
+    assert part.tolist() == [[0.1 + 0.2], [-2.0]]
+
+
+def test_fingerprint_is_of_the_content_not_the_order() -> None:
+    table = OutcomeTable(**columns())
+    assert table.take([2, 0, 1]).fingerprint == table.fingerprint
+    assert table.take([2, 0]).fingerprint != table.fingerprint
+    assert OutcomeTable(**columns(units=["p1", "p2", "p2"])).fingerprint != table.fingerprint
 
 
 def test_select() -> None:
@@ -67,6 +96,10 @@ def test_a_table_cannot_be_changed() -> None:
         ({"question_ids": ["q1", "q2", "q1"]}, "question q1 comes twice"),
         ({"answers": [["yes", "no"]] * 2}, "2 answers for 3 rows"),
         ({"answers": [["yes", "no"], ["no"], ["yes", "no"]]}, "2 answers"),
+        ({"similarities": np.zeros((3, 2))}, r"similarities are \(3, 2\); give 1"),
+        ({"similarities": np.array([[1.0], [np.inf], [1.0]])}, "finite and come best first"),
+        (wide(np.array([[1.0, 2.0]])), "finite and come best first"),
+        (wide(np.array([[np.nan, 2.0]])), "NaN only after the last"),
     ],
 )
 def test_tables_that_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -92,6 +125,28 @@ def test_files_that_are_refused(tmp_path: Path, change: dict[str, Any], message:
     OutcomeTable(**columns()).save(path)
     lines = path.read_text().splitlines()
     lines[1] = json.dumps(json.loads(lines[1]) | change)
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=message):
+        OutcomeTable.load(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"similarities": [1.0, 0.5]}, "line 2: more than 1 similarities"),
+        ({"similarities": [float("nan")]}, "line 2: similarities is not a finite number"),
+        ({"similarities": [float("-inf")]}, "line 2: similarities is not a finite number"),
+        ({"similarities": "high"}, "line 2: similarities is not a list"),
+        ({}, "line 2: lacks similarities"),
+    ],
+)
+def test_similarities_that_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    path = tmp_path / "outcomes.jsonl"
+    OutcomeTable(**columns(similarities=np.zeros((3, 1)))).save(path)
+    lines = path.read_text().splitlines()
+    row = json.loads(lines[1])
+    del row["similarities"]
+    lines[1] = json.dumps(row | change)
     path.write_text("\n".join(lines))
     with pytest.raises(InputError, match=message):
         OutcomeTable.load(path)

@@ -1,9 +1,9 @@
-"""Averaging per patient, the Bonferroni family, and how many contexts a policy keeps."""
+"""Averaging per patient, how many contexts a policy keeps, and when it answers."""
 
 import numpy as np
 import pytest
 
-from calibration import FixedK, RatioCut, bonferroni, mean_per_unit
+from calibration import FixedK, Policy, RatioCut, mean_per_unit
 from titrate import InputError
 
 SIMILARITIES = [30.0, 25.0, 10.0, 5.0, -1.0, -20.0]
@@ -38,13 +38,6 @@ def test_units_must_fit_the_losses() -> None:
         mean_per_unit(np.zeros((2, 1)), ["a", "b", "c"])
     with pytest.raises(InputError, match="empty"):
         mean_per_unit(np.empty((0, 2)), [])
-
-
-def test_bonferroni_counts_the_whole_family() -> None:
-    p_values = np.array([[0.025, 0.0251], [1.0, 0.0]])
-    assert bonferroni(p_values, 0.1).tolist() == [[True, False], [False, True]]
-    with pytest.raises(InputError, match="delta"):
-        bonferroni(p_values, 1.0)
 
 
 @pytest.mark.parametrize(("k", "expected"), [(0, 0), (2, 2), (6, 6), (9, 6)])
@@ -86,5 +79,13 @@ def test_policies_out_of_range() -> None:
         FixedK(-1)
     with pytest.raises(InputError, match="gamma"):
         RatioCut(float("nan"), 3)
-    with pytest.raises(InputError, match="max_k"):
+    with pytest.raises(InputError, match="k is -3"):
         RatioCut(1, -3)
+    with pytest.raises(InputError, match=r"tau is 1\.1"):
+        Policy(1, tau=1.1)
+
+
+def test_answers() -> None:
+    assert Policy(1).answers(0.0)
+    assert Policy(1, tau=0.8).answers(0.8)
+    assert not Policy(1, tau=0.8).answers(0.79)

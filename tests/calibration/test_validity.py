@@ -6,11 +6,26 @@ The bound on an error rate is delta plus three standard errors of the simulation
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
-from calibration import binomial_p_value, bonferroni, hoeffding_bentkus_p_value, mean_per_unit, wsr_p_value
+from calibration import (
+    FINGERPRINTS,
+    P_VALUES,
+    Design,
+    OutcomeTable,
+    PolicyGrid,
+    Readings,
+    SequentialCertifier,
+    binomial_p_value,
+    certify,
+    hoeffding_bentkus_p_value,
+    mean_per_unit,
+    wsr_log_capital,
+    wsr_p_value,
+)
 from calibration.checks import FloatArray
 
 ALPHA, DELTA, RUNS = 0.2, 0.1, 2000
@@ -51,34 +66,190 @@ def test_error_rate_of_the_binomial_test() -> None:
     assert np.mean(binomial_p_value(losses, ALPHA) <= DELTA) <= bound(DELTA, 10 * RUNS)
 
 
-def simulate(risks: FloatArray, n: int, questions: int, correlation: float, rng: np.random.Generator) -> FloatArray:
-    """Draw 0/1 losses ``[n * questions, k]``: correlated within a patient, and across k through one common draw."""
-    spread = 1 / correlation - 1
-    patient = rng.beta(
-        risks * spread, (1 - risks) * spread, (n, len(risks))
-    )  # so that P(two agree) has this correlation
-    common = rng.random((n * questions, 1))
-    return (common < np.repeat(patient, questions, axis=0)).astype(np.float64)
+@dataclass(frozen=True)
+class World:
+    """Patients whose losses are known in distribution: ``risks`` of each policy, correlated as told."""
+
+    risks: tuple[float, ...]
+    questions: int = 1
+    correlation: float = 0.0  # between two questions of one patient
+    across_k: bool = True  # one common draw for all k, as when they share a model's mistakes
+    graded: bool = False
+
+    def draw(self, runs: int, n: int, dice: np.random.Generator) -> FloatArray:
+        """Mean loss of each patient, ``[runs, n, policies]``."""
+        truth, shape = np.array(self.risks), (runs, n)
+        chance = np.broadcast_to(truth, (*shape, len(truth)))
+        if self.correlation:
+            spread = 1 / self.correlation - 1  # of a beta distribution, so that two questions agree as often as told
+            chance = dice.beta(truth * spread, (1 - truth) * spread, (*shape, len(truth)))
+        total = np.zeros((*shape, len(truth)))
+        for _ in range(self.questions):
+            common = dice.random((*shape, 1 if self.across_k else len(truth)))
+            # Graded, it is uniform on [0, 2 r] and so has the same mean, all risks being at most a half.
+            total += 2 * chance * common if self.graded else common < chance
+        return total / self.questions
+
+
+U = (0.25, 0.2, 0.12, 0.1, 0.12, 0.2, 0.2, 0.22, 0.3)
+WORLDS = {
+    "U": World(U, across_k=False),
+    "flat": World((0.2,) * 9, across_k=False),
+    "all null": World((0.2, 0.21, 0.22, 0.25, 0.3, 0.25, 0.22, 0.21, 0.2), across_k=False),
+    "U, correlated across k": World(U),
+    "U, five questions, 0.2": World(U, questions=5, correlation=0.2),
+    "U, five questions, 0.4": World(U, questions=5, correlation=0.4),
+    "flat, five questions, 0.4": World((0.2,) * 9, questions=5, correlation=0.4),
+    "U, graded": World(U, graded=True),
+}
+CHUNK = 100
+DESIGNS = ("bonferroni", "holm", "sgt", "sgt with a prior")
+
+
+def design_of(name: str, world: World, dice: np.random.Generator) -> Design:
+    """A design of one domain; its prior, if any, from 150 patients of a `prefer` split of its own."""
+    k = len(world.risks)
+    prefer = None
+    if name == "sgt with a prior":
+        losses = world.draw(1, 150, dice)[0]
+        prefer = OutcomeTable(
+            question_ids=[f"q{row}" for row in range(150)],
+            units=[f"p{row}" for row in range(150)],
+            domains=["d"] * 150,
+            losses=losses,
+            confidences=losses,
+            answers=[[""] * k] * 150,
+        )
+    return Design(ALPHA, DELTA, PolicyGrid(k - 1), ["d"], procedure=name.split()[0], prefer=prefer)
+
+
+def certified_at(log_capital: FloatArray, design: Design) -> tuple[FloatArray, FloatArray]:
+    """p-values ``[runs, policies]`` at the moment when the first policy is certified, if ever, and at the end."""
+    evidence = np.maximum.accumulate(log_capital, axis=1)
+    enough = evidence >= -np.log(design.prior.weights[0] * DELTA)
+    stop = np.where(enough.any(axis=(1, 2)), enough.any(axis=2).argmax(axis=1), evidence.shape[1] - 1)
+    return np.exp(-np.maximum(evidence[np.arange(len(stop)), stop], 0)), np.exp(-np.maximum(evidence[:, -1], 0))
+
+
+def rates(world: World, n: int, dice: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """For each method, how often it certified an invalid policy, and how often a valid one."""
+    invalid = np.array(world.risks) >= ALPHA
+    counts: dict[str, list[int]] = {}
+
+    def count(method: str, p_values: FloatArray, design: Design) -> None:
+        wrong, found = counts.setdefault(method, [0, 0])
+        for row in p_values:
+            certified = design.certify(row[None])[0]
+            wrong += bool(np.any(certified & invalid))
+            found += bool(np.any(certified & ~invalid))
+        counts[method] = [wrong, found]
+
+    for _ in range(RUNS // CHUNK):
+        losses = world.draw(CHUNK, n, dice)
+        fixed = {"hoeffding-bentkus": hoeffding_bentkus_p_value(losses, ALPHA)}
+        if not world.graded and world.questions == 1:
+            fixed["binomial"] = binomial_p_value(losses, ALPHA)
+        capital: dict[bytes, FloatArray] = {}
+        for name in DESIGNS:
+            design = design_of(name, world, dice)
+            weights = design.prior.weights[0]
+            if weights.tobytes() not in capital:
+                capital[weights.tobytes()] = wsr_log_capital(losses, ALPHA, weights * DELTA)
+            stopped, whole = certified_at(capital[weights.tobytes()], design)
+            for p_value, values in {**fixed, "wsr": whole, "wsr, stopped early": stopped}.items():
+                count(f"{name}, {p_value}", values, design)
+    return {method: (wrong / RUNS, found / RUNS) for method, (wrong, found) in counts.items()}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("correlation", [0.2, 0.4])
-@pytest.mark.parametrize(
-    "risks",
-    [[0.2] * 9, [0.25, 0.2, 0.12, 0.1, 0.12, 0.2, 0.2, 0.22, 0.3], [0.2, 0.05, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2]],
-    ids=["all at alpha", "U", "one good"],
-)
-def test_family_of_policies_with_five_questions_a_patient(risks: list[float], correlation: float) -> None:
-    rng, truth, n = np.random.default_rng(5), np.array(risks), 150
-    wrong = found = 0
-    for _ in range(RUNS // 2):
-        losses = simulate(truth, n, 5, correlation, rng)
-        values, _ = mean_per_unit(losses, [f"{unit:04}" for unit in range(n) for _ in range(5)])
-        certified = bonferroni(wsr_p_value(values, ALPHA, DELTA / len(truth)), DELTA)
-        wrong += bool(np.any(certified & (truth >= ALPHA)))
-        found += bool(np.any(certified & (truth < ALPHA)))
-    assert wrong / (RUNS // 2) <= bound(DELTA, RUNS // 2)
-    assert (found / (RUNS // 2) >= 0.4) == (min(risks) < ALPHA)  # cautious, but not by never certifying
+@pytest.mark.parametrize("n", [100, 400, 1000])
+@pytest.mark.parametrize("name", WORLDS)
+def test_no_method_names_an_invalid_policy_too_often(name: str, n: int) -> None:
+    world = WORLDS[name]
+    found = rates(world, n, np.random.default_rng([n, list(WORLDS).index(name)]))
+    assert {method: wrong for method, (wrong, _) in found.items() if wrong > bound(DELTA, RUNS)} == {}
+    if min(world.risks) < ALPHA and n == 1000:  # cautious, but not by never certifying
+        assert all(right > 0.9 for _, right in found.values())
+
+
+def selective(n: int, runs: int, slope: float, correlation: float, dice: np.random.Generator) -> FloatArray:
+    """Tested values ``[runs, n, 3 k x 4 taus]``; the chance to be wrong falls by ``slope`` over the confidence."""
+    taus = np.array([0.0, 0.25, 0.5, 0.75])
+    total = np.zeros((runs, n, 3 * len(taus)))
+    patient = dice.random((runs, n, 3)) if correlation else None
+    for _ in range(5):
+        own = dice.random((runs, n, 3))
+        # With chance `correlation` a question shares its patient's confidence.
+        shared = dice.random((runs, n, 3)) < correlation
+        confidence = own if patient is None else np.where(shared, patient, own)
+        wrong = (dice.random((runs, n, 3)) < ALPHA + slope / 2 - slope * confidence).astype(np.float64)
+        repeated = [np.tile(array, len(taus)) for array in (wrong, confidence)]
+        answered = repeated[1] >= np.repeat(taus, 3)
+        total += Readings(repeated[0], answered, np.zeros(answered.shape, dtype=np.int64)).tested(ALPHA)
+    return total / 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [100, 400, 1000])
+@pytest.mark.parametrize(("slope", "correlation"), [(0.0, 0.0), (0.0, 0.4), (0.2, 0.0), (0.2, 0.4)])
+def test_thresholds_name_an_invalid_policy_no_more_often(slope: float, correlation: float, n: int) -> None:
+    """R_s(tau) = alpha - slope tau / 2: exactly alpha at every tau without a slope, and at tau = 0 with one."""
+    dice = np.random.default_rng([n, int(100 * slope), int(100 * correlation)])
+    design = Design(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"])
+    invalid = np.array([slope == 0 or policy.tau == 0 for policy in design.grid.policies])
+    wrong = dict.fromkeys(("wsr", "hoeffding-bentkus"), 0)
+    found = 0
+    for _ in range(RUNS // CHUNK):
+        values = selective(n, CHUNK, slope, correlation, dice)
+        for name in wrong:
+            p_values = P_VALUES[name](values, ALPHA, design.prior.weights[0] * DELTA)
+            certified = np.stack([design.certify(row[None])[0] for row in p_values])
+            wrong[name] += int(np.any(certified & invalid, axis=1).sum())
+            found += int(np.any(certified & ~invalid, axis=1).sum()) if name == "wsr" else 0
+    assert all(times / RUNS <= bound(DELTA, RUNS) for times in wrong.values()), wrong
+    assert (found / RUNS > 0.5) == (slope > 0 and n > 100)
+
+
+@pytest.mark.slow
+def test_certify_and_the_early_stop_end_to_end() -> None:
+    """The same promise through the doors that users take: 300 tables of two domains, five questions a patient."""
+    world, runs, n = World((0.2, 0.12, 0.2)), 300, 120
+    dice = np.random.default_rng(8)
+    wrong = {"certify": 0, "sequential": 0}
+    for _ in range(runs):
+        chance = dice.beta(np.array(world.risks) * 1.5, (1 - np.array(world.risks)) * 1.5, (n, 3))
+        losses = (dice.random((n, 5, 1)) < chance[:, None]).reshape(-1, 3).astype(np.float64)
+        table = OutcomeTable(
+            question_ids=[f"q{row}" for row in range(5 * n)],
+            units=[f"p{row // 5}" for row in range(5 * n)],
+            domains=["a" if row < 5 * n // 2 else "b" for row in range(5 * n)],
+            losses=losses,
+            confidences=losses,
+            answers=[[""] * 3] * (5 * n),
+        )
+        certifier = SequentialCertifier(
+            table.question_ids, table.units, table.domains, max_k=2, alpha=ALPHA, delta=DELTA
+        )
+        while asked := certifier.next(20):
+            certifier.add(table.take([int(question[1:]) for question in asked]))
+        prints = dict.fromkeys(FINGERPRINTS, "1")
+        for name, made in (
+            ("certify", certify(table, alpha=ALPHA, delta=DELTA, fingerprints=prints)),
+            ("sequential", certifier.certificate(prints)),
+        ):
+            wrong[name] += any({0, 2} & set(result.certified) for result in made.domains.values())
+    assert all(times / runs <= bound(DELTA, runs) for times in wrong.values()), wrong
+
+
+@pytest.mark.slow
+def test_these_simulations_notice_a_method_that_is_wrong() -> None:
+    """Fixed-sequence testing in an order taken from the same data, as RULE's and others' code allows."""
+    dice, wrong = np.random.default_rng(9), 0
+    world = World((0.2,) * 9, across_k=False)
+    for _ in range(RUNS // CHUNK):
+        p_values = binomial_p_value(world.draw(CHUNK, 400, dice), ALPHA)
+        wrong += int((p_values.min(axis=1) <= DELTA).sum())  # the first of the sequence is the smallest
+    assert wrong / RUNS > 2 * bound(DELTA, RUNS)
 
 
 @pytest.mark.slow
@@ -87,7 +258,8 @@ def test_questions_of_one_patient_are_not_independent() -> None:
     rng, n = np.random.default_rng(6), 100
     naive = averaged = 0
     for _ in range(RUNS):
-        losses = simulate(np.array([ALPHA]), n, 5, 0.4, rng)
+        chance = rng.beta(ALPHA * 1.5, (1 - ALPHA) * 1.5, n)  # a correlation of 0.4
+        losses = (rng.random(5 * n) < np.repeat(chance, 5)).astype(np.float64)[:, None]
         values, _ = mean_per_unit(losses, [f"{unit:04}" for unit in range(n) for _ in range(5)])
         naive += bool(binomial_p_value(losses, ALPHA)[0] <= DELTA)
         averaged += bool(wsr_p_value(values, ALPHA, DELTA)[0] <= DELTA)

@@ -1,10 +1,6 @@
 import json
 import os
-import random
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +9,11 @@ import numpy as np
 import pytest
 import qdrant_edge
 
-from indexing import BuildReport, Encoder, Index, Manifest, Record, SkippedRecord, build_index, load_image
+from indexing import BuildReport, Encoder, Index, Manifest, Reading, Record, SkippedRecord, build_index, load_image
 from indexing.manifest import collection_folder, lock_index
 from tests.indexing.tiny import make_encoder
 from titrate.errors import InputError
 
-REPOSITORY = Path(__file__).parents[2]
 CorpusMaker = Callable[[list[dict[str, Any]]], Path]
 Built = tuple[Path, Path, BuildReport]
 
@@ -41,7 +36,7 @@ def contents(index: Path) -> dict[str, tuple[Record, list[float], list[float]]]:
 
 def test_builds_one_collection_per_domain(built: Built, encoder: Encoder, samples: list[dict[str, Any]]) -> None:
     index, corpus, report = built
-    assert report == BuildReport(40, 0, 4, 0, [], {"pathology": 20, "radiology": 20})
+    assert report == BuildReport(40, 0, 4, 0, 0, [], {"pathology": 20, "radiology": 20})
     held = contents(index)
     assert held.keys() == {record["id"] for record in samples if record["split"] == "train"}
     one = samples[0]
@@ -57,7 +52,7 @@ def test_second_run_embeds_nothing_and_leaves_the_index_as_it_is(
 ) -> None:
     index, corpus, _ = built
     before = (index / "manifest.json").stat()
-    monkeypatch.setattr("indexing.intake.decode_image", lambda *_: pytest.fail("decoded an image again"))
+    monkeypatch.setattr("indexing.reading.decode_image", lambda *_: pytest.fail("decoded an image again"))
     calls: list[tuple[int, int]] = []
     report = build_index(corpus, index, encoder, progress=lambda done, total: calls.append((done, total)))
     assert (report.embedded, report.unchanged) == (0, 40)
@@ -75,7 +70,7 @@ def test_only_what_changed_is_embedded(
     samples[1]["domain"] = "radiology"
     samples[2]["split"] = "test"
     report = build_index(write_corpus(samples), index, encoder)
-    assert report == BuildReport(2, 37, 5, 1, [], {"pathology": 18, "radiology": 21})
+    assert report == BuildReport(2, 37, 5, 1, 0, [], {"pathology": 18, "radiology": 21})
     held = contents(index)
     assert held[samples[0]["id"]][0].report == "Another report."
     assert held[samples[1]["id"]][0].domain == "radiology"
@@ -91,7 +86,7 @@ def test_bad_records_are_skipped_and_listed(
     (corpus.parent / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     report = build_index(corpus, tmp_path / "index", encoder)
     assert report.embedded == 1
-    assert sorted(report.skipped, key=lambda skipped: skipped.line) == [
+    assert sorted(report.problems, key=lambda skipped: skipped.line) == [
         SkippedRecord(2, samples[0]["id"], "same id as line 1"),
         SkippedRecord(
             3, samples[1]["id"], "image ../x.png leads outside the corpus root; move it inside or set another root"
@@ -99,7 +94,7 @@ def test_bad_records_are_skipped_and_listed(
         SkippedRecord(4, "broken", "image broken.png is damaged and cannot be decoded; replace or remove it"),
     ]
     lines = (tmp_path / "index" / "skipped.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [vars(skipped) for skipped in report.skipped]
+    assert [json.loads(line) for line in lines] == [vars(skipped) for skipped in report.problems]
     with Index.open(tmp_path / "index") as index:
         assert index.domains == [samples[0]["domain"]]
 
@@ -117,7 +112,7 @@ def test_records_without_domain_or_split(
 def test_all_splits_when_asked(
     tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
 ) -> None:
-    assert build_index(write_corpus(samples), tmp_path / "index", encoder, split=None).embedded == 44
+    assert build_index(write_corpus(samples), tmp_path / "index", encoder, Reading(split=None)).embedded == 44
 
 
 def test_nothing_usable_leaves_nothing(
@@ -166,45 +161,6 @@ def test_builds_and_readers_exclude_each_other(built: Built, encoder: Encoder) -
     assert build_index(corpus, index, encoder).unchanged == 40
 
 
-CHILD = """
-import sys
-from pathlib import Path
-import indexing.intake
-from indexing import Encoder, build_index
-indexing.intake.BATCH = 4  # many small steps, so that a kill can fall between any two
-encoder = Encoder.open(sys.argv[3], device="cpu")
-print("ready", flush=True)
-build_index(Path(sys.argv[1]), Path(sys.argv[2]), encoder)
-"""
-
-
-@pytest.mark.slow
-def test_killed_and_resumed_builds_end_in_the_same_index(
-    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
-) -> None:
-    # Twice the records under other ids and no domain, so that there are three collections and many batches.
-    records = samples + [dict(record, id=record["id"] + "-again", domain=None) for record in samples]
-    corpus = write_corpus(records)
-    expected_index, index = tmp_path / "expected", tmp_path / "index"
-    started = time.monotonic()
-    build_index(corpus, expected_index, encoder)
-    duration = time.monotonic() - started
-    chance = random.Random(3)
-    command = [sys.executable, "-c", CHILD, str(corpus), str(index), encoder.id]
-    for _ in range(4):
-        child = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None and child.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0, duration))
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        if not (index / "manifest.json").exists():
-            with pytest.raises(InputError, match=r"unfinished|no index"):
-                Index.open(index)
-    build_index(corpus, index, encoder)
-    assert contents(index) == contents(expected_index)
-    assert Manifest.load(index) == Manifest.load(expected_index)
-
-
 @pytest.mark.parametrize(
     "moment",
     [
@@ -223,7 +179,7 @@ def test_death_at_each_step_is_made_good(
     moment: str,
 ) -> None:
     """Fail at the second call of each step, then change the corpus so that the unconfirmed records go elsewhere."""
-    monkeypatch.setattr("indexing.intake.BATCH", 8)
+    monkeypatch.setattr("indexing.embedding.BATCH", 8)
     corpus, index = write_corpus(samples), tmp_path / "index"
     owner, method = moment.rsplit(".", 1)
     module, name = owner.rsplit(".", 1)

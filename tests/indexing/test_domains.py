@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
-from indexing import DomainClassifier
+from indexing import DomainClassifier, Encoder
 from titrate.errors import InputError
 
 
@@ -50,4 +51,53 @@ def test_bad_input(tmp_path: Path) -> None:
     (tmp_path / "c").write_bytes(b"no tensors")
     for path in (tmp_path / "c", tmp_path / "none"):
         with pytest.raises(InputError, match="build the index again"):
+            DomainClassifier.load(path)
+
+
+def test_zero_shot_by_hand(encoder: Encoder) -> None:
+    prompts = {"lung": ["lung"], "heart": ["heart", "a heart"]}
+    classifier = DomainClassifier.zero_shot(prompts, encoder)
+    assert classifier.domains == ["heart", "lung"]
+    one, two, lung = encoder.embed_texts(["heart", "a heart", "lung"])
+    mean = (one + two) / 2
+    wanted = encoder.logit_scale * np.stack([mean / np.sqrt(mean @ mean), lung])
+    np.testing.assert_allclose(classifier.weights, wanted, atol=1e-5)
+    np.testing.assert_array_equal(classifier.biases, [0, 0])
+    # softmax of scale × cosine
+    cosines = np.array([lung @ wanted[0], lung @ wanted[1]])
+    np.testing.assert_allclose(classifier.probabilities(lung[None])[0, 1], 1 / (1 + np.exp(cosines[0] - cosines[1])))
+    assert classifier.predict(lung[None]) == ["lung"]
+
+
+def test_zero_shot_needs_prompts(encoder: Encoder) -> None:
+    with pytest.raises(InputError, match="at least one domain"):
+        DomainClassifier.zero_shot({}, encoder)
+    for texts in ([], ["fine", " "], "one text, not a list"):
+        with pytest.raises(InputError, match="domain 'lung' needs a list of prompts"):
+            DomainClassifier.zero_shot({"lung": texts}, encoder)
+
+
+def test_restricted_to_some_domains() -> None:
+    whole = DomainClassifier(["a", "b", "c"], np.eye(3, dtype=np.float32), np.array([0, 1, 2], np.float32))
+    part = whole.restricted(["c", "a"])
+    assert part.domains == ["a", "c"]
+    # logits (2, 0 + 2): the b that would have won is gone
+    np.testing.assert_allclose(part.probabilities(np.array([[2, 9, 0]], np.float32)), [[0.5, 0.5]])
+    for names in (["d"], []):
+        with pytest.raises(ValueError):
+            whole.restricted(names)
+
+
+def test_malformed_files(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    good = {"weights": np.zeros((2, 3), np.float32), "biases": np.zeros(2, np.float32)}
+    for tensors, domains in [
+        (good, "7"),
+        (good, '["a"]'),
+        (good, '["a", 2]'),
+        (good | {"biases": np.zeros(3, np.float32)}, '["a", "b"]'),
+        (good | {"weights": np.full((2, 3), np.nan, np.float32)}, '["a", "b"]'),
+    ]:
+        path.write_bytes(save(tensors, metadata={"domains": domains}))
+        with pytest.raises(InputError, match=r"domain classifier .* is malformed; build the index again"):
             DomainClassifier.load(path)

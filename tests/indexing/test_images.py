@@ -73,8 +73,8 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "neither PNG nor JPEG"),
-        (b"GIF89a" + bytes(20), "neither PNG nor JPEG"),
+        (b"", "is not PNG, JPEG, TIFF, WebP or DICOM"),
+        (b"GIF89a" + bytes(20), "is not PNG, JPEG, TIFF, WebP or DICOM"),
         (b"\x89PNG\r\n\x1a\n" + bytes(20), "damaged"),
         (b"\xff\xd8\xff" + bytes(20), "damaged"),
         (png_claiming(MAX_PIXELS, 2), "the limit is 64,000,000"),

@@ -156,11 +156,11 @@ def test_an_option_that_would_join_the_prompt(tiny: TransformersMLLM, monkeypatc
     joined = tokenizer.tokenize("Answer")[0]
     assert len(joined) > 1
     begin, end = joined[:-1], joined[-1]
-    assert tiny._continuation("\n", joined) == tokenizer(joined).input_ids
-    assert tiny._continuation(begin, end) == tokenizer(f" {end}").input_ids
-    monkeypatch.setattr(tiny, "_tokenizer", lambda text, **_: SimpleNamespace(input_ids=[len(text)]))
+    assert tiny.option_tokens.continuation("\n", joined) == tokenizer(joined).input_ids
+    assert tiny.option_tokens.continuation(begin, end) == tokenizer(f" {end}").input_ids
+    monkeypatch.setattr(tiny.option_tokens, "_tokenizer", lambda text, **_: SimpleNamespace(input_ids=[len(text)]))
     with pytest.raises(InputError, match="joins the option 'r' to the prompt; word the option otherwise"):
-        tiny._continuation(begin, "r")
+        tiny.option_tokens.continuation(begin, "r")
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(tiny: TransformersMLLM, pictures: list[Image.Image]) -> None:

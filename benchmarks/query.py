@@ -1,0 +1,279 @@
+"""Time from a ready embedding to its records: route and search on Edge, beside what else could hold the vectors.
+
+    python -m benchmarks.query --sizes 10000 100000 1000000 --out bench/query.json
+
+Vectors are synthetic: 256 Gaussian clusters of 32 intrinsic dimensions in 512, as embeddings lie, not noise, in which
+no search by graph would find its way. Each query excludes the patient of its nearest record. Recall is against exact
+cosines. Qdrant's local mode and LlamaIndex's store over it search every vector, and get fewer queries for that.
+"""
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing import DomainClassifier, Exclusion, Index, Manifest, NoveltyDetector, Point, Record, StoreSettings
+from indexing.backends import EdgeBackend, open_backend
+from indexing.store import VectorStore
+
+DIMENSION, INTRINSIC, CLUSTERS, CHUNK = 512, 32, 256, 5000
+QUERIES, PEER_QUERIES, WARM_UP, LIMIT, RECALL_AT, SEED = 1000, 100, 50, 8, 10, 0
+OTHERS = 1000
+"""Vectors of a second domain, so that there is something to route."""
+
+TARGET_MS = {100_000: 5.0}
+Vectors = NDArray[np.float32]
+Ask = Callable[[Vectors, str, int], list[str]]
+"""A query [d], the patient to exclude, and a limit → record ids, best first."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system at one size: seconds to build, milliseconds a query, and the share of the true nearest ten found."""
+
+    system: str
+    vectors: int
+    build_s: float
+    queries: int
+    p50_ms: float
+    p99_ms: float
+    recall: float
+    megabytes: float | None
+
+
+class Mixture:
+    """Seeded unit vectors, the same for the same chunk whatever the size of the whole."""
+
+    def __init__(self, seed: int) -> None:
+        dice = np.random.default_rng([SEED, seed])
+        self._seed = seed
+        self._centres = dice.normal(size=(CLUSTERS, INTRINSIC))
+        self._basis = dice.normal(size=(INTRINSIC, DIMENSION)) / np.sqrt(INTRINSIC)
+        self._mean = dice.normal(size=DIMENSION)  # domains lie apart, or no linear probe could route
+
+    def draw(self, count: int, chunk: int) -> Vectors:
+        """Unit rows float32 [count, d]."""
+        dice = np.random.default_rng([SEED, self._seed, chunk])
+        inner = self._centres[dice.integers(CLUSTERS, size=count)] + 0.6 * dice.normal(size=(count, INTRINSIC))
+        rows = self._mean + inner @ self._basis + 0.05 * dice.normal(size=(count, DIMENSION))
+        unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return unit
+
+    def chunks(self, count: int) -> Iterator[tuple[int, Vectors]]:
+        """All ``count`` rows, 5,000 at a time, with the number of the first."""
+        for start in range(0, count, CHUNK):
+            yield start, self.draw(CHUNK, start // CHUNK)[: count - start]
+
+
+def patient_of(number: int) -> str:
+    """Two records a patient."""
+    return f"p{number // 2}"
+
+
+def main(sizes: Sequence[int], quantize_from: int, peers_to: int, out: Path | None) -> None:
+    """Measure every system at every size that it can hold; print a table, and write JSON."""
+    mixture = Mixture(0)
+    queries = mixture.draw(QUERIES, 2**32 - 1)
+    rows: list[Row] = []
+    print(f"{'system':36}{'vectors':>9}{'build s':>9}{'p50 ms':>9}{'p99 ms':>9}{'recall@10':>11}{'MB':>8}", flush=True)
+    for size in sizes:
+        truth = exact(mixture, size, queries)
+        systems: list[System] = [edge("int8" if size >= quantize_from else "none")]
+        systems += [local_mode, llama_index] if size <= peers_to else []
+        for system in systems:
+            rows.append(row := system(mixture, size, queries, truth))
+            size_text = "" if row.megabytes is None else f"{row.megabytes:.0f}"
+            print(
+                f"{row.system:36}{row.vectors:9}{row.build_s:9.1f}{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.recall:11.4f}"
+                f"{size_text:>8}",
+                flush=True,
+            )
+    for row in rows:
+        if row.system.startswith("Edge") and row.vectors in TARGET_MS:
+            verdict = "met" if row.p99_ms <= TARGET_MS[row.vectors] else "missed"
+            print(f"target at {row.vectors}: p99 at most {TARGET_MS[row.vectors]} ms: {verdict}")
+    if out is not None:
+        packages = ("qdrant-edge-py", "qdrant-client", "llama-index-vector-stores-qdrant")
+        machine = {"cpus": os.cpu_count(), "load": os.getloadavg()[0], "system": platform.platform()}
+        figures = {"machine": machine, "versions": {name: version(name) for name in packages}}
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps({**figures, "rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+
+
+def exact(mixture: Mixture, size: int, queries: Vectors) -> list[tuple[str, list[str]]]:
+    """The patient to exclude of each query, that of its nearest record, and the ids of its ten nearest others."""
+    keep = RECALL_AT + 2
+    best, numbers = np.full((len(queries), 0), 0.0, np.float32), np.full((len(queries), 0), 0)
+    for start, rows in mixture.chunks(size):
+        best = np.hstack([best, queries @ rows.T])
+        numbers = np.hstack([numbers, np.tile(np.arange(start, start + len(rows)), (len(queries), 1))])
+        order = np.argsort(-best, axis=1)[:, :keep]
+        best, numbers = np.take_along_axis(best, order, 1), np.take_along_axis(numbers, order, 1)
+    found = []
+    for ranked in numbers.tolist():
+        patient = patient_of(ranked[0])
+        found.append((patient, [str(n) for n in ranked if patient_of(n) != patient][:RECALL_AT]))
+    return found
+
+
+System = Callable[[Mixture, int, Vectors, list[tuple[str, list[str]]]], Row]
+
+
+def edge(quantization: str) -> System:
+    """An `Index` on Qdrant Edge."""
+    settings = StoreSettings.parse({"quantization": quantization})
+
+    def run(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:
+        with tempfile.TemporaryDirectory(prefix="titrate-bench-") as folder, ExitStack() as resources:
+            started = time.perf_counter()
+            backend = EdgeBackend(Path(folder), settings)
+            for domain, source, count in (("radiology", mixture, size), ("pathology", Mixture(1), OTHERS)):
+                store = backend.create(domain, DIMENSION)
+                resources.callback(store.close)
+                fill(store, source, count, domain)
+            build_s = time.perf_counter() - started
+            resources.pop_all().close()
+            index = open_index(Path(folder), settings, mixture, size, resources)
+
+            def ask(query: Vectors, patient: str, limit: int) -> list[str]:
+                [domain], _ = index.route(query[None])
+                [found] = index.search(domain, query[None], limit, [Exclusion(patient=patient)])
+                return [match.record.id for match in found]
+
+            name = "Edge, int8 and rescoring" if quantization == "int8" else "Edge"
+            return measure(name, size, build_s, ask, queries, truth, backend.size_bytes() / 1e6)
+
+    return run
+
+
+def open_index(folder: Path, settings: StoreSettings, mixture: Mixture, size: int, resources: ExitStack) -> Index:
+    """An index over collections that are there; it has no encoder, as the embeddings are ready."""
+    samples = np.vstack([mixture.draw(OTHERS, 0), Mixture(1).draw(OTHERS, 0)])
+    labels = ["radiology"] * OTHERS + ["pathology"] * OTHERS
+    manifest = Manifest("none", "", "", DIMENSION, 1.0, {"pathology": OTHERS, "radiology": size}, settings)
+    backend = resources.enter_context(open_backend(settings, folder))
+    stores = {domain: backend.open(domain, DIMENSION) for domain in manifest.domains}
+    for store in stores.values():
+        resources.callback(store.close)
+    detector = NoveltyDetector.fit(samples, labels)
+    return Index(manifest, DomainClassifier.fit(samples, labels), detector, stores, resources)
+
+
+def fill(store: VectorStore, mixture: Mixture, count: int, domain: str) -> None:
+    """Write, flush and optimise, as a build does."""
+    for start, rows in mixture.chunks(count):
+        for step in range(0, len(rows), 500):
+            numbers = range(start + step, start + min(step + 500, len(rows)))
+            store.upsert([Point(record(n, domain), rows[n - start], rows[n - start]) for n in numbers])
+    store.flush()
+    store.optimize()
+
+
+def record(number: int, domain: str) -> Record:
+    """A record with a report of ordinary length."""
+    report = f"Report {number}. " + "No focal consolidation, pleural effusion or pneumothorax. " * 8
+    return Record(str(number), f"{number}.png", report, domain, patient_of(number), f"s{number}", "train")
+
+
+def local_mode(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:
+    """qdrant-client without a server."""
+    from qdrant_client import QdrantClient, models
+
+    client = QdrantClient(":memory:")
+    started = time.perf_counter()
+    parameters = models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)
+    client.create_collection("a", vectors_config={"image": parameters})
+    for start, rows in mixture.chunks(size):
+        payloads = [{**vars(record(start + i, "radiology"))} for i in range(len(rows))]
+        ids = list(range(start, start + len(rows)))
+        client.upsert("a", models.Batch(ids=[*ids], vectors={"image": rows.tolist()}, payloads=payloads))
+    build_s = time.perf_counter() - started
+
+    def ask(query: Vectors, patient: str, limit: int) -> list[str]:
+        other = models.FieldCondition(key="patient", match=models.MatchValue(value=patient))
+        unwanted = models.Filter(must_not=[other])
+        found = client.query_points("a", query=query.tolist(), using="image", query_filter=unwanted, limit=limit)
+        return [str(point.payload["id"]) for point in found.points if point.payload]
+
+    row = measure("qdrant-client, local mode", size, build_s, ask, queries[:PEER_QUERIES], truth, None)
+    client.close()
+    return row
+
+
+def llama_index(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:
+    """LlamaIndex's QdrantVectorStore, over qdrant-client without a server."""
+    from llama_index.core.schema import TextNode
+    from llama_index.core.vector_stores import FilterOperator, MetadataFilter, MetadataFilters, VectorStoreQuery
+    from llama_index.vector_stores.qdrant import QdrantVectorStore
+    from qdrant_client import QdrantClient
+
+    client = QdrantClient(":memory:")
+    started = time.perf_counter()
+    store = QdrantVectorStore("a", client=client)
+    warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant")
+    for start, rows in mixture.chunks(size):
+        nodes = []
+        for i, vector in enumerate(rows):
+            held = record(start + i, "radiology")
+            metadata = {"record": held.id, "patient": held.patient, "study": held.study}
+            nodes.append(TextNode(text=held.report, metadata=metadata, embedding=vector.tolist()))
+        store.add([*nodes])
+    build_s = time.perf_counter() - started
+
+    def ask(query: Vectors, patient: str, limit: int) -> list[str]:
+        other = MetadataFilter(key="patient", value=patient, operator=FilterOperator.NE)
+        wanted = VectorStoreQuery(
+            query_embedding=query.tolist(), similarity_top_k=limit, filters=MetadataFilters(filters=[other])
+        )
+        return [str(node.metadata["record"]) for node in store.query(wanted).nodes or []]
+
+    row = measure("LlamaIndex QdrantVectorStore", size, build_s, ask, queries[:PEER_QUERIES], truth, None)
+    client.close()
+    return row
+
+
+def measure(
+    system: str,
+    size: int,
+    build_s: float,
+    ask: Ask,
+    queries: Vectors,
+    truth: list[tuple[str, list[str]]],
+    megabytes: float | None,
+) -> Row:
+    """Ask one query at a time, after some that do not count."""
+    for query, (patient, _) in zip(queries[:WARM_UP], truth, strict=False):
+        ask(query, patient, LIMIT)
+    times = []
+    for query, (patient, _) in zip(queries, truth, strict=False):
+        started = time.perf_counter()
+        ask(query, patient, LIMIT)
+        times.append(1000 * (time.perf_counter() - started))
+    hits = sum(
+        len({*ask(query, patient, RECALL_AT)} & {*nearest})
+        for query, (patient, nearest) in zip(queries, truth, strict=False)
+    )
+    p50, p99 = np.percentile(times, [50, 99])
+    recall = hits / (RECALL_AT * len(queries))
+    return Row(system, size, build_s, len(queries), float(p50), float(p99), recall, megabytes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--quantize-from", type=int, default=1_000_000, help="int8 from this size on")
+    parser.add_argument("--peers-to", type=int, default=100_000, help="largest size for the others")
+    parser.add_argument("--out", type=Path, help="JSON file to write")
+    arguments = parser.parse_args()
+    main(arguments.sizes, arguments.quantize_from, arguments.peers_to, arguments.out)

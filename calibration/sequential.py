@@ -1,0 +1,210 @@
+"""Early stopping: patients are scored in random order, and no longer than it takes to decide.
+
+Why one may look after every patient. A betting p-value at time t is the least of all so far, p_t = 1 / max_{s<=t} K_s,
+and by Ville's inequality already P(min_t p_t <= u) <= u: each p-value is valid at whatever time one stops, even if each
+domain stops at a time of its own that depends on all the others. Smaller p-values never make any of the procedures
+certify less, so all that is certified at any time is also certified on the final minima, where the procedure holds the
+chance of a false certificate at delta. Hence that chance is at most delta over all times together.
+
+Giving up is another matter: it certifies nothing, so no rule for it can break the guarantee. A domain is given up when
+not even right answers alone could certify it any more, or when a bet the other way shows, with 95 % confidence, that
+the risk of every policy is above alpha; the second can cost a certificate in at most one domain of twenty that had a
+policy to certify.
+
+The risks measured up to a stop that came because they looked good are somewhat too good; the guarantee is not.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from calibration.calibrate import check_fingerprints, make_certificate
+from calibration.certificate import Certificate
+from calibration.checks import FloatArray, check_same_length
+from calibration.design import Design
+from calibration.evidence import Evidence
+from calibration.grid import PolicyGrid
+from calibration.overlap import check_no_overlap
+from calibration.policies import Policy
+from calibration.prior import check_disjoint
+from calibration.pvalues import MAX_BET, wsr_log_capital
+from calibration.table import OutcomeTable
+from titrate.errors import InputError
+
+_GIVE_UP_LEVEL = 0.05
+
+
+class SequentialCertifier:
+    """Says which patients to score next, and when there is nothing more to gain.
+
+    Every domain ends as soon as one of its policies is certified or none can be. With the same seed, a domain that
+    never ends early gets the p-values that `certify` gives.
+
+    >>> certifier = SequentialCertifier(["q1", "q2"], ["p1", "p2"], ["x", "x"], max_k=2, alpha=0.2, delta=0.1)
+    >>> len(certifier.next(1)), certifier.undecided
+    (1, ('x',))
+
+    Parameters
+    ----------
+    question_ids, units, domains
+        Of all the questions there are, before any is answered.
+    max_k
+        K.
+    alpha, delta, seed, procedure, gammas, taus, prefer, elsewhere
+        As for `certify`; p-values are WSR's, since no other may be looked at before the end.
+
+    Raises
+    ------
+    InputError
+        As `certify`.
+    """
+
+    def __init__(
+        self,
+        question_ids: Sequence[str],
+        units: Sequence[str],
+        domains: Sequence[str],
+        *,
+        max_k: int,
+        alpha: float,
+        delta: float,
+        seed: int = 0,
+        procedure: str = "sgt",
+        gammas: Sequence[float] = (),
+        taus: Sequence[float] = (),
+        prefer: OutcomeTable | None = None,
+        elsewhere: Mapping[str, Collection[str]] | None = None,
+    ) -> None:
+        check_same_length(len(question_ids), units=units, domains=domains)
+        if not question_ids:
+            raise InputError("there are no questions to calibrate on; give at least one")
+        if prefer is not None:
+            check_disjoint(units, question_ids, prefer)
+        self._elsewhere = dict(elsewhere or {})
+        check_no_overlap(units, self._elsewhere)
+        self._patients = set(units)
+        grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus)), sorted(set(domains))
+        self.design = Design(alpha, delta, grid, names, seed, procedure, "wsr", prefer)
+        self._questions: list[dict[str, list[str]]] = [{} for _ in names]
+        for question, unit, domain in sorted(zip(question_ids, units, domains, strict=True)):
+            self._questions[names.index(domain)].setdefault(unit, []).append(question)
+        self._order = []
+        for questions in self._questions:
+            known = sorted(questions)
+            self._order.append([known[row] for row in self.design.order(len(known))])
+        self._evidence: list[Evidence | None] = [None] * len(names)
+        self._p_values = np.ones((len(names), len(grid.policies)))
+        self._certified = self.design.certify(self._p_values)
+        self._futile = [False] * len(names)
+        self._out: dict[str, tuple[int, str]] = {}
+
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The domains in which it is still worth while to score patients, sorted."""
+        return tuple(name for row, name in enumerate(self.design.domains) if self._open(row))
+
+    @property
+    def certified(self) -> dict[str, tuple[Policy, ...]]:
+        """The policies certified so far in each domain. None is ever taken back."""
+        policies = self.design.grid.policies
+        return {
+            name: tuple(policies[number] for number in np.flatnonzero(self._certified[row]))
+            for row, name in enumerate(self.design.domains)
+        }
+
+    @property
+    def questions_saved(self) -> int:
+        """How many questions have not been scored: with no domain undecided, they never need be."""
+        planned = sum(len(ids) for questions in self._questions for ids in questions.values())
+        return planned - sum(evidence.n_questions for evidence in self._evidence if evidence is not None)
+
+    def next(self, patients: int) -> list[str]:
+        """Return the questions of the next patients of undecided domains, all domains advancing in step.
+
+        Larger steps waste a few questions at the end, but change nothing else. Empty once all is decided.
+
+        Raises
+        ------
+        InputError
+            If the last ones have not been added yet, or ``patients`` is not positive.
+        """
+        if self._out:
+            raise InputError(f"{len(self._out)} questions have no outcomes yet; add them first")
+        if patients < 1:
+            raise InputError(f"patients is {patients}; give 1 or more")
+        waiting = []
+        for row, order in enumerate(self._order):
+            if self._open(row):
+                waiting += [(place / len(order), row, order[place]) for place in range(self._seen(row), len(order))]
+        chosen = sorted(waiting)[:patients]
+        self._out = {question: (row, unit) for _, row, unit in chosen for question in self._questions[row][unit]}
+        return list(self._out)
+
+    def add(self, table: OutcomeTable) -> None:
+        """Take in the outcomes of the questions that `next` returned, all of them and no others.
+
+        Raises
+        ------
+        InputError
+            If they are others, or belong to other patients or domains than was said.
+        """
+        given = {
+            question: (domain, unit)
+            for question, domain, unit in zip(table.question_ids, table.domains, table.units, strict=True)
+        }
+        expected = {question: (self.design.domains[row], unit) for question, (row, unit) in self._out.items()}
+        if given != expected:
+            raise InputError("these are not the outcomes of the questions asked for last; add those, all at once")
+        arrived = {}
+        for row in sorted({row for row, _ in self._out.values()}):
+            part = table.select(self.design.domains[row])
+            start = self._seen(row)
+            order = self._order[row][start : start + len(set(part.units))]
+            evidence, earlier = Evidence.read(part, self.design.grid, self.design.alpha, order), self._evidence[row]
+            arrived[row] = self._evidence[row] = evidence if earlier is None else earlier.then(evidence)
+            self._p_values[row] = self.design.anytime_p_values(row, arrived[row].tested, len(self._order[row]))
+        self._out = {}
+        self._certified = self.design.certify(self._p_values)
+        for row, evidence in arrived.items():
+            if self._open(row):
+                self._futile[row] = self._hopeless(row, evidence.tested)
+
+    def certificate(self, fingerprints: Mapping[str, str]) -> Certificate:
+        """Return the certificate of what has been shown.
+
+        Raises
+        ------
+        InputError
+            If a fingerprint is missing, or there is still something to score.
+        """
+        check_fingerprints(fingerprints)
+        if self._out or self.undecided:
+            raise InputError(f"{', '.join(self.undecided)} is still undecided; go on scoring")
+        results = {}
+        for row, name in enumerate(self.design.domains):
+            evidence = self._evidence[row]
+            assert evidence is not None  # a domain without evidence is undecided
+            units, questions = len(self._order[row]), sum(map(len, self._questions[row].values()))
+            early = len(evidence.tested) < units
+            stopped = ("certified" if self._certified[row].any() else "futile") if early else "all"
+            results[name] = evidence.result(
+                self.design, row, self._p_values[row], self._certified[row], planned=(units, questions), stopped=stopped
+            )
+        return make_certificate(self.design, results, self._patients, fingerprints, self._elsewhere, sequential=True)
+
+    def _seen(self, row: int) -> int:
+        evidence = self._evidence[row]
+        return 0 if evidence is None else len(evidence.tested)
+
+    def _open(self, row: int) -> bool:
+        return not (self._certified[row].any() or self._futile[row] or self._seen(row) == len(self._order[row]))
+
+    def _hopeless(self, row: int, values: FloatArray) -> bool:
+        planned, alpha = len(self._order[row]), self.design.alpha
+        capital = wsr_log_capital(values, alpha, self.design.prior.weights[row] * self.design.delta, planned)[-1]
+        # Right answers only, at the largest bet, from here to the end.
+        reachable = capital + (planned - len(values)) * np.log1p(MAX_BET * alpha / (1 - alpha))
+        if bool(np.all(reachable < -np.log(self.design.most_share * self.design.delta))):
+            return True
+        against = wsr_log_capital(1 - values, 1 - alpha, _GIVE_UP_LEVEL, planned).max(axis=0)
+        return bool(np.all(against >= -np.log(_GIVE_UP_LEVEL)))

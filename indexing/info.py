@@ -1,0 +1,92 @@
+"""What an index is: counts, encoder, size and place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexing.backends import open_backend, size_on_disk
+from indexing.manifest import Manifest, lock_index
+from indexing.store_settings import Quantization
+
+
+@dataclass(frozen=True)
+class IndexInfo:
+    """What `titrate info` shows.
+
+    Attributes
+    ----------
+    location
+        Folder or server URL where the vectors are.
+    collections
+        Name of each domain's collection there.
+    domains
+        Number of records of each domain.
+    encoder, encoder_fingerprint
+        What `Encoder.open` takes, and the hash of the encoder that made the vectors.
+    fingerprint
+        Of the encoder and every record's content.
+    dimension
+        Length of a vector.
+    quantization
+        Of the vectors that are searched first.
+    shards, replicas
+        As settled for a server; None where the server decides, or there is none.
+    folder_bytes
+        What the index folder takes on disk.
+    vector_bytes
+        What the collections take, in the folder or not; None where a server does not tell.
+    """
+
+    location: str
+    collections: list[str]
+    domains: dict[str, int]
+    encoder: str
+    encoder_fingerprint: str
+    fingerprint: str
+    dimension: int
+    quantization: Quantization
+    shards: int | None
+    replicas: int | None
+    folder_bytes: int
+    vector_bytes: int | None
+
+    @property
+    def records(self) -> int:
+        """Number of records in all domains."""
+        return sum(self.domains.values())
+
+
+def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
+    """Describe a finished index.
+
+    Parameters
+    ----------
+    path
+        The index folder.
+    api_key
+        Of its server, if its vectors are on one that wants a key.
+
+    Raises
+    ------
+    InputError
+        If there is no complete index in this folder, or a build is changing it.
+    TitrateError
+        If its server cannot be reached.
+    """
+    Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
+    with lock_index(path, exclusive=False):
+        manifest = Manifest.load(path)
+        with open_backend(manifest.store, path, api_key) as backend:
+            return IndexInfo(
+                location=backend.location,
+                collections=backend.collections(),
+                domains=manifest.domains,
+                encoder=manifest.encoder,
+                encoder_fingerprint=manifest.encoder_fingerprint,
+                fingerprint=manifest.fingerprint,
+                dimension=manifest.dimension,
+                quantization=manifest.store.quantization,
+                shards=manifest.store.shards,
+                replicas=manifest.store.replicas,
+                folder_bytes=size_on_disk(path),
+                vector_bytes=backend.size_bytes(),
+            )

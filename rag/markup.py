@@ -1,0 +1,47 @@
+"""HTML in which what is not known to be markup is text: escaping is the rule, not something to remember."""
+
+import re
+from html import escape
+
+# Controls that no document may hold, halves of surrogate pairs, and marks that reverse the text after them.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+_VOID = ("br", "meta")
+
+
+class Html(str):
+    """Text that is markup already."""
+
+    __slots__ = ()
+
+
+def text(value: str) -> Html:
+    """Turn text of any origin into markup that shows it; what cannot be shown becomes a replacement character."""
+    return value if isinstance(value, Html) else Html(escape(_UNPRINTABLE.sub("\ufffd", value)))
+
+
+def element(name: str, *content: str, **attributes: str) -> Html:
+    """Return an element around content, in which only `Html` is markup.
+
+    >>> element("p", "1 < 2", element("br"), class_="note")
+    '<p class="note">1 &lt; 2<br></p>'
+    """
+    given = "".join(f' {key.rstrip("_").replace("_", "-")}="{text(value)}"' for key, value in attributes.items())
+    inside = "".join(map(text, content))
+    return Html(f"<{name}{given}>{inside}" + ("" if name in _VOID else f"</{name}>"))
+
+
+def table(head: list[str], rows: list[list[str]], marked: frozenset[int] = frozenset()) -> Html:
+    """Return a table whose rows begin with a heading; ``marked`` rows, from 0, stand out."""
+    header = element("tr", *(element("th", cell, scope="col") for cell in head))
+    body = []
+    for number, (first, *others) in enumerate(rows):
+        cells = element("th", first, scope="row"), *(element("td", cell) for cell in others)
+        body.append(element("tr", *cells, **({"class_": "marked"} if number in marked else {})))
+    return element("table", element("thead", header), element("tbody", *body))
+
+
+def listing(entries: list[str]) -> Html:
+    """Return a list without numbers."""
+    return element("ul", *(element("li", entry) for entry in entries))

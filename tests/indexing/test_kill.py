@@ -1,0 +1,143 @@
+"""Builds that die: killed, out of disk space, interrupted. What the next build ends in is what counts."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexing import Encoder, Index, Manifest, Record, build_index
+from titrate.errors import InputError, TitrateError
+
+CorpusMaker = Callable[[list[dict[str, Any]]], Path]
+KILLS = 30
+
+# Children fork from a server that has imported everything once, and so begin in a moment.
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["indexing.build", "indexing.index", "sklearn.linear_model", "sklearn.covariance"])
+
+
+def build(corpus: Path, index: Path, encoder: str) -> None:
+    """Run in a child: a build in many small steps, so that a kill can fall between any two."""
+    import indexing.embedding
+
+    indexing.embedding.BATCH = 4  # type: ignore[misc]
+    build_index(corpus, index, Encoder.open(encoder, device="cpu"))
+
+
+def child(corpus: Path, index: Path, encoder: Encoder) -> BaseProcess:
+    process = FORK.Process(target=build, args=(corpus, index, encoder.id))
+    process.start()
+    return process
+
+
+def contents(index: Path) -> dict[str, tuple[Record, list[float], list[float]]]:
+    """Every record of an index, with the cosines of its vectors to fixed directions in the place of the vectors."""
+    probes = np.random.default_rng(0).standard_normal((8, 16)).astype(np.float32)
+    found: dict[str, tuple[Record, list[float], list[float]]] = {}
+    with Index.open(index) as opened:
+        for domain, number in opened.manifest.domains.items():
+            for using, place in (("image", 1), ("text", 2)):
+                for matches in opened.search(domain, probes, number + 10, using=using):
+                    assert len(matches) == number
+                    for match in matches:
+                        entry = found.setdefault(match.record.id, (match.record, [], []))
+                        entry[place].append(round(match.similarity, 5))
+    return found
+
+
+@pytest.fixture
+def corpus(samples: list[dict[str, Any]], write_corpus: CorpusMaker) -> Path:
+    """Every record twice, the second time without a domain, so that there are three collections and many batches."""
+    return write_corpus(samples + [dict(record, id=record["id"] + "-again", domain=None) for record in samples])
+
+
+@pytest.mark.slow
+def test_killed_at_thirty_random_moments_and_resumed(tmp_path: Path, encoder: Encoder, corpus: Path) -> None:
+    expected, index = tmp_path / "expected", tmp_path / "index"
+    started = time.monotonic()
+    whole = child(corpus, expected, encoder)
+    whole.join()
+    assert whole.exitcode == 0
+    duration = time.monotonic() - started
+    chance, killed = random.Random(3), 0
+    for _ in range(KILLS):
+        process = child(corpus, index, encoder)
+        process.join(chance.uniform(0.2, 1.0) * duration)
+        if process.is_alive():
+            process.kill()
+            process.join()
+            killed += 1
+        if not (index / "manifest.json").exists():
+            with pytest.raises(InputError, match=r"unfinished|no index"):
+                Index.open(index)
+    assert killed >= KILLS // 2
+    build_index(corpus, index, encoder)
+    assert contents(index) == contents(expected)
+    assert Manifest.load(index) == Manifest.load(expected)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_build_and_the_next_completes_it(tmp_path: Path, encoder: Encoder, corpus: Path) -> None:
+    index = tmp_path / "index"
+    process = child(corpus, index, encoder)
+    while process.is_alive() and not (index / "collections").exists():
+        time.sleep(0.01)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    process.join()
+    assert process.exitcode == 1, "KeyboardInterrupt"
+    build_index(corpus, index, encoder)
+    build_index(corpus, tmp_path / "expected", encoder)
+    assert contents(index) == contents(tmp_path / "expected")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a few MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs rights that this user lacks")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_is_reported_and_room_mends_it(
+    tmp_path: Path, small_disk: Path, encoder: Encoder, corpus: Path
+) -> None:
+    index = small_disk / "index"
+    with pytest.raises(TitrateError, match=r"free space|No space left"):
+        build_index(corpus, index, encoder)
+    subprocess.run(["mount", "-o", "remount,size=512m", str(small_disk)], check=True)
+    build_index(corpus, index, encoder)
+    build_index(corpus, tmp_path / "expected", encoder)
+    assert contents(index) == contents(tmp_path / "expected")
+
+
+def test_two_builds_at_once(tmp_path: Path, encoder: Encoder, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+    original = Encoder.embed_pixels
+
+    def second_build(self: Encoder, pixels: Any) -> Any:
+        with pytest.raises(InputError) as error:
+            build_index(corpus, tmp_path / "index", encoder)
+        refused.append(str(error.value))
+        return original(self, pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "embed_pixels", second_build)
+        build_index(corpus, tmp_path / "index", encoder)
+    assert refused and all("busy: another process is building or using it" in line for line in refused)
+    assert build_index(corpus, tmp_path / "index", encoder).unchanged == 80

@@ -1,0 +1,163 @@
+"""No identifier leaves a DICOM header: a sentinel in every kind of tag, and none in anything that indexing makes."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from indexing import Encoder, Index, build_index, load_image
+from indexing.dicom import pseudonyms
+from tests.indexing.dicom_files import file_bytes, image_dataset
+from titrate.errors import InputError
+
+
+class Sentinels:
+    """Texts that occur nowhere else, so that finding one anywhere is a leak."""
+
+    def __init__(self) -> None:
+        self.planted: list[str] = []
+
+    def text(self) -> str:
+        self.planted.append(f"ZQX{len(self.planted):04d}KJV")
+        return self.planted[-1]
+
+    def number(self) -> str:
+        self.planted.append(f"7391{len(self.planted):04d}5268")
+        return self.planted[-1]
+
+    def uid(self) -> str:
+        return f"1.2.826.{self.number()}"
+
+    def date(self) -> str:
+        self.planted.append(f"{8000 + len(self.planted)}1231")
+        return self.planted[-1]
+
+    def found_in(self, data: bytes) -> list[str]:
+        folded = data.lower()
+        return [
+            sentinel
+            for sentinel in self.planted
+            if any(sentinel.lower().encode(code) in folded for code in ("ascii", "utf-16-le", "utf-16-be"))
+        ]
+
+
+TEXTS = (
+    "PatientName", "PatientID", "IssuerOfPatientID", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName",
+    "PatientAddress", "PatientComments", "PatientTelephoneNumbers", "MedicalRecordLocator", "EthnicGroup", "Occupation",
+    "AdditionalPatientHistory", "InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "StationName",
+    "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "NameOfPhysiciansReadingStudy",
+    "RequestingPhysician", "AccessionNumber", "StudyID", "StudyDescription", "SeriesDescription", "ImageComments",
+    "ProtocolName", "DeviceSerialNumber", "DerivationDescription", "WindowCenterWidthExplanation", "RescaleType",
+    "RequestedProcedureDescription", "LossyImageCompressionMethod",
+)  # fmt: skip
+DATES = ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "InstanceCreationDate")
+UIDS = ("SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "InstanceCreatorUID")
+
+
+def plant(dataset: Dataset, sentinels: Sentinels) -> None:
+    """Put a sentinel of its own into every kind of tag: names, ids, dates, UIDs, private, nested, overlay."""
+    for keyword in TEXTS:
+        setattr(dataset, keyword, sentinels.text())
+    for keyword in DATES:
+        setattr(dataset, keyword, sentinels.date())
+    for keyword in UIDS:
+        setattr(dataset, keyword, sentinels.uid())
+    private = dataset.private_block(0x0011, sentinels.text(), create=True)
+    private.add_new(0x01, "LO", sentinels.text())
+    private.add_new(0x02, "UN", sentinels.text().encode() + b"\0")
+    innermost, nested = Dataset(), Dataset()
+    innermost.PatientName, innermost.RequestingService = sentinels.text(), sentinels.text()
+    innermost.private_block(0x0013, sentinels.text(), create=True).add_new(0x05, "ST", sentinels.text())
+    nested.CodeMeaning, nested.RequestAttributesSequence = sentinels.text(), Sequence([innermost])
+    dataset.RequestAttributesSequence = Sequence([nested])
+    window, shared = Dataset(), Dataset()  # beside the values that decoding does read
+    window.WindowCenter, window.WindowWidth = 128, 256
+    window.WindowCenterWidthExplanation = sentinels.text()
+    shared.FrameVOILUTSequence, shared.DerivationDescription = Sequence([window]), sentinels.text()
+    dataset.SharedFunctionalGroupsSequence = Sequence([shared])
+    dataset.add_new((0x6000, 0x0022), "LO", sentinels.text())  # overlay description
+    dataset.add_new((0x6000, 0x4000), "LT", sentinels.text())  # overlay comments
+
+
+def planted_file(sentinels: Sentinels, **tags: Any) -> bytes:
+    shade = np.random.default_rng(len(sentinels.planted)).integers(0, 255, (32, 32), np.uint8)
+    dataset = image_dataset(shade)
+    plant(dataset, sentinels)
+    for keyword, value in tags.items():
+        dataset[keyword].value = value
+    data = file_bytes(dataset)
+    meta = sentinels.text()
+    # Into the file meta information, whose writer refuses names: the implementation's version.
+    return data.replace(b"PYDICOM 3.0.2 ", meta.encode() + b" " * (14 - len(meta)))
+
+
+def broken_files(sentinels: Sentinels) -> Iterator[tuple[str, bytes]]:
+    whole = planted_file(sentinels)
+    yield "cut in the header", whole[: len(whole) // 3]
+    yield "cut in the pixels", whole[:-100]
+    yield "length beyond the end", whole.replace(b"PN", b"UN", 1)
+    for keyword, kind in (("Rows", b"US"), ("BitsAllocated", b"US"), ("PhotometricInterpretation", b"CS")):
+        yield keyword, planted_file(sentinels, **{keyword: 0 if kind == b"US" else sentinels.text()})
+    number = sentinels.text()
+    dataset = image_dataset(np.zeros((4, 4), np.uint8))
+    plant(dataset, sentinels)
+    dataset.WindowCenter, dataset.WindowWidth = "1111111111", "2222222222"
+    yield "not a number", file_bytes(dataset).replace(b"1111111111", number.encode())
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    syntax = sentinels.number()
+    unknown = file_bytes(dataset).replace(b"1.2.840.10008.1.2.1\0", (f"1.2.8.{syntax}.1")[:19].encode() + b"\0")
+    yield "unknown transfer syntax", unknown
+    dataset.SOPClassUID = sentinels.uid()
+    del dataset.PixelData
+    yield "no image, of an unknown class", file_bytes(dataset)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")  # of writing the broken files
+def test_no_identifier_leaves_a_dicom_header(
+    tmp_path: Path, samples: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("", *logging.root.manager.loggerDict):
+        caplog.set_level(logging.DEBUG, logger=name or None)
+    sentinels, corpus = Sentinels(), tmp_path / "corpus"
+    corpus.mkdir()
+    files = [(f"good-{number}", planted_file(sentinels)) for number in range(4)]
+    broken = list(broken_files(sentinels))
+    files += [(f"bad-{number}", data) for number, (_, data) in enumerate(broken)]
+    for data in dict(files[:4]).values():
+        assert len(sentinels.found_in(data)) > 50, "the sentinels are there to be found"
+    with (corpus / "corpus.jsonl").open("w") as lines:
+        for name, data in files:
+            (corpus / f"{name}.dcm").write_bytes(data)
+            lines.write(json.dumps({"id": name, "image": f"{name}.dcm", "report": f"Report of {name}."}) + "\n")
+    caplog.clear()
+    capfd.readouterr()
+
+    index = tmp_path / "index"
+    encoder = Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu")
+    report = build_index(corpus / "corpus.jsonl", index, encoder)
+    texts = [str(report)]
+    assert report.embedded >= 4
+    assert (index / "skipped.jsonl").read_text().count("\n") == len(files) - report.embedded >= len(broken) - 2
+    with Index.open(index) as opened:
+        for matches in opened.search("general", encoder.embed_images([load_image(corpus / "good-0.dcm")]), 10):
+            texts += [str(match) for match in matches]
+    for name, data in files:
+        try:
+            texts.append(str(pseudonyms(data, b"k" * 32)))
+        except InputError as error:
+            texts.append(f"{name}: {error!r} {error.__cause__!r}")
+    out, err = capfd.readouterr()
+    texts += [out, err, *(f"{record.getMessage()} {record.exc_text} {record.args}" for record in caplog.records)]
+    assert sentinels.found_in("\n".join(texts).encode()) == []
+    kept = [path for path in sorted(index.rglob("*")) if path.is_file()]
+    assert kept
+    for path in kept:
+        assert sentinels.found_in(path.read_bytes()) == [], path.name
+        assert sentinels.found_in(str(path).encode()) == []
