@@ -54,9 +54,7 @@ def llama_index(records: list[Record], encoder: Encoder) -> None:
     from llama_index.core.indices import MultiModalVectorStoreIndex
     from llama_index.core.schema import ImageNode
 
-    nodes = [
-        ImageNode(id_=record.id, text=record.report, image_path=str(SAMPLES / record.image)) for record in records
-    ]
+    nodes = [ImageNode(id_=record.id, text=record.report, image_path=str(SAMPLES / record.image)) for record in records]
     encoder.embed_batch_size = BATCH
     MultiModalVectorStoreIndex(nodes=nodes, embed_model=encoder, image_embed_model=encoder)
 
@@ -90,7 +88,8 @@ class SyntheticEncoder(Encoder):
 
     def _vectors(self, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         rows = np.random.default_rng(SEED).standard_normal((count, DIMENSION), np.float32)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        unit: np.ndarray[Any, np.dtype[np.float32]] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
 
 
 def measure_speed(way: str) -> None:

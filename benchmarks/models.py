@@ -18,6 +18,7 @@ import numpy as np
 from calibration import OutcomeTable, certify, mean_per_unit
 from indexing import Encoder, build_index, load_image
 from rag import (
+    OutcomeCache,
     Outcomes,
     Pipeline,
     PromptTemplate,
@@ -31,11 +32,12 @@ from rag import (
     score_outcomes,
 )
 from rag.mllm import Prompt
+from titrate.files import hash_json
 
-MAX_K = {"test": 8, "calibrate": 2}
-"""Every k that the model was trained with is reported; certificates choose among the first few, which costs less."""
+MAX_K = 8
+"""The most contexts that the model was trained with."""
 ALPHAS, DELTA, RESAMPLES, SEED = (0.25, 0.3, 0.35, 0.4), 0.1, 200, 0
-DUMMY = dict.fromkeys(("encoder", "index", "prompt", "mllm", "questions"), "resample")
+DUMMY = dict.fromkeys(("encoder", "index", "prompt", "mllm", "retrieval", "questions"), "resample")
 
 
 def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
@@ -62,21 +64,16 @@ def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
 
 
 def outcomes_of(pipeline: Pipeline, path: Path, split: str, work: Path) -> Outcomes:
-    """Outcomes of a split's closed questions, from the work folder if they are there and of this system."""
+    """Outcomes of a split's closed questions, about declined images too, so that every run judges the same."""
     questions = closed_questions(read_questions(path, splits=[split]), path)
-    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K[split])
-    file, stamp = work / f"{split}.jsonl", work / f"{split}.fingerprints.json"
-    if file.exists() and stamp.exists() and json.loads(stamp.read_text()) == pipeline.fingerprints:
-        return Outcomes(OutcomeTable.load(file), retrieved.questions, retrieved.matches)
+    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K, decline=False)
 
     def show(done: int, total: int) -> None:
         if done % 100 < 50:
             print(f"{split}: {done} of {total}", file=sys.stderr, flush=True)
 
-    found = score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, MAX_K[split], progress=show)
-    found.table.save(file)
-    stamp.write_text(json.dumps(pipeline.fingerprints))
-    return found
+    with OutcomeCache(work / "outcomes", hash_json([pipeline.fingerprints, MAX_K])) as cache:
+        return score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, MAX_K, cache=cache, progress=show)
 
 
 def domain_accuracy(pipeline: Pipeline, questions: Sequence[Question]) -> dict[str, Any]:
@@ -100,7 +97,7 @@ def shuffled_images(pipeline: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
         questions = [outcomes.questions[row] for row in rows]
         others = [questions[row].image for row in dice.permutation(len(questions))]
         moved = [replace(question, image=other) for question, other in zip(questions, others, strict=True)]
-        retrieved = retrieve(pipeline.index, pipeline.encoder, moved, 0)
+        retrieved = retrieve(pipeline.index, pipeline.encoder, moved, 0, decline=False)
         retrieved = replace(retrieved, domains=(domain,) * len(moved))
         table = score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, 0).table
         figures[domain] = {
@@ -165,7 +162,8 @@ def certificates(calibrate: OutcomeTable, test: OutcomeTable) -> list[dict[str, 
 def unit_risks(table: OutcomeTable, domain: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Mean over patients of their mean loss, at each k."""
     part = table.select(domain)
-    return mean_per_unit(part.losses, part.units)[0].mean(axis=0)
+    means: np.ndarray[Any, np.dtype[np.float64]] = mean_per_unit(part.losses, part.units)[0].mean(axis=0)
+    return means
 
 
 def resampled(calibrate: OutcomeTable, truth: dict[str, Any], alpha: float) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing import DomainClassifier, Exclusion, Index, Manifest, NoveltyDetector, Point, Record, StoreSettings
-from indexing.backends import EdgeBackend, open_backend
+from indexing.backends import EdgeBackend
+from indexing.manifest import CLASSIFIER, LOCK, NOVELTY
 from indexing.store import VectorStore
 
 DIMENSION, INTRINSIC, CLUSTERS, CHUNK = 512, 32, 256, 5000
@@ -135,39 +135,38 @@ def edge(quantization: str) -> System:
     settings = StoreSettings.parse({"quantization": quantization})
 
     def run(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:
-        with tempfile.TemporaryDirectory(prefix="titrate-bench-") as folder, ExitStack() as resources:
+        with tempfile.TemporaryDirectory(prefix="titrate-bench-") as name:
+            folder = Path(name)
             started = time.perf_counter()
-            backend = EdgeBackend(Path(folder), settings)
+            backend = EdgeBackend(folder, settings)
             for domain, source, count in (("radiology", mixture, size), ("pathology", Mixture(1), OTHERS)):
                 store = backend.create(domain, DIMENSION)
-                resources.callback(store.close)
                 fill(store, source, count, domain)
+                store.close()
             build_s = time.perf_counter() - started
-            resources.pop_all().close()
-            index = open_index(Path(folder), settings, mixture, size, resources)
+            describe(folder, settings, mixture, size)
 
-            def ask(query: Vectors, patient: str, limit: int) -> list[str]:
-                [domain], _ = index.route(query[None])
-                [found] = index.search(domain, query[None], limit, [Exclusion(patient=patient)])
-                return [match.record.id for match in found]
+            with Index.open(folder) as index:
 
-            name = "Edge, int8 and rescoring" if quantization == "int8" else "Edge"
-            return measure(name, size, build_s, ask, queries, truth, backend.size_bytes() / 1e6)
+                def ask(query: Vectors, patient: str, limit: int) -> list[str]:
+                    [domain], _ = index.route(query[None])
+                    [found] = index.search(domain, query[None], limit, [Exclusion(patient=patient)])
+                    return [match.record.id for match in found]
+
+                system = "Edge, int8 and rescoring" if quantization == "int8" else "Edge"
+                return measure(system, size, build_s, ask, queries, truth, backend.size_bytes() / 1e6)
 
     return run
 
 
-def open_index(folder: Path, settings: StoreSettings, mixture: Mixture, size: int, resources: ExitStack) -> Index:
-    """An index over collections that are there; it has no encoder, as the embeddings are ready."""
+def describe(folder: Path, settings: StoreSettings, mixture: Mixture, size: int) -> None:
+    """Make a folder with collections an index; it names no encoder, as the embeddings are ready."""
     samples = np.vstack([mixture.draw(OTHERS, 0), Mixture(1).draw(OTHERS, 0)])
     labels = ["radiology"] * OTHERS + ["pathology"] * OTHERS
-    manifest = Manifest("none", "", "", DIMENSION, 1.0, {"pathology": OTHERS, "radiology": size}, settings)
-    backend = resources.enter_context(open_backend(settings, folder))
-    stores = {domain: backend.open(domain, DIMENSION) for domain in manifest.domains}
-    for store in stores.values():
-        resources.callback(store.close)
-    detector = NoveltyDetector.fit(samples, labels)
-    return Index(manifest, DomainClassifier.fit(samples, labels), detector, stores, resources)
+    DomainClassifier.fit(samples, labels).save(folder / CLASSIFIER)
+    NoveltyDetector.fit(samples, labels).save(folder / NOVELTY)
+    (folder / LOCK).touch()
+    Manifest("none", "", "", DIMENSION, 1.0, {"pathology": OTHERS, "radiology": size}, settings).save(folder)
 
 
 def fill(store: VectorStore, mixture: Mixture, count: int, domain: str) -> None:

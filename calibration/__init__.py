@@ -8,7 +8,7 @@ from calibration.certificate import FINGERPRINTS, Certificate
 from calibration.design import Design
 from calibration.grid import GAMMAS, TAUS, GridError, PolicyGrid, Readings
 from calibration.overlap import check_no_overlap, hash_patient
-from calibration.policies import FixedK, Policy, RatioCut
+from calibration.policies import Policy
 from calibration.prior import PRIORS, Prior, prefer_prior, uniform_prior
 from calibration.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
 from calibration.pvalues import P_VALUES, binomial_p_value, hoeffding_bentkus_p_value, wsr_log_capital, wsr_p_value
@@ -27,13 +27,11 @@ __all__ = [
     "Certificate",
     "Design",
     "DomainResult",
-    "FixedK",
     "GridError",
     "OutcomeTable",
     "Policy",
     "PolicyGrid",
     "Prior",
-    "RatioCut",
     "Readings",
     "SequentialCertifier",
     "binomial_p_value",

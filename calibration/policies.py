@@ -72,12 +72,3 @@ class Policy:
     def answers(self, confidence: float) -> bool:
         """Return whether an answer of this confidence is given."""
         return confidence >= self.tau
-
-
-FixedK = Policy
-"""A policy by its k alone."""
-
-
-def RatioCut(gamma: float, max_k: int) -> Policy:
-    """Return the policy that reads up to the first fall in log similarity by more than gamma, at most ``max_k``."""
-    return Policy(max_k, gamma)

@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from commands.common import FILE, decoding_options, model_options
+
+if TYPE_CHECKING:
+    from rag import Unfamiliar
 
 
 @click.command()
@@ -35,7 +38,7 @@ def ask(
     k: int | None,
     patient: str | None,
     study: str | None,
-    unfamiliar: str,
+    unfamiliar: "Unfamiliar",
     window: tuple[float, float] | None,
     frame: int | None,
     as_json: bool,

@@ -54,7 +54,14 @@ def calibrate(
     from calibration import certify
     from rag import patients_elsewhere, questions_fingerprint
 
-    choices = {"alpha": alpha, "delta": delta, "seed": seed, "procedure": procedure, "gammas": gammas, "taus": taus}
+    choices: dict[str, Any] = {
+        "alpha": alpha,
+        "delta": delta,
+        "seed": seed,
+        "procedure": procedure,
+        "gammas": gammas,
+        "taus": taus,
+    }
     with answering(questions, root, max_k, loss, outcomes, models) as asker:
         asked = asker.retrieve(split)
         choices["elsewhere"] = patients_elsewhere(questions, split, asker.pipeline.index)

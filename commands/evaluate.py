@@ -35,6 +35,7 @@ def evaluate(
     **models: Any,
 ) -> None:
     """Compare fixed numbers of contexts, the certified policy, and answers that need no model."""
+    rows: Sequence[RetrievalRow | Row]
     if by_itself:
         rows, table = _judge_retrieval(questions, root, split, models)
     elif models["mllm"] is None:

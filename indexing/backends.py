@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from types import TracebackType
 
-from indexing.edge import EdgeStore
+from indexing.edge import EdgeStore, size_on_disk
 from indexing.manifest import COLLECTIONS, collection_folder, collection_name
 from indexing.store import VectorStore
 from indexing.store_settings import StoreSettings
@@ -156,14 +156,3 @@ def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | Non
     from indexing.server import ServerBackend  # its client takes 0.9 s to import, and an index in a folder needs none
 
     return ServerBackend(settings, api_key)
-
-
-def size_on_disk(folder: Path) -> int:
-    """Bytes of the blocks that a folder's files occupy."""
-    blocks = 0
-    for path in folder.rglob("*"):
-        try:
-            blocks += path.lstat().st_blocks
-        except FileNotFoundError:  # a file of a moment
-            continue
-    return 512 * blocks

@@ -76,7 +76,10 @@ def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
         dataset = _read(data, name, _IMAGE_TAGS)
         kept = [keyword for keyword in _PIXELS if keyword in dataset]
         if not kept:
-            raise InputError(f"image {name} is DICOM that holds no image{_kind(dataset)}; leave it out of the corpus")
+            raise InputError(
+                f"image {name} is DICOM that holds no image{_kind(dataset)}; leave it out, or if it should hold one, "
+                "copy it again from the archive"
+            )
         frame = check_header(dataset, name, decoding)
         array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
             dataset,

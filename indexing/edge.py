@@ -31,6 +31,10 @@ from indexing.store import (
 from indexing.store_settings import QUANTILE, Quantization
 from titrate.errors import TitrateError
 
+ROOM = 64 * 1024 * 1024
+"""Bytes that must be free before anything is written. Edge writes through memory maps: on a full disk the system would
+end the process (SIGBUS) where an error should be."""
+
 _SEARCH = edge.SearchParams(
     hnsw_ef=DEPTH, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
@@ -65,8 +69,11 @@ class EdgeStore(VectorStore):
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
+            _check_room(aside, ROOM)
             edge.EdgeShard.create(str(aside), config).close()
             os.rename(aside, path)
+        except TitrateError:
+            raise
         except Exception as error:  # Edge raises bare Exception
             raise TitrateError(f"cannot create collection {path}: {error}; check free space and rights") from error
         return cls.open(path, dimension)
@@ -101,6 +108,7 @@ class EdgeStore(VectorStore):
 
     def optimize(self) -> None:
         """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
+        _check_room(self._path, ROOM + 2 * size_on_disk(self._path))
         self._change(self._shard.optimize)
         self.flush()
 
@@ -114,6 +122,7 @@ class EdgeStore(VectorStore):
 
     def _write(self, points: Sequence[Point]) -> None:
         rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
+        _check_room(self._path, ROOM + 16 * self.dimension * len(rows))  # both vectors, twice over
         self._change(lambda: self._shard.update(edge.UpdateOperation.upsert_points(rows)))
 
     def _delete(self, ids: list[str]) -> None:
@@ -156,3 +165,22 @@ class EdgeStore(VectorStore):
 def _filter(unwanted: Unwanted) -> edge.Filter | None:
     conditions: list[Any] = [edge.FieldCondition(key=name, match=edge.MatchValue(value)) for name, value in unwanted]
     return edge.Filter(must_not=conditions) if conditions else None
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of the blocks that a folder's files occupy: Edge reserves more room than it fills."""
+    blocks = 0
+    for path in folder.rglob("*"):
+        try:
+            blocks += path.lstat().st_blocks
+        except FileNotFoundError:  # a file of a moment
+            continue
+    return 512 * blocks
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TitrateError(
+            f"the disk of {folder} has {free >> 20} MiB free and needs {-(-needed >> 20)}; free some, run again"
+        )

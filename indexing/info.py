@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing.backends import open_backend, size_on_disk
+from indexing.backends import open_backend
+from indexing.edge import size_on_disk
 from indexing.manifest import Manifest, lock_index
 from indexing.store_settings import Quantization
 

@@ -9,7 +9,7 @@ from rag.mllm import MLLM, NestedPrompt, Prompt, probabilities
 from rag.outcome_cache import Outcome, OutcomeCache
 from rag.outcomes import Outcomes, score_outcomes
 from rag.page import answer_json, answer_page
-from rag.pipeline import Pipeline
+from rag.pipeline import Pipeline, Unfamiliar
 from rag.postprocessor import PolicyPostprocessor
 from rag.prompt import PromptTemplate
 from rag.questions import Question, closed_questions, known_questions, questions_fingerprint, read_questions
@@ -42,6 +42,7 @@ __all__ = [
     "Row",
     "SimilarCaseRetriever",
     "TransformersMLLM",
+    "Unfamiliar",
     "affirmed",
     "answer_json",
     "answer_page",

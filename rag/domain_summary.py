@@ -183,7 +183,7 @@ def _measure(certificate: Certificate, name: str, part: OutcomeTable, grid: Poli
     # Rounded, so that nothing shown depends on the order in which a machine adds up.
     columns = np.round(np.column_stack([risks, low, high, coverages, contexts]), 12).tolist()
     return {
-        policy: Measured(policy, *numbers, certified=verdicts.get(policy))
+        policy: Measured(policy, *numbers, verdicts.get(policy))
         for policy, numbers in zip(grid.policies, columns, strict=True)
     }
 

@@ -21,7 +21,7 @@ def text(value: str) -> Html:
     return value if isinstance(value, Html) else Html(escape(_UNPRINTABLE.sub("\ufffd", value)))
 
 
-def element(name: str, *content: str, **attributes: str) -> Html:
+def element(name: str, /, *content: str, **attributes: str) -> Html:
     """Return an element around content, in which only `Html` is markup.
 
     >>> element("p", "1 < 2", element("br"), class_="note")
@@ -32,7 +32,7 @@ def element(name: str, *content: str, **attributes: str) -> Html:
     return Html(f"<{name}{given}>{inside}" + ("" if name in _VOID else f"</{name}>"))
 
 
-def table(head: list[str], rows: list[list[str]], marked: frozenset[int] = frozenset()) -> Html:
+def tabulate(head: list[str], rows: list[list[str]], marked: frozenset[int] = frozenset()) -> Html:
     """Return a table whose rows begin with a heading; ``marked`` rows, from 0, stand out."""
     header = element("tr", *(element("th", cell, scope="col") for cell in head))
     body = []

@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 _COLOURS, _SHAPES, _LINES = ("#0072b2", "#d55e00"), ("o", "s"), ("-", (0, (2, 2)))
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
-    "font.family": ["DejaVu Sans", "Verdana", "sans-serif"],  # of the same widths, the first comes with matplotlib
+    "font.family": ["DejaVu Sans"],
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.parse_math": False,
 }
+_FONTS = "'DejaVu Sans', Verdana, sans-serif"  # of the same widths; the first comes with matplotlib
 _SIZE = (6.4, 4.2)  # inches
 
 
@@ -165,6 +166,7 @@ def _svg(caption: Caption, draw: "Callable[[Axes], None]") -> Html:
     assert opening  # matplotlib begins every drawing so
     # Several drawings share a page, in which an id may come once only.
     inside = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{caption.name}-", svg[opening.end() :])
+    inside = inside.replace("'DejaVu Sans'", _FONTS)
     names = f"{caption.name}-title", f"{caption.name}-description"
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" {opening[1]} '

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from calibration import Certificate, OutcomeTable, Policy
 from rag.domain_summary import DomainSummary, Measured, summarise
-from rag.markup import Html, element, listing, table
+from rag.markup import Html, element, listing, tabulate
 from rag.plots import Caption, Curve, plot_contexts, plot_risks, plot_thresholds
 from rag.report_wording import (
     CSS,
@@ -29,7 +29,7 @@ _VERDICTS = {True: "yes", False: "no", None: "not tested"}
 
 
 def write_report(
-    path: Path, certificate: Certificate, outcomes: OutcomeTable, *, certificate_path: Path | None = None
+    path: Path, certificate: Certificate, table: OutcomeTable, *, certificate_path: Path | None = None
 ) -> None:
     """Write the report of a certificate, certified or not, whole or not at all.
 
@@ -41,7 +41,7 @@ def write_report(
         HTML file to write.
     certificate
         What to report.
-    outcomes
+    table
         The calibration outcomes that it was computed from; after an early stop, of all patients or of those tested.
     certificate_path
         Where the certificate is kept, of which the page names the file.
@@ -51,7 +51,7 @@ def write_report(
     InputError
         If the outcomes are others, or the file cannot be written.
     """
-    summaries = summarise(certificate, outcomes)
+    summaries = summarise(certificate, table)
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -94,7 +94,7 @@ def _overview(certificate: Certificate, summaries: Sequence[DomainSummary]) -> H
             ]
         )
     head = ["Domain", "Result", "Choice", "Average error (95 % interval)", f"{certificate.unit.capitalize()}s tested"]
-    return table(head, rows)
+    return tabulate(head, rows)
 
 
 def _section(certificate: Certificate, summary: DomainSummary, number: int) -> Html:
@@ -184,7 +184,7 @@ def _choices(summary: DomainSummary) -> Html:
         ]
         for why, one in rows
     ]
-    return _figure(table(head, cells, frozenset({0})), READING["choices"])
+    return _figure(tabulate(head, cells, frozenset({0})), READING["choices"])
 
 
 def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -> tuple[Html, Html]:
@@ -201,7 +201,7 @@ def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -
     head = ["Threshold τ", "Answered", "Average error of the answers (95 % interval)", "Certified"]
     return (
         _figure(plot, READING["thresholds"]),
-        _figure(table(head, cells, marked), f"The price of each threshold at {fixed}."),
+        _figure(tabulate(head, cells, marked), f"The price of each threshold at {fixed}."),
     )
 
 

@@ -148,7 +148,7 @@ def test_ask_refuses_a_certificate_of_another_index(
     [
         ({"image": "nowhere.png"}, ["nowhere.png"]),
         ({"image": "broken.png"}, ["broken.png"]),
-        ({"image": "text.png"}, ["neither PNG nor JPEG"]),
+        ({"image": "text.png"}, ["is not PNG, JPEG, TIFF, WebP or DICOM"]),
         ({"--mllm": "no-such-model"}, ["no-such-model", "config.json"]),
         ({"--index": "no-such-index"}, ["no index", "titrate index"]),
         ({"--k": None}, ["certificate", "k"]),
@@ -199,7 +199,7 @@ def test_calibrate_says_when_nothing_can_be_certified(
     result = run("calibrate", few, "--root", samples, *models, "--alpha", 0.01, "--max-k", 1)
     assert result.exit_code == 3, result.output
     assert "nothing is certified" in result.stderr
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["outcomes"]
 
 
 def test_index_refuses_an_empty_corpus(run: Run, samples: Path, tmp_path: Path) -> None:

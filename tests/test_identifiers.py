@@ -108,6 +108,7 @@ def broken_files(sentinels: Sentinels) -> Iterator[tuple[str, bytes]]:
     number = sentinels.text()
     dataset = image_dataset(np.zeros((4, 4), np.uint8))
     plant(dataset, sentinels)
+    del dataset.SharedFunctionalGroupsSequence  # whose window would come first
     dataset.WindowCenter, dataset.WindowWidth = "1111111111", "2222222222"
     yield "not a number", file_bytes(dataset).replace(b"1111111111", number.encode())
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian

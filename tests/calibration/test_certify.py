@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import calibration
-from calibration import Certificate, FixedK, OutcomeTable, certify, wsr_p_value
+from calibration import Certificate, OutcomeTable, Policy, certify, wsr_p_value
 from titrate import InputError, NothingCertifiedError
 
 Certify = Callable[..., Certificate]
@@ -30,7 +30,7 @@ def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
     # 13 right of 13 at the largest bet, 0.75 / 0.6: p = 1.5^-13 = 0.0051, enough for 0.1 / 3, not for 0.1 / 21.
     few, many = np.zeros((13, 3)), np.zeros((13, 21))
     three = certify(outcomes(few), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
-    assert three.policy("radiology") == FixedK(0)
+    assert three.policy("radiology") == Policy(0)
     assert three.domains["radiology"].p_values == pytest.approx((1.5**-13,) * 3, rel=1e-12, abs=0)
     assert not certify(outcomes(many), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS).certified_domains
     domains = [name for name in "abcdefg" for _ in range(13)]
@@ -120,7 +120,7 @@ def test_a_sorted_file_is_not_tested_in_its_order(outcomes: Outcomes) -> None:
 def test_every_p_value_certifies_good_data_and_is_named(p_value: str, certificate: Certify) -> None:
     made = certificate(p_value=p_value)
     assert made.p_value == p_value
-    assert made.policy("radiology") == FixedK(1)
+    assert made.policy("radiology") == Policy(1)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calibration import FixedK, Policy, RatioCut, mean_per_unit
+from calibration import Policy, mean_per_unit
 from titrate import InputError
 
 SIMILARITIES = [30.0, 25.0, 10.0, 5.0, -1.0, -20.0]
@@ -42,8 +42,8 @@ def test_units_must_fit_the_losses() -> None:
 
 @pytest.mark.parametrize(("k", "expected"), [(0, 0), (2, 2), (6, 6), (9, 6)])
 def test_fixed_k(k: int, expected: int) -> None:
-    assert FixedK(k).count(SIMILARITIES) == expected
-    assert FixedK(k).count([]) == 0
+    assert Policy(k).count(SIMILARITIES) == expected
+    assert Policy(k).count([]) == 0
 
 
 @pytest.mark.parametrize(
@@ -58,29 +58,29 @@ def test_fixed_k(k: int, expected: int) -> None:
     ],
 )
 def test_ratio_cut(gamma: float, max_k: int, expected: int) -> None:
-    assert RatioCut(gamma, max_k).count(SIMILARITIES) == expected
-    assert RatioCut(gamma, max_k).count(np.array(SIMILARITIES)) == expected
+    assert Policy(max_k, gamma).count(SIMILARITIES) == expected
+    assert Policy(max_k, gamma).count(np.array(SIMILARITIES)) == expected
 
 
 def test_ratio_cut_of_few_contexts() -> None:
-    assert RatioCut(1, 5).count([]) == 0
-    assert RatioCut(1, 5).count([-3.0]) == 1
-    assert RatioCut(0, 5).count([2.0, 2.0, 1.0]) == 2
+    assert Policy(5, 1).count([]) == 0
+    assert Policy(5, 1).count([-3.0]) == 1
+    assert Policy(5, 0).count([2.0, 2.0, 1.0]) == 2
 
 
 @pytest.mark.parametrize("similarities", [[1.0, 2.0], [2.0, float("nan")], [float("inf"), 1.0]])
 def test_ratio_cut_refuses_what_is_not_best_first(similarities: list[float]) -> None:
     with pytest.raises(InputError, match="best first"):
-        RatioCut(1, 5).count(similarities)
+        Policy(5, 1).count(similarities)
 
 
 def test_policies_out_of_range() -> None:
     with pytest.raises(InputError, match="k is -1"):
-        FixedK(-1)
+        Policy(-1)
     with pytest.raises(InputError, match="gamma"):
-        RatioCut(float("nan"), 3)
+        Policy(3, float("nan"))
     with pytest.raises(InputError, match="k is -3"):
-        RatioCut(1, -3)
+        Policy(-3, 1)
     with pytest.raises(InputError, match=r"tau is 1\.1"):
         Policy(1, tau=1.1)
 

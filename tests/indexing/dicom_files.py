@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 
 def image_dataset(pixels: NDArray[Any], **tags: Any) -> Dataset:
@@ -46,9 +46,9 @@ def file_bytes(dataset: Dataset, syntax: str = ExplicitVRLittleEndian, preamble:
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
     if preamble:
         meta = FileMetaDataset()
-        meta.TransferSyntaxUID = syntax
+        meta.TransferSyntaxUID = UID(syntax)
         meta.MediaStorageSOPClassUID = dataset.get("SOPClassUID", CTImageStorage)
-        meta.MediaStorageSOPInstanceUID = "1.2.3"
+        meta.MediaStorageSOPInstanceUID = UID("1.2.3")
         dataset.file_meta = meta
         dcmwrite(buffer, dataset, enforce_file_format=True)
     else:

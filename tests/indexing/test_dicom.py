@@ -83,7 +83,7 @@ def test_look_up_tables() -> None:
     ]
     # A VOI table of 12 bits from 1 on: below it the first entry, above it the last; 255/4095 an entry.
     voi = table(1, 12, [0, 4095, 2048])
-    tags = {"VOILUTSequence": [voi], "WindowCenter": 1, "WindowWidth": 2}
+    tags: dict[str, Any] = {"VOILUTSequence": [voi], "WindowCenter": 1, "WindowWidth": 2}
     assert grey(image_file(np.array([[0, 1], [2, 9]], np.uint16), **tags)) == [[0, 0], [255, 128]]
 
 

@@ -52,7 +52,7 @@ def test_two_processes_read_at_once(tmp_path: Path) -> None:
     store = EdgeStore.create(tmp_path / "s", 8)
     store.upsert(random_points(4))
     store.flush()
-    code = "import sys, pathlib, indexing.edge as e; print(e.EdgeStore.open(pathlib.Path(sys.argv[1]), 8).count())"
+    code = "import sys, qdrant_edge as e; print(e.EdgeShard.load(sys.argv[1]).count(e.CountRequest(exact=True)))"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "s")], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

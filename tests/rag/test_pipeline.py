@@ -163,7 +163,7 @@ def test_unreadable_images(opened: Callable[..., Pipeline], tmp_path: Path) -> N
     with pytest.raises(InputError, match="cannot read image"):
         opened(k=0).ask(tmp_path / "none.png", "Is it?", YES_NO)
     (tmp_path / "text.png").write_text("no image")
-    with pytest.raises(InputError, match="neither PNG nor JPEG"):
+    with pytest.raises(InputError, match="is not PNG, JPEG, TIFF, WebP or DICOM"):
         opened(k=0).ask(tmp_path / "text.png", "Is it?", YES_NO)
 
 

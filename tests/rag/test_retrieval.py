@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
-from calibration import FixedK, RatioCut
+from calibration import Policy
 from indexing import Encoder, Exclusion, Index, load_image
 from rag import PolicyPostprocessor, Question, SimilarCaseRetriever, retrieve
 from rag.retriever import SAME_IMAGE
@@ -120,11 +120,11 @@ def nodes_with(*scores: float) -> list[NodeWithScore]:
 def test_policies_as_llama_index_postprocessors(retriever: SimilarCaseRetriever, samples: Path) -> None:
     retrieved = retriever.retrieve(QueryBundle(query_str="", image_path=str(query_image(samples))))
     for k, kept in ((0, 0), (2, 2), (9, 3)):
-        assert PolicyPostprocessor(policy=FixedK(k)).postprocess_nodes(retrieved) == retrieved[:kept]
+        assert PolicyPostprocessor(policy=Policy(k)).postprocess_nodes(retrieved) == retrieved[:kept]
     # 0.9 - 0.8 and 0.8 - 0.2, times ten: falls of 1 and of 6.
-    cut = PolicyPostprocessor(policy=RatioCut(gamma=2, max_k=8), logit_scale=10)
+    cut = PolicyPostprocessor(policy=Policy(8, gamma=2), logit_scale=10)
     assert len(cut.postprocess_nodes(nodes_with(0.9, 0.8, 0.2))) == 2
-    assert len(PolicyPostprocessor(policy=RatioCut(gamma=2, max_k=8)).postprocess_nodes(nodes_with(0.9, 0.8, 0.2))) == 3
+    assert len(PolicyPostprocessor(policy=Policy(8, gamma=2)).postprocess_nodes(nodes_with(0.9, 0.8, 0.2))) == 3
 
 
 def test_equal_embeddings_are_the_same_image(encoder: Encoder, samples: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from llama_index.core.schema import QueryBundle
 from PIL import Image
 
-from calibration import Certificate, FixedK, OutcomeTable, RatioCut, certify
+from calibration import Certificate, OutcomeTable, Policy, certify
 from indexing import Encoder, Exclusion, Index, Match, load_image
 from rag import Pipeline, PolicyPostprocessor, Question, SimilarCaseRetriever, TransformersMLLM, retrieve
 from rag.fusion import fuse_ranks
@@ -184,12 +184,12 @@ def test_a_ratio_cut_needs_falling_similarities(
 ) -> None:
     vectors, domains, texts = sampled
     own = [Exclusion()] * len(texts)
-    cut = PolicyPostprocessor(policy=RatioCut(gamma=1, max_k=8), logit_scale=10)
+    cut = PolicyPostprocessor(policy=Policy(8, gamma=1), logit_scale=10)
     found = SimilarCaseRetriever(index, encoder, mode="fusion").similar(vectors, domains, own, 8, texts)
     nodes = [as_node(match) for match in found[0]]
     with pytest.raises(InputError, match=r"not come in order of similarity, as after fusion.*read a fixed number"):
         cut.postprocess_nodes(nodes)
-    assert PolicyPostprocessor(policy=FixedK(3)).postprocess_nodes(nodes) == nodes[:3]
+    assert PolicyPostprocessor(policy=Policy(3)).postprocess_nodes(nodes) == nodes[:3]
     found = SimilarCaseRetriever(index, encoder, mode="question-report").similar(vectors, domains, own, 8, texts)
     assert 1 <= len(cut.postprocess_nodes([as_node(match) for match in found[0]])) <= 8
 
