@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models bench
+.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-power
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -26,6 +26,24 @@ models: $(STAMP)  ## train the small models of samples/ from nothing, on the ima
 
 bench: $(STAMP)  ## measure the small models on the research data in DATA; the README's figures
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.models --data $(DATA)
+
+bench-domains: bench/index  ## routing, refusals, and what is recognised as none of the domains
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.domains --data $(DATA) --index bench/index
+
+bench-index: $(STAMP)  ## images a second of a build beside the bare loop and LlamaIndex, and its memory
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.index
+
+bench-query: $(STAMP)  ## time of a search among 10k, 100k and 1M vectors, beside others
+	$(BIN)/python -m benchmarks.query
+
+bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.calibrate
+
+bench-power: $(STAMP)  ## chance to certify against the number of patients
+	$(BIN)/python -m benchmarks.power
+
+bench/index: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python cli.py index $(DATA)/corpus.jsonl --index bench/index --encoder local-dir:samples/models/encoder
 
 $(STAMP): pyproject.toml constraints.txt
 ifdef UV

@@ -177,14 +177,14 @@ def _measure(certificate: Certificate, name: str, part: OutcomeTable, grid: Poli
     evidence = Evidence.read(part, grid, certificate.alpha)
     answered = evidence.answered.sum(axis=0)
     risks = np.divide(evidence.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
-    low, high = risk_intervals(evidence.errors, evidence.answered, seed=certificate.seed)
+    intervals = risk_intervals(evidence.errors, evidence.answered, seed=certificate.seed)
     coverages, contexts = evidence.answered.mean(axis=0), evidence.contexts.mean(axis=0)
     verdicts = {policy: number in result.certified for number, policy in enumerate(result.grid.policies)}
     # Rounded, so that nothing shown depends on the order in which a machine adds up.
-    columns = np.round(np.column_stack([risks, low, high, coverages, contexts]), 12).tolist()
+    columns = np.round(np.column_stack([risks, *intervals, coverages, contexts]), 12).tolist()
     return {
-        policy: Measured(policy, *numbers, verdicts.get(policy))
-        for policy, numbers in zip(grid.policies, columns, strict=True)
+        policy: Measured(policy, risk, low, high, coverage, read, verdicts.get(policy))
+        for policy, (risk, low, high, coverage, read) in zip(grid.policies, columns, strict=True)
     }
 
 

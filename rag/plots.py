@@ -81,7 +81,7 @@ def plot_thresholds(caption: Caption, points: Sequence[Measured], shown: Measure
         axes.plot(places, [one.risk for one in given], color=_COLOURS[0], linewidth=1)
         _mark(axes, places, given, 0, "")
         for number, one in enumerate(given):
-            name = "all answered" if one.policy.tau == 0 else f"τ = {one.policy.tau:g}"
+            name = f"τ = {one.policy.tau:g}" if one.policy.tau else "no τ"
             offset = (7, 7) if number % 2 else (7, -14)
             axes.annotate(name, (one.coverage, one.risk), xytext=offset, textcoords="offset points", fontsize=9)
         if shown in given:
@@ -130,7 +130,8 @@ def _promise(axes: "Axes", alpha: float, points: Sequence[Measured]) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axes.axhline(alpha, color="black", linewidth=1.4, linestyle=(0, (6, 3)), label=f"α = {100 * alpha:.6g} %")
-    axes.set_ylim(0, min(1.05, 1.15 * max([alpha, *(one.high for one in points if one.coverage > 0)])))
+    top = min(1.06, 1.15 * max([alpha, *(one.high for one in points if one.coverage > 0)]))
+    axes.set_ylim(-0.06 * top, top)  # so that marks at 0 are seen whole
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("average error")
     _whole_numbers(axes)

@@ -50,8 +50,9 @@ def run_demo(out: Path, command: Command) -> None:
 class _Demo:
     def __init__(self, out: Path, command: Command) -> None:
         self.out, self._command, self._started = out, command, time.monotonic()
-        self._questions = str(SAMPLES / "questions.jsonl")
         self._models = ["--index", str(out / "index"), "--mllm", str(SAMPLES / "models/mllm")]
+        asked = [str(SAMPLES / "questions.jsonl"), *self._models, "--max-k", str(MAX_K)]
+        self._asked = [*asked, "--outcomes", str(out / "outcomes")]
         self._certificate = out / "certificate.json"
 
     def run(self) -> None:
@@ -78,8 +79,7 @@ class _Demo:
             "Evaluate",
             "The same on the test split, which nothing was chosen by: the model with every number of reports, the "
             "certified policy, and two baselines that need no model.",
-            ["evaluate", self._questions, *self._models, "--max-k", str(MAX_K)]
-            + (["--certificate", str(self._certificate)] if certified else []),
+            ["evaluate", *self._asked] + (["--certificate", str(self._certificate)] if certified else []),
         )
         self._step(
             "Ask the tuned model",
@@ -94,9 +94,10 @@ class _Demo:
         code = self._step(
             "Calibrate",
             f"Held-out questions are answered with 0 to {MAX_K} reports. Losses are averaged per patient and tested: "
-            f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence?",
-            ["calibrate", self._questions, *self._models, "--alpha", str(ALPHA), "--delta", str(DELTA),
-             "--max-k", str(MAX_K), "--out", str(self._certificate)],
+            f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence? Other "
+            "patients, of the prefer split, say beforehand where to look. The report shows the risks in pictures.",
+            ["calibrate", *self._asked, "--alpha", str(ALPHA), "--delta", str(DELTA), "--prior", "prefer",
+             "--out", str(self._certificate), "--report", str(self.out / "report.html")],
             accept=NothingCertifiedError.exit_code,
         )  # fmt: skip
         return code == 0
@@ -107,7 +108,7 @@ class _Demo:
             "Mine",
             "On the prefer split: where was the model right alone and wrong with reports? Each such case becomes a "
             "preference pair, the right answer over the misled one.",
-            ["mine", self._questions, *self._models, "--max-k", str(MAX_K), "--out", str(pairs)],
+            ["mine", *self._asked, "--out", str(pairs)],
         )
         if not adapter.exists():
             self._step(
