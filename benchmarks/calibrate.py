@@ -4,7 +4,8 @@
 
 Images and questions are real ones of the calibrate split. The samples' reports are short, so that a context is made of
 as many train reports of the image's domain, one after the other, as it takes to reach 50 tokens. Both ways answer the
-same questions in the same run, on one thread; what counts is the ratio. A first small call, which also compares the two
+same questions in the same run, on one thread; what counts is the ratio. One pass per k reads prompts one at a time, as
+that is quickest on a CPU: a batch of them is padded to the longest. A first small call, which also compares the two
 ways once (see `TransformersMLLM.score_nested`), is not timed.
 """
 
@@ -22,7 +23,7 @@ import torch
 
 from calibration import wsr_p_value
 from indexing import load_image
-from rag import MLLM, PromptTemplate, Question, TransformersMLLM, closed_questions, read_questions
+from rag import PromptTemplate, Question, TransformersMLLM, closed_questions, read_questions
 from rag.mllm import NestedPrompt
 
 TARGETS = {10: (1 / 4, 1 / 3), 20: (1 / 7, 1 / 5)}
@@ -47,9 +48,7 @@ def main(samples: Path, mllm: str, images: int, per_image: Sequence[int], out: P
     torch.set_num_threads(1)
     model = TransformersMLLM.open(mllm, device="cpu")
     figures: dict[str, Any] = {"images": images, "rows": []}
-    print(
-        "  K  questions   tokens nested/each k (target)   seconds nested/each k (target)   passes   largest difference"
-    )
+    print("  K  questions   tokens nested/each k (target)   padding   seconds (target)   passes   largest difference")
     for max_k in TARGETS:
         for questions in per_image:
             row = compare(model, *nested_prompts(model, samples, images, questions, max_k), max_k)
@@ -68,8 +67,16 @@ def compare(model: TransformersMLLM, prompts: list[NestedPrompt], options: Optio
     """Costs of both ways, and how far their log-probabilities and decisions are apart."""
     model.score_nested(prompts[:1], options[:1], 1)
     nested, ours = measured(model, lambda: model.score_nested(prompts, options, max_k))
-    alone, theirs = measured(model, lambda: MLLM.score_nested(model, prompts, options, max_k))
-    pairs = [(a, b) for some, others in zip(ours, theirs, strict=True) for a, b in zip(some, others, strict=True)]
+    asked = [
+        (prompt.at(question, k), choices)
+        for prompt, sets in zip(prompts, options, strict=True)
+        for question, choices in enumerate(sets)
+        for k in range(max_k + 1)
+    ]
+    each, choices = [prompt for prompt, _ in asked], [choices for _, choices in asked]
+    alone, theirs = measured(model, lambda: model.score(each, choices, batch_size=1))
+    tables = np.stack(theirs).reshape(-1, max_k + 1, len(choices[0]))
+    pairs = list(zip((table for some in ours for table in some), tables, strict=True))
     return {
         "nested": asdict(nested),
         "each k": asdict(alone),
@@ -147,6 +154,7 @@ def line(row: dict[str, Any]) -> str:
     return (
         f"{row['max_k']:3d} {row['questions an image']:6d}   "
         f"{nested['tokens']}/{alone['tokens']} = {row['tokens']:.3f} ({tokens:.3f})   "
+        f"{nested['padding']}/{alone['padding']}   "
         f"{nested['seconds']:.2f}/{alone['seconds']:.2f} = {row['seconds']:.3f} ({seconds:.3f})   "
         f"{nested['passes']}/{alone['passes']}   {row['largest difference']:.1e}   {met}"
     )

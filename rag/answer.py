@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Context:
-    """A report that the model read: its number in the prompt (from 1), its record, and the similarity of its image."""
+    """A report that the model read: its number in the prompt (from 1), its record, and its similarity to the query."""
 
     number: int
     record: str

@@ -26,8 +26,10 @@ from rag.options import TAIL, Stem
 if TYPE_CHECKING:
     from rag.transformers_mllm import TransformersMLLM
 
-BATCH_TOKENS, WIDTH = 8192, 512
-"""At most so many tokens in a forward pass, and of one trunk's branches: each of these is compared with all others."""
+BATCH_TOKENS = {"cpu": 512}
+"""Tokens in a forward pass by device, 8,192 elsewhere: a CPU gains nothing from a batch, and loses by its padding."""
+WIDTH = 512
+"""Tokens of one trunk's branches in a forward pass: each of these is compared with all others."""
 LOOKS_BACK = {"full_attention", "sliding_attention"}
 
 
@@ -94,9 +96,10 @@ class NestedScorer:
         prompts: Sequence[NestedPrompt],
         options: Sequence[Sequence[Sequence[str]]],
         max_k: int,
-        batch_tokens: int,
+        batch_tokens: int | None = None,
     ) -> list[list[NDArray[np.float64]]]:
         """As `TransformersMLLM.score_nested`."""
+        batch_tokens = batch_tokens or BATCH_TOKENS.get(self._mllm.model.device.type, 8192)
         tables = [[np.zeros((max_k + 1, len(choices))) for choices in sets] for sets in options]
         for batch in self._batches(prompts, options, max_k, batch_tokens):
             for trunk, branch, scores in self._score_batch(batch, batch_tokens):
@@ -225,7 +228,7 @@ def try_to_nest(
     allowed = max(1e-3, 64 * torch.finfo(mllm.model.dtype).eps)  # half precision rounds every logit
     try:
         scorer = NestedScorer(mllm)
-        nested = scorer.score([prompt], asked, max_k, BATCH_TOKENS)[0]
+        nested = scorer.score([prompt], asked, max_k)[0]
         error = max((float(np.abs(a - b).max()) for a, b in zip(nested, alone, strict=True)), default=0.0)
         if error <= allowed:
             return scorer

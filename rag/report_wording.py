@@ -11,7 +11,8 @@ READING = {
         "Each mark is the average error measured with that many reports; the line through it, the 95 % interval from a "
         "bootstrap over patients, each interval by itself. Filled marks are certified: their true error is at most α "
         "(the dashed line) with the confidence promised, all of them together. A hollow mark below the dashed line "
-        "only looks good: there is not enough evidence for it."
+        "only looks good: there is not enough evidence for it. Where no error at all was seen the interval shrinks to "
+        "nothing, which does not mean that there can be none."
     ),
     "choices": (
         "Ways to choose without a test are shown for comparison. The least of several measured errors looks better "
@@ -64,20 +65,20 @@ h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.2rem; } h1, h2 {
 section { border-top: 2px solid #111; margin-top: 2.5rem; }
 .promise { font-size: 1.15rem; border-left: 6px solid #0072b2; padding: .3rem 0 .3rem 1rem; overflow-wrap: anywhere; }
 .nothing { border-left: 6px double #111; }
-.warning { border: 2px solid #111; padding: .7rem 1rem 0; margin: 1rem 0; }
+.warning { border: 2px solid #111; padding: .7rem 1rem 0; margin: 1rem 0; break-inside: avoid; }
 .pair { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
 figure { flex: 1 1 26rem; margin: 1rem 0; min-width: 0; break-inside: avoid; }
 figcaption { font-size: .88rem; color: #333; margin-top: .4rem; }
 svg { width: 100%; max-width: 40rem; height: auto; }
 table { border-collapse: collapse; font-size: .92rem; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #999;
-  overflow-wrap: anywhere; }
-thead th { border-bottom: 2px solid #111; } tbody th { font-weight: normal; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #999; }
+thead th { border-bottom: 2px solid #111; } tbody th { font-weight: normal; min-width: 8rem; overflow-wrap: anywhere; }
 tr.marked > * { font-weight: bold; }
 footer { border-top: 2px solid #111; margin-top: 2.5rem; font-size: .92rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body { max-width: none; margin: 0; font-size: 11pt; } h2 { break-after: avoid; } }
+@media print { body { max-width: none; margin: 0; font-size: 10pt; } h2 { break-after: avoid; }
+  .pair { display: block; } svg { max-width: 12cm; } }
 """
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from rag.mllm import MLLM, NestedPrompt, Prompt
 from rag.model_inputs import append, positions
-from rag.nested import BATCH_TOKENS, NestedScorer, try_to_nest
+from rag.nested import NestedScorer, try_to_nest
 from rag.options import OptionTokens
 from rag.shared_images import SharedImages
 from titrate.errors import InputError
@@ -174,7 +174,7 @@ class TransformersMLLM(MLLM):
         prompts: Sequence[NestedPrompt],
         options: Sequence[Sequence[Sequence[str]]],
         max_k: int,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
     ) -> list[list[NDArray[np.float64]]]:
         """Log-probability of the options of every question at every k, each float64 [max_k + 1, number of options].
 
@@ -186,7 +186,7 @@ class TransformersMLLM(MLLM):
         prompts, options, max_k
             As for `MLLM.score_nested`.
         batch_tokens
-            At most so many tokens, padding included, in a forward pass, or one prompt.
+            At most so many tokens, padding included, in a forward pass, or one prompt; None for what suits the device.
 
         Raises
         ------

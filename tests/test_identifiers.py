@@ -119,45 +119,49 @@ def broken_files(sentinels: Sentinels) -> Iterator[tuple[str, bytes]]:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning:pydicom")  # of writing the broken files
+@pytest.mark.parametrize("kind", ["corpus.jsonl", ""], ids=["jsonl", "folder"])
 def test_no_identifier_leaves_a_dicom_header(
-    tmp_path: Path, samples: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, samples: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("", *logging.root.manager.loggerDict):
         caplog.set_level(logging.DEBUG, logger=name or None)
-    sentinels, corpus = Sentinels(), tmp_path / "corpus"
-    corpus.mkdir()
-    files = [(f"good-{number}", planted_file(sentinels)) for number in range(4)]
-    broken = list(broken_files(sentinels))
-    files += [(f"bad-{number}", data) for number, (_, data) in enumerate(broken)]
-    for data in dict(files[:4]).values():
+    sentinels, corpus, index = Sentinels(), tmp_path / "corpus", tmp_path / "index"
+    files = {f"good-{number}": planted_file(sentinels) for number in range(4)}
+    for data in files.values():
         assert len(sentinels.found_in(data)) > 50, "the sentinels are there to be found"
     assert sentinels.found_in(sentinels.planted[0].encode("utf-16")) == {sentinels.planted[0]}
-    with (corpus / "corpus.jsonl").open("w") as lines:
-        for name, data in files:
-            (corpus / f"{name}.dcm").write_bytes(data)
-            lines.write(json.dumps({"id": name, "image": f"{name}.dcm", "report": f"Report of {name}."}) + "\n")
+    files |= {f"bad-{number}": data for number, (_, data) in enumerate(broken_files(sentinels))}
+    canary = sentinels.text()  # in the reports, which are kept: if it is not found, the search is blind
+    write_corpus(corpus, files, f"Report {canary}.")
     caplog.clear()
     capfd.readouterr()
 
-    index = tmp_path / "index"
     encoder = Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu")
-    report = build_index(corpus / "corpus.jsonl", index, encoder)
+    report = build_index(corpus / kind, index, encoder)
+    assert 4 <= report.embedded < len(files) - 5
+    assert (index / "skipped.jsonl").read_text().count("\n") == len(files) - report.embedded
     texts = [str(report)]
-    assert report.embedded >= 4
-    assert (index / "skipped.jsonl").read_text().count("\n") == len(files) - report.embedded >= len(broken) - 2
     with Index.open(index) as opened:
-        for matches in opened.search("general", encoder.embed_images([load_image(corpus / "good-0.dcm")]), 10):
-            texts += [str(match) for match in matches]
-    for name, data in files:
+        [matches] = opened.search("general", encoder.embed_images([load_image(corpus / "good-0.dcm")]), 10)
+        texts += [str(match) for match in matches]
+    for name, data in files.items():
         try:
             texts.append(str(pseudonyms(data, b"k" * 32)))
         except InputError as error:
             texts.append(f"{name}: {error!r} {error.__cause__!r}")
-    out, err = capfd.readouterr()
-    texts += [out, err, *(f"{record.getMessage()} {record.exc_text} {record.args}" for record in caplog.records)]
-    assert sentinels.found_in("\n".join(texts).encode()) == set()
+    texts += [*capfd.readouterr()]
+    texts += [f"{record.getMessage()} {record.exc_text} {record.args}" for record in caplog.records]
+    assert sentinels.found_in("\n".join(texts).encode()) == {canary}
     kept = [path for path in sorted(index.rglob("*")) if path.is_file()]
-    assert kept
-    for path in kept:
-        assert sentinels.found_in(path.read_bytes()) == set(), path.name
-        assert sentinels.found_in(str(path).encode()) == set()
+    assert set().union(*(sentinels.found_in(path.read_bytes()) for path in kept)) == {canary}
+    assert sentinels.found_in("\n".join(map(str, kept)).encode()) == set()
+
+
+def write_corpus(folder: Path, files: dict[str, bytes], report: str) -> None:
+    """Write the files with their report beside them, and a manifest of all."""
+    folder.mkdir()
+    with (folder / "corpus.jsonl").open("w") as lines:
+        for name, data in files.items():
+            (folder / f"{name}.dcm").write_bytes(data)
+            (folder / f"{name}.txt").write_text(report)
+            lines.write(json.dumps({"id": name, "image": f"{name}.dcm", "report": report}) + "\n")

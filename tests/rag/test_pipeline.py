@@ -171,7 +171,7 @@ def test_open_loads_everything_and_closes(
     index_folder: Path, tiny_folder: Path, tmp_path: Path, judged: list[object]
 ) -> None:
     Image.new("RGB", (64, 48), (120, 60, 90)).save(tmp_path / "plain.png")
-    with Pipeline.open(index_folder, mllm=str(tiny_folder), k=1, device="cpu") as pipeline:
+    with Pipeline.open(index_folder, mllm=str(tiny_folder), k=1, device="cpu", unfamiliar="search") as pipeline:
         assert isinstance(pipeline.ask(tmp_path / "plain.png", "Is it?", YES_NO), Answer)
 
 

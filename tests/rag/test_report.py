@@ -4,7 +4,6 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,74 +12,15 @@ import numpy as np
 import pytest
 
 from calibration import FINGERPRINTS, Certificate, OutcomeTable, Policy, SequentialCertifier, certify
-from calibration.checks import FloatArray
 from rag.domain_summary import MMED_RAG_GAMMA, risk_intervals, summarise
 from rag.markup import element, text
 from rag.metrics import bootstrap_interval
 from rag.report import write_report
+from tests.rag.report_pages import Page, outcomes
 from titrate import InputError
 
 PRINTS = dict.fromkeys(FINGERPRINTS, "0123456789abcdef" * 4)
 HOSTILE = "<script src='http://evil.example/x.js'>alert(1)</script>\x00\u202e$\\frac{1}{0}$\ud800"
-VOID = {"br", "meta"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and keeps what a reader sees."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.words: list[str] = []
-        self.cells: list[list[str]] = []
-        self.attributes: list[tuple[str, str]] = []
-        self.tags: list[str] = []
-        self.feed(source)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += [(name, value or "") for name, value in attrs]
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        if tag == "tr":
-            self.cells.append([])
-        if tag in ("td", "th"):
-            self.cells[-1].append("")
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        self.handle_endtag(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
-            if self.open[-1] in ("td", "th"):
-                self.cells[-1][-1] += data
-
-    @property
-    def said(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
-def outcomes(losses: FloatArray, **changes: Any) -> OutcomeTable:
-    """A table of one domain, a patient a question, unless told otherwise."""
-    rows, columns = losses.shape
-    fields: dict[str, Any] = {
-        "question_ids": [f"question-{row}" for row in range(rows)],
-        "units": [f"patient-{row}" for row in range(rows)],
-        "domains": ["radiology"] * rows,
-        "losses": losses,
-        "confidences": np.full(losses.shape, 0.5),
-        "answers": [["secret answer"] * columns] * rows,
-    }
-    return OutcomeTable(**(fields | changes))
 
 
 @pytest.fixture
