@@ -75,10 +75,9 @@ def calibrate(
     if report is not None:
         from rag import write_report
 
-        write_report(report, certificate, table)
+        write_report(report, certificate, table, certificate_path=out if certificate.certified_domains else None)
+        click.echo(f"Report: {report}")
     sentences = [certificate.sentence(domain) for domain in sorted(certificate.domains)]
-    if report is not None:
-        sentences.append(f"Report: {report}")
     if not certificate.certified_domains:
         raise NothingCertifiedError(" ".join(sentences))
     certificate.save(out)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -228,8 +229,6 @@ def test_the_same_input_gives_the_same_bytes(report: Callable[..., str], graded:
     certificate = certify(graded, alpha=0.4, delta=0.1, fingerprints=PRINTS, gammas=(0.5,), taus=(0.6,))
     order = np.random.default_rng(0).permutation(60).tolist()
     first = report(graded, certificate)
-    import matplotlib
-
     with matplotlib.rc_context({"font.size": 30, "svg.fonttype": "path", "axes.facecolor": "red"}):
         assert report(graded.take(order), certificate) == first
 
