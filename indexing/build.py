@@ -161,7 +161,8 @@ def build_index(
             start_again(aside)
             report = build.run(aside)
     if old.url is not None:
-        with open_backend(old, index, api_key if build.store == old else None) as backend:
+        same_server = build.store is not None and build.store.url == old.url
+        with open_backend(old, index, api_key if same_server else None) as backend:
             backend.drop_all()
     return report
 

@@ -1,0 +1,60 @@
+"""A calibration that is killed again and again ends in the certificate of one that was left alone."""
+
+import json
+import multiprocessing
+import random
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KILLS = 20
+
+FORK = multiprocessing.get_context("forkserver")
+FORK.set_forkserver_preload(["cli", "rag", "llama_index.core", "open_clip", "transformers"])
+
+
+def calibrate(words: list[str]) -> None:
+    """Run in a child."""
+    from cli import main
+
+    main(words, standalone_mode=False)
+
+
+def content(certificate: Path) -> dict[str, Any]:
+    """What a certificate says, but for when it was made."""
+    value: dict[str, Any] = json.loads(certificate.read_text())
+    return {name: field for name, field in value.items() if name != "created"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("manner", [[], ["--sequential"]], ids=["whole", "sequential"])
+def test_killed_at_random_moments_and_resumed(
+    samples: Path, index_folder: Path, tmp_path: Path, manner: list[str]
+) -> None:
+    def words(name: str) -> list[str]:
+        return [
+            *["calibrate", str(samples / "questions.jsonl"), "--index", str(index_folder), "--device", "cpu"],
+            *["--mllm", str(samples / "models/mllm"), "--max-k", "2", "--alpha", "0.5", *manner],
+            *["--outcomes", str(tmp_path / f"outcomes-{name}"), "--out", str(tmp_path / f"{name}.json")],
+        ]
+
+    started = time.monotonic()
+    whole = FORK.Process(target=calibrate, args=(words("whole"),))
+    whole.start()
+    whole.join()
+    assert whole.exitcode == 0
+    duration = time.monotonic() - started
+    chance = random.Random(5)
+    for _ in range(KILLS // 2):  # of each manner
+        process = FORK.Process(target=calibrate, args=(words("killed"),))
+        process.start()
+        process.join(chance.uniform(0.1, 0.9) * duration)
+        process.kill()
+        process.join()
+    last = FORK.Process(target=calibrate, args=(words("killed"),))
+    last.start()
+    last.join()
+    assert last.exitcode == 0
+    assert content(tmp_path / "killed.json") == content(tmp_path / "whole.json")
