@@ -93,8 +93,8 @@ class Certificate:
         Parameters
         ----------
         fingerprints
-            Of the system in use, under the names of `fingerprints`. Only ``questions`` may be left out, since nobody
-            needs the calibration questions to ask another.
+            Of the system in use, under the names of `fingerprints`. Only ``questions`` and ``loss`` may be left out:
+            they belong to the calibration, and nobody needs them to ask another question.
 
         Raises
         ------
@@ -102,8 +102,7 @@ class Certificate:
             One line that names each thing that changed, appeared or went.
         """
         names = [*FINGERPRINTS, *sorted((self.fingerprints.keys() | fingerprints.keys()) - set(FINGERPRINTS))]
-        if "questions" not in fingerprints:
-            names.remove("questions")
+        names = [name for name in names if name in fingerprints or name not in ("questions", "loss")]
         changed = [name for name in names if self.fingerprints.get(name) != fingerprints.get(name)]
         if changed:
             spoken = " and ".join(f"the {_SPOKEN.get(name, name)}" for name in changed)

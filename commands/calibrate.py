@@ -7,7 +7,7 @@ import click
 
 from commands.answering import Answering, answering
 from commands.common import FILE, LEVEL, model_options, question_options
-from titrate import NothingCertifiedError
+from titrate import InputError, NothingCertifiedError
 
 if TYPE_CHECKING:
     from calibration import Certificate, OutcomeTable
@@ -54,6 +54,10 @@ def calibrate(
     from calibration import certify
     from rag import patients_elsewhere, questions_fingerprint
 
+    if report == out:
+        raise InputError(f"{out} cannot be both the certificate and the report; give them two names")
+    if sequential and p_value != "wsr":
+        raise InputError(f"p-values of {p_value} may be looked at once only; leave out --sequential, or take wsr")
     choices: dict[str, Any] = {
         "alpha": alpha,
         "delta": delta,
@@ -67,6 +71,7 @@ def calibrate(
         choices["elsewhere"] = patients_elsewhere(questions, split, asker.pipeline.index)
         choices["prefer"] = asker.score(asker.retrieve(prior_split)).table if prior_split else None
         fingerprints = {**asker.pipeline.fingerprints, "questions": questions_fingerprint(asked.questions)}
+        fingerprints |= {} if loss is None else {"loss": loss}
         if sequential:
             certificate, table = _sequential(asker, asked, max_k, choices, fingerprints)
         else:

@@ -1,6 +1,6 @@
 """Policies side by side on the same questions: fixed k, the certified policy, and two baselines that need no model.
 
-Closed questions only; free text and retrieval by itself are not evaluated here.
+Closed questions only. Retrieval by itself: `rag.retrieval_evaluation`.
 """
 
 from collections import Counter

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Literal
@@ -17,6 +18,7 @@ from rag.mllm import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
 from rag.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
 from titrate.errors import InputError, UnfamiliarImageError
+from titrate.files import hash_json
 
 MAX_NEW_TOKENS = 96
 
@@ -163,6 +165,7 @@ class Pipeline:
             "prompt": self.prompt.fingerprint,
             "mllm": self.mllm.fingerprint,
             "retrieval": self.retriever.fingerprint,
+            "decoding": hash_json(asdict(self.decoding)),
         }
 
     def ask(
@@ -183,7 +186,8 @@ class Pipeline:
         question
             The question.
         options
-            Answers to choose from; without them the answer is free text, which no certificate covers yet.
+            Answers to choose from; without them the answer is free text, which a certificate
+            covers only if it was calibrated with open questions too.
         patient, study
             Whose image it is, so that nothing of theirs is retrieved. Its own image never is, and where that is in
             the index, neither is anything else of its patient.
@@ -231,7 +235,7 @@ class Pipeline:
             domain_probability=probability,
             familiar=familiar,
             contexts=contexts,
-            certified=self.k is None and options is not None and familiar,
+            certified=self.k is None and self._covers(options) and familiar,
             statement=self._statement(domain, options, familiar),
             prompt=message,
         )
@@ -267,12 +271,16 @@ class Pipeline:
         named = {option: float(chance) for option, chance in zip(options, chances, strict=True)}
         return options[int(chances.argmax())], MappingProxyType(named)
 
+    def _covers(self, options: Sequence[str] | None) -> bool:
+        """Whether the certificate was made of such questions: of those in free text only if it names their loss."""
+        return options is not None or (self.certificate is not None and "loss" in self.certificate.fingerprints)
+
     def _statement(self, domain: str, options: Sequence[str] | None, familiar: bool) -> str:
         if not familiar:
             return "Not certified: the image looks like none of the index's domains, and all of them were searched."
         if self.k is not None:
             return f"Not certified: k = {self.k} was set by hand."
-        if options is None:
+        if not self._covers(options):
             return "Not certified: the certificate covers questions with options, not free text."
         assert self.certificate is not None  # the constructor sees to it
         return self.certificate.sentence(domain)
