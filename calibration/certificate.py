@@ -23,7 +23,7 @@ FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
 _REMEDY = "run calibrate again"
-_SPOKEN = {"mllm": "model", "questions": "question file", "retrieval": "retrieval mode"}
+_SPOKEN = {"mllm": "model", "questions": "question file", "retrieval": "retrieval mode", "decoding": "window or frame"}
 
 
 @dataclass(frozen=True)

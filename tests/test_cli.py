@@ -193,6 +193,21 @@ def test_calibrate_refuses_bad_questions(
     assert [path.name for path in tmp_path.iterdir()] == ["questions.jsonl"]
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--report", "certificate.json"], ["certificate.json", "two names"]),
+        (["--sequential", "--p-value", "binomial"], ["binomial", "--sequential"]),
+        (["--loss", "nowhere:loss"], ["nowhere:loss", "module:function"]),
+    ],
+)
+def test_calibrate_refuses_what_cannot_go_together(
+    run: Run, few: Path, samples: Path, models: list[object], tmp_path: Path, more: list[str], words: list[str]
+) -> None:
+    refused(run("calibrate", few, "--root", samples, *models, "--alpha", 0.3, *more), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_calibrate_says_when_nothing_can_be_certified(
     run: Run, few: Path, samples: Path, models: list[object], tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from calibration import Certificate, DomainResult
-from indexing import Encoder, Index
+from indexing import Decoding, Encoder, Index
 from rag import Answer, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import query_image
 from titrate.errors import InputError, NothingCertifiedError
@@ -198,3 +198,17 @@ def test_an_answer_as_json_and_as_a_page(opened: Callable[..., Pipeline], image:
         assert part in page
     assert "Question: Is it?" not in page
     assert all(line in answer_page(answer, with_prompt=True) for line in answer.prompt.splitlines())
+
+
+def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
+    assert opened(certificate=certificate).certificate is certificate
+    with pytest.raises(InputError, match="the window or frame changed since calibration"):
+        opened(certificate=certificate, decoding=Decoding(window=(40.0, 400.0)))
+
+
+def test_free_text_is_certified_only_where_open_questions_were_calibrated(
+    opened: Callable[..., Pipeline], certificate: Certificate, image: Path
+) -> None:
+    with_open = replace(certificate, fingerprints={**certificate.fingerprints, "loss": "tokens"})
+    assert not opened(certificate=certificate).ask(image, "What is it?").certified
+    assert opened(certificate=with_open).ask(image, "What is it?").certified
