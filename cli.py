@@ -5,6 +5,10 @@ Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
 """
 
 import os
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,9 @@ from commands.calibrate import calibrate
 from commands.common import FILE, FOLDER
 from commands.evaluate import evaluate
 from commands.index import index, info
-from commands.preference import mine, train
-from titrate import TitrateError, __version__
+from commands.mine import mine
+from commands.train import train
+from titrate import TitrateError, TitrateWarning, __version__
 from titrate.settings import read_settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -25,15 +30,28 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 class Commands(click.Group):
-    """Turns the exceptions that are ours into one line on stderr and an exit code."""
+    """Turns the exceptions that are ours into one line on stderr and an exit code, and our warnings into one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", TitrateWarning)
+                warnings.showwarning = partial(_note, warnings.showwarning)
+                return super().invoke(ctx)
         except TitrateError as error:
             click.echo(f"titrate: {error}", err=True)
             ctx.exit(error.exit_code)
+
+
+def _note(show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Show our own warnings as a line on stderr, without the source line, and above a progress bar; others as ever."""
+    if issubclass(category, TitrateWarning):
+        from tqdm import tqdm
+
+        tqdm.write(f"titrate: note: {message}", file=sys.stderr)
+    else:
+        show(message, category, *where, **more)
 
 
 @click.group(cls=Commands, context_settings={"auto_envvar_prefix": "TITRATE", "show_default": True})

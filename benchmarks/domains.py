@@ -21,8 +21,9 @@ from scipy.stats import beta
 
 from benchmarks import foreign
 from indexing import DomainClassifier, Encoder, load_image
+from indexing.conformal import LEVEL, held_out
 from indexing.manifest import CLASSIFIER, Manifest
-from indexing.novelty import LEVEL, NoveltyDetector, held_out
+from indexing.novelty import NoveltyDetector
 from indexing.zero_shot import default_prompts
 from titrate.files import hash_json, read_jsonl
 
@@ -50,7 +51,7 @@ def main(data: Path, index: Path, work: Path) -> None:
     classifier = DomainClassifier.load(index / CLASSIFIER)
     train, prefer, test = (embed_split(encoder, data, split, work) for split in ("train", "prefer", "test"))
     detector = detector_from(classifier, train, prefer)
-    kept = held_out([str(patient) for patient in train.patients])
+    kept = held_out(train.patients.tolist(), train.domains.tolist())
     figures = {
         "routing on test": routing(classifier, test),
         "thresholds": {

@@ -6,7 +6,7 @@ Needs numpy and scipy only; knows nothing of images, models or indexes.
 from calibration.calibrate import certify
 from calibration.certificate import FINGERPRINTS, Certificate
 from calibration.design import Design
-from calibration.grid import GAMMAS, TAUS, GridError, PolicyGrid, Readings
+from calibration.grid import GridError, PolicyGrid, Readings
 from calibration.overlap import check_no_overlap, hash_patient
 from calibration.policies import Policy
 from calibration.prior import PRIORS, Prior, prefer_prior, uniform_prior
@@ -19,11 +19,9 @@ from calibration.units import mean_per_unit
 
 __all__ = [
     "FINGERPRINTS",
-    "GAMMAS",
     "PRIORS",
     "PROCEDURES",
     "P_VALUES",
-    "TAUS",
     "Certificate",
     "Design",
     "DomainResult",

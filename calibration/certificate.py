@@ -5,7 +5,7 @@ much as the place it came from. Patient ids appear as SHA-256 only, which hides 
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
 _REMEDY = "run calibrate again"
-_SPOKEN = {"mllm": "model", "questions": "question file", "retrieval": "retrieval mode", "decoding": "window or frame"}
+_SPOKEN = {"mllm": "model or its adapter", "questions": "question file", "retrieval": "retrieval mode", "decoding": "window or frame"}
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,6 @@ class Certificate:
             If the calibration questions held none of this domain.
         """
         return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit)
-
-    def overlap(self, hashes: Iterable[str]) -> list[str]:
-        """Return those of these `hash_patient` values that belong to calibration patients, sorted."""
-        return sorted(set(self.patient_hashes).intersection(hashes))
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all.

@@ -11,11 +11,6 @@ from calibration.policies import Policy
 from calibration.table import OutcomeTable
 from titrate.errors import InputError
 
-GAMMAS = (0.25, 0.5, 1.0, 2.0)
-"""Cuts for those who have no better idea: S falls by a fifth, two fifths, to a third, to an eighth."""
-TAUS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Confidence thresholds for those who have no better idea."""
-
 
 class GridError(InputError):
     """A cut or threshold that no grid can hold."""

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import FILE, decoding_options, model_options
+from commands.common import FILE, FOLDER, decoding_options, model_options, with_decoding
+from titrate import InputError
 
 if TYPE_CHECKING:
-    from rag import Unfamiliar
+    from rag import Pipeline, Unfamiliar
 
 
 @click.command()
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 @model_options()
 @click.option("--options", help="Answers to choose from, separated by commas; without them the answer is free text.")
 @click.option("--certificate", type=FILE, help="Certificate that decides how many contexts are read.")
+@click.option("--questions", type=FILE, help="Questions of the calibration: refuse to answer if they have changed.")
+@click.option("--root", type=FOLDER, help="Folder of those questions' images.  [default: the question file's]")
+@click.option("--split", default="calibrate", help="Split of those questions.")
 @click.option("--k", type=click.IntRange(0), help="Read so many contexts, without a guarantee.")
 @click.option("--patient", help="Whose image this is; nothing of theirs is retrieved.")
 @click.option("--study", help="Study that it belongs to; nothing of it is retrieved.")
@@ -35,25 +39,39 @@ def ask(
     question: str,
     options: str | None,
     certificate: Path | None,
+    questions: Path | None,
+    root: Path | None,
+    split: str,
     k: int | None,
     patient: str | None,
     study: str | None,
     unfamiliar: "Unfamiliar",
-    window: tuple[float, float] | None,
-    frame: int | None,
     as_json: bool,
     show_prompt: bool,
     **models: Any,
 ) -> None:
     """Answer a QUESTION about an IMAGE."""
-    from indexing import Decoding
     from rag import Pipeline, answer_json, answer_page
 
+    if questions is not None and certificate is None:
+        raise InputError("without a certificate there are no questions of its calibration; leave out --questions")
     choices = None if options is None else [option.strip() for option in options.split(",")]
-    decoding = Decoding(window, frame) if window is not None or frame is not None else None
-    with Pipeline.open(certificate=certificate, k=k, unfamiliar=unfamiliar, decoding=decoding, **models) as pipeline:
+    opened = Pipeline.open(certificate=certificate, k=k, unfamiliar=unfamiliar, **with_decoding(models))
+    with opened as pipeline:
+        if questions is not None:
+            _verify_questions(pipeline, questions, root, split)
         answer = pipeline.ask(image, question, choices, patient=patient, study=study)
     if as_json:
         click.echo(json.dumps(answer_json(answer, with_prompt=show_prompt), ensure_ascii=False, indent=1))
     else:
         click.echo(answer_page(answer, with_prompt=show_prompt))
+
+
+def _verify_questions(pipeline: "Pipeline", path: Path, root: Path | None, split: str) -> None:
+    """Make sure that the certificate was made with these questions."""
+    from rag import closed_questions, questions_fingerprint, read_questions
+
+    assert pipeline.certificate is not None  # the caller sees to it
+    read = read_questions(path, root=root, splits=[split])
+    asked = read if "loss" in pipeline.certificate.fingerprints else closed_questions(read, path)
+    pipeline.certificate.verify({**pipeline.fingerprints, "questions": questions_fingerprint(asked)})

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.answering import Answering, answering
-from commands.common import FILE, LEVEL, model_options, question_options
+from commands.common import FILE, LEVEL, decoding_options, model_options, question_options
 from titrate import InputError, NothingCertifiedError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _PATIENTS_AT_ONCE = 16
 @click.command()
 @question_options("calibrate")
 @model_options()
+@decoding_options
 @click.option("--alpha", type=LEVEL, required=True, help="Risk to promise: the share of wrong answers.")
 @click.option("--delta", type=LEVEL, default=0.1, help="Chance that the promise is false.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the order in which patients are tested.")
@@ -67,10 +68,11 @@ def calibrate(
         "taus": taus,
     }
     with answering(questions, root, max_k, loss, outcomes, models) as asker:
-        asked = asker.retrieve(split)
+        read = asker.read(split)
+        asked = asker.retrieve(read)
         choices["elsewhere"] = patients_elsewhere(questions, split, asker.pipeline.index)
-        choices["prefer"] = asker.score(asker.retrieve(prior_split)).table if prior_split else None
-        fingerprints = {**asker.pipeline.fingerprints, "questions": questions_fingerprint(asked.questions)}
+        choices["prefer"] = asker.score(asker.retrieve(asker.read(prior_split))).table if prior_split else None
+        fingerprints = {**asker.pipeline.fingerprints, "questions": questions_fingerprint(read)}
         fingerprints |= {} if loss is None else {"loss": loss}
         if sequential:
             certificate, table = _sequential(asker, asked, max_k, choices, fingerprints)

@@ -19,6 +19,12 @@ api_key_option = click.option(
     "--api-key", envvar="TITRATE_API_KEY", help="Of the Qdrant server; better set as TITRATE_API_KEY. It is not stored."
 )
 
+mllm_api_key_option = click.option(
+    "--mllm-api-key",
+    envvar="TITRATE_MLLM_API_KEY",
+    help="Of the model's server; better set as TITRATE_MLLM_API_KEY. It is not stored.",
+)
+
 
 def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
     """Centre and width out of CENTRE,WIDTH."""
@@ -34,13 +40,29 @@ def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -
 def decoding_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How images are decoded that hold more than a screen can show."""
     for option in (
-        click.option("--frame", type=click.IntRange(0), help="Of several, from 0.  [default: the middle one]"),
         click.option(
-            "--window", callback=_window, metavar="CENTRE,WIDTH", help="Grey values to show.  [default: the file's]"
+            "--frame",
+            type=click.IntRange(0),
+            help="Of several, from 0.  [default: the index's, or else the middle one]",
+        ),
+        click.option(
+            "--window",
+            callback=_window,
+            metavar="CENTRE,WIDTH",
+            help="Grey values to show.  [default: the index's, or else the file's]",
         ),
     ):
         command = option(command)
     return command
+
+
+def with_decoding(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the window and frame, if a command has them, as a ``decoding``: None where neither is given."""
+    from indexing import Decoding
+
+    window, frame = options.get("window"), options.get("frame")
+    rest = {name: value for name, value in options.items() if name not in ("window", "frame")}
+    return {**rest, "decoding": None if window is None and frame is None else Decoding(window, frame)}
 
 
 def model_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -59,8 +81,11 @@ def model_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any]
             click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]"),
             click.option("--encoder", help="The index's encoder, if it has moved since."),
             click.option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`."),
+            mllm_api_key_option,
             click.option(
-                "--mllm", required=mllm_required, help="Model: a transformers folder, or OWNER/NAME of the hub."
+                "--mllm",
+                required=mllm_required,
+                help="Model: a transformers folder, OWNER/NAME of the hub, or http://HOST:PORT/v1#MODEL of a server.",
             ),
             index_option,
         ):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.answering import answering
-from commands.common import FILE, model_options, progress, question_options
+from commands.common import FILE, decoding_options, model_options, progress, question_options, with_decoding
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @question_options("test")
 @model_options(mllm_required=False)
+@decoding_options
 @click.option("--certificate", type=FILE, help="Judge the certified policy as well.")
 @click.option("--retrieval", "by_itself", is_flag=True, help="Judge retrieval by itself, each mode; needs no model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -54,7 +55,9 @@ def _judge_retrieval(
     asked = closed_questions(read_questions(questions, root=root, splits=[split]), questions)
     with Index.open(models["index"], models["api_key"]) as index, progress("retrieving") as show:
         encoder = Encoder.open(models["encoder"] or index.manifest.encoder, models["device"])
-        rows = evaluate_retrieval(index, encoder, asked, known_questions(questions, root, asked), progress=show)
+        known = known_questions(questions, root, asked)
+        decoding = with_decoding(models)["decoding"]
+        rows = evaluate_retrieval(index, encoder, asked, known, decoding=decoding, progress=show)
     return rows, format_retrieval(rows)
 
 
@@ -75,6 +78,6 @@ def _judge_policies(
     with answering(questions, root, max_k, loss, outcomes, models) as asker:
         if promised is not None:
             promised.verify(asker.pipeline.fingerprints)
-        scored = asker.score(asker.retrieve(split))
+        scored = asker.score(asker.retrieve(asker.read(split)))
     rows = evaluate(scored, known_questions(questions, root, scored.questions), promised)
     return rows, format_rows(rows)

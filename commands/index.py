@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from indexing import IndexInfo, Reading, SkippedRecord
 
 _SHOWN = 5
+_THRESHOLDS = {
+    "prefer": "set by images of the prefer split",
+    "index": "set by indexed patients, for want of a prefer split; an encoder trained on them may refuse over 5 %",
+    "none": "refuses nothing: too few patients to set it by",
+    None: "not noted; index again",
+}
 
 
 def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -115,11 +121,15 @@ def _build(
             progress=show,
             **given,
         )
+    made = Manifest.load(index)
     counts = ", ".join(f"{domain} {count}" for domain, count in sorted(report.counts.items()))
     click.echo(
         f"{report.embedded} embedded, {report.unchanged} unchanged, {report.other_split} of other splits, "
         f"{report.removed} removed, {report.skipped} skipped; the index holds {counts}"
+        + (f" on {made.store.url}" if made.store.url else "")
     )
+    if made.threshold != "prefer":
+        click.echo(f'threshold of "none of these": {_THRESHOLDS[made.threshold]}', err=True)
     _show(report.problems, report.skipped)
     if report.skipped:
         click.echo(f"all of them are in {index / 'skipped.jsonl'}", err=True)
@@ -157,6 +167,7 @@ def info(index: Path, certificate: Path | None, api_key: str | None, as_json: bo
 def _lines(shown: "IndexInfo", fits: bool | None) -> list[tuple[str, str]]:
     domains = ", ".join(f"{domain} {count:,}" for domain, count in shown.domains.items())
     vectors = "not told by the server" if shown.vector_bytes is None else f"{shown.vector_bytes / 2**20:,.1f} MiB"
+    patients = ", ".join(f"{domain} {number:,} patients" for domain, number in shown.threshold_patients.items())
     lines = [
         ("records", f"{shown.records:,}: {domains}"),
         ("collections", ", ".join(shown.collections)),
@@ -164,6 +175,7 @@ def _lines(shown: "IndexInfo", fits: bool | None) -> list[tuple[str, str]]:
         ("quantization", shown.quantization),
         ("folder", f"{shown.folder_bytes / 2**20:,.1f} MiB"),
         ("encoder", shown.encoder),
+        ("none of these", f"{_THRESHOLDS[shown.threshold]} ({patients})"),
         ("fingerprint", shown.fingerprint),
     ]
     if fits is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from indexing.edge import EdgeStore, size_on_disk
-from indexing.manifest import COLLECTIONS, collection_folder, collection_name
+from indexing.manifest import COLLECTIONS, collection_folder
 from indexing.store import VectorStore
 from indexing.store_settings import StoreSettings
 from titrate.errors import InputError, TitrateError
@@ -62,10 +62,6 @@ class Backend(ABC):
         """Names of this index's collections, sorted."""
 
     @abstractmethod
-    def drop(self, domain: str) -> None:
-        """Delete a domain's collection, if it is there."""
-
-    @abstractmethod
     def drop_all(self) -> None:
         """Delete every collection of this index."""
 
@@ -101,14 +97,17 @@ class EdgeBackend(Backend):
         """Names of this index's collections, sorted."""
         return sorted(f.name for f in (self._folder / COLLECTIONS).glob("*") if not f.name.startswith("."))
 
-    def drop(self, domain: str) -> None:
-        """Delete a domain's collection, if it is there."""
-        self._drop(collection_name(domain))
-
     def drop_all(self) -> None:
         """Delete every collection of this index."""
         for name in self.collections():
-            self._drop(name)
+            folder = self._folder / COLLECTIONS / name
+            aside = folder.with_name(f".{name}.old")  # a kill half way leaves no half of a collection under its name
+            try:
+                shutil.rmtree(aside, ignore_errors=True)
+                os.rename(folder, aside)
+                shutil.rmtree(aside)
+            except OSError as error:
+                raise TitrateError(f"cannot delete collection {folder}: {error.strerror}; check its rights") from error
 
     def size_bytes(self) -> int:
         """What the collections take on disk: blocks in use, as Edge reserves more room than it fills."""
@@ -116,17 +115,6 @@ class EdgeBackend(Backend):
 
     def close(self) -> None:
         """Nothing to release."""
-
-    def _drop(self, name: str) -> None:
-        folder = self._folder / COLLECTIONS / name
-        aside = folder.with_name(f".{name}.old")  # a kill half way leaves no half of a collection under its name
-        try:
-            shutil.rmtree(aside, ignore_errors=True)
-            if folder.exists():
-                os.rename(folder, aside)
-                shutil.rmtree(aside)
-        except OSError as error:
-            raise TitrateError(f"cannot delete collection {folder}: {error.strerror}; check its rights") from error
 
 
 def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | None = None) -> Backend:

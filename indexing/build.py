@@ -11,18 +11,27 @@ from pathlib import Path
 
 import torch
 
-from indexing.backends import open_backend
-from indexing.bound import BoundElsewhereError, bind, bound_store
+from indexing.backends import Backend, open_backend
+from indexing.bound import Bound, BoundElsewhereError, bind, bound_store
 from indexing.completion import complete
 from indexing.corpora import open_corpus
+from indexing.dicom_folder import DicomFolder
 from indexing.domains import DomainClassifier
 from indexing.embedding import CorpusEmbedder
 from indexing.encoder import Encoder
-from indexing.folder import claim_folder, pseudonym_key, rebuilding, remove_if_empty, start_again
+from indexing.folder import (
+    claim_folder,
+    drop_collections,
+    is_taken_back,
+    pseudonym_key,
+    rebuilding,
+    remove_if_empty,
+    start_again,
+)
 from indexing.ledger import Ledger
 from indexing.manifest import LEDGER, lock_index
 from indexing.reading import CorpusReader, Progress, Reading, Tally
-from indexing.records import SkippedRecord
+from indexing.records import Corpus, SkippedRecord
 from indexing.skipped import SkippedLog
 from indexing.store_settings import StoreSettings
 from indexing.writer import IndexWriter
@@ -110,7 +119,7 @@ def build_index(
 
     May be killed at any moment and run again: nothing is lost and nothing is there twice. Images of the ``prefer``
     split, a sample of them in a large corpus, are embedded as well but not indexed: the threshold of "none of these"
-    comes from them.
+    comes from them, or, where there are too few, from a fifth of the indexed patients; see `indexing.conformal`.
 
     Parameters
     ----------
@@ -148,22 +157,20 @@ def build_index(
     reading = reading or Reading()
     if prune and reading.limit is not None:
         raise InputError("pruning needs the whole corpus; leave out the limit")
-    open_corpus(corpus, fields=reading.fields, root=reading.root)  # a missing one is found before anything is made
-    build = _Build(corpus, encoder, reading, zero_shot, store, api_key, prune, progress)
+    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)  # before anything is made, if it is missing
+    build = _Build(opened, encoder, reading, zero_shot, store, api_key, prune, progress)
     if not rebuild or not (index / LEDGER).exists():
         return build.run(index)
     with rebuilding(index) as aside:
         old = bound_store(index)
-        build = replace(build, store=store or old)
+        wanted = store or old
+        build = replace(build, store=wanted)
         try:
             report = build.run(aside)
         except BoundElsewhereError:  # left by an interrupted rebuild that was to become something else
-            start_again(aside)
+            start_again(aside, bound_store(aside), api_key, wanted.url)
             report = build.run(aside)
-    if old.url is not None:
-        same_server = build.store is not None and build.store.url == old.url
-        with open_backend(old, index, api_key if same_server else None) as backend:
-            backend.drop_all()
+    drop_collections(index, old, api_key, wanted.url)
     return report
 
 
@@ -171,7 +178,7 @@ def build_index(
 class _Build:
     """The arguments of `build_index`, for a folder."""
 
-    corpus: Path
+    corpus: Corpus
     encoder: Encoder
     reading: Reading
     zero_shot: Mapping[str, Sequence[str]] | None
@@ -188,41 +195,45 @@ class _Build:
                 ledger = stack.enter_context(Ledger(index / LEDGER))
                 bound = bind(ledger, self.encoder, self.store, self.zero_shot)
                 backend = stack.enter_context(open_backend(bound.store, index, self.api_key))
-                writer = stack.enter_context(IndexWriter(index, backend, ledger, self.encoder.dimension))
-                skipped = stack.enter_context(SkippedLog(index))
-                reader = self._reader(index, ledger, writer, skipped)
-                classifier = DomainClassifier.zero_shot(bound.zero_shot, self.encoder) if bound.zero_shot else None
-                embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
-                embedder.run(reader)
-                if self.prune:
-                    reader.tally.removed += sum(writer.withdraw(id) for id in ledger.vanished())
-                writer.settle()
-                if not ledger.counts():
-                    raise InputError(self._nothing_usable(reader.tally))
-                fresh = False
-                complete(index, self.encoder, ledger, writer, bound, self.reading.decoding, embedder.held_out_changed)
-                return BuildReport(**vars(reader.tally), counts=ledger.counts())
-        finally:
+                try:
+                    return self._fill(index, ledger, bound, backend)
+                except BaseException:
+                    fresh = fresh and is_taken_back(ledger, backend)
+                    raise
+        except BaseException:
             if fresh:
                 remove_if_empty(index)
+            raise
+
+    def _fill(self, index: Path, ledger: Ledger, bound: Bound, backend: Backend) -> BuildReport:
+        with IndexWriter(index, backend, ledger, self.encoder.dimension) as writer, SkippedLog(index) as skipped:
+            reader = self._reader(index, ledger, writer, skipped)
+            classifier = DomainClassifier.zero_shot(bound.zero_shot, self.encoder) if bound.zero_shot else None
+            embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
+            embedder.run(reader)
+            if self.prune:
+                reader.tally.removed += sum(writer.withdraw(id) for id in ledger.vanished())
+            writer.settle()
+            if not ledger.counts():
+                raise InputError(self._nothing_usable(reader.tally))
+            complete(index, self.encoder, ledger, writer, bound, self.reading.decoding, embedder.held_out_changed)
+            return BuildReport(**vars(reader.tally), counts=ledger.counts())
 
     def _reader(
         self, index: Path, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
     ) -> CorpusReader[torch.Tensor]:
-        corpus = open_corpus(
-            self.corpus,
-            fields=self.reading.fields,
-            root=self.reading.root,
-            key=pseudonym_key(index) if self.corpus.is_dir() else None,
-        )
+        corpus = self.corpus
+        if isinstance(corpus, DicomFolder):  # its pseudonyms need the index's secret
+            corpus = open_corpus(corpus.path, key=pseudonym_key(index))
         return CorpusReader(
             corpus, self.reading, ledger, self.encoder.preprocess, skipped.add, writer.withdraw, self.progress
         )
 
     def _nothing_usable(self, tally: Tally) -> str:
+        path = self.corpus.path
         if tally.problems:
             first = tally.problems[0]
-            return f"{self.corpus} holds no usable record; the first problem is in line {first.line}: {first.reason}"
+            return f"{path} holds no usable record; the first problem is in line {first.line}: {first.reason}"
         if tally.other_split:
-            return f"{self.corpus} holds no record of split {self.reading.split!r}; choose another split, or all"
-        return f"{self.corpus} is empty; it needs records with image and report"
+            return f"{path} holds no record of split {self.reading.split!r}; choose another split, or all"
+        return f"{path} is empty; it needs records with image and report"

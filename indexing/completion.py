@@ -1,17 +1,19 @@
 """The last steps of a build: search graphs, domain classifier, novelty detector and, last of all, the manifest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from indexing.bound import Bound
+from indexing.conformal import held_out
 from indexing.domains import DomainClassifier
 from indexing.encoder import Encoder
 from indexing.images import Decoding
 from indexing.ledger import Ledger
-from indexing.manifest import CLASSIFIER, NOVELTY, Manifest
+from indexing.manifest import CLASSIFIER, NOVELTY, Manifest, Threshold
 from indexing.novelty import NoveltyDetector
-from indexing.writer import IndexWriter
+from indexing.writer import IndexWriter, Sample
 from titrate.errors import InputError
 
 
@@ -38,24 +40,43 @@ def complete(
     if not writer.changed and not held_out_changed and _is_complete(index, manifest):
         return
     writer.optimize()
-    embeddings, labels = writer.sample()
-    if bound.zero_shot and set(labels) <= set(bound.zero_shot):
-        classifier = DomainClassifier.zero_shot(bound.zero_shot, encoder).restricted(labels)
-    else:
-        classifier = DomainClassifier.fit(embeddings, labels)
-    detector = NoveltyDetector.fit(embeddings, labels)
-    held_out = ledger.held_out()
-    if held_out:
-        vectors = np.stack([np.frombuffer(raw, np.float32) for _, raw in held_out])
-        detector = detector.calibrated(vectors, classifier.predict(vectors), [unit for unit, _ in held_out])
+    classifier, detector, threshold = _parts(encoder, bound, writer.sample(), ledger)
     classifier.save(index / CLASSIFIER)
     detector.save(index / NOVELTY)
-    manifest.save(index)
+    replace(manifest, threshold=threshold).save(index)
+
+
+def _parts(
+    encoder: Encoder, bound: Bound, sample: Sample, ledger: Ledger
+) -> tuple[DomainClassifier, NoveltyDetector, Threshold]:
+    """Classifier and detector, and where its thresholds come from: the held-out split, or else indexed patients."""
+    if rows := ledger.held_out():
+        classifier, detector = _fitted(encoder, bound, sample)
+        vectors = np.stack([np.frombuffer(raw, np.float32) for _, raw in rows])
+        detector = detector.calibrated(vectors, classifier.predict(vectors), [unit for unit, _ in rows])
+        if np.isfinite(detector.thresholds).any():
+            return classifier, detector, "prefer"
+    kept = held_out(sample.units, sample.domains)
+    classifier, detector = _fitted(encoder, bound, sample.where(~kept))
+    own = sample.where(kept)
+    detector = detector.calibrated(own.vectors, classifier.predict(own.vectors), own.units)
+    return classifier, detector, "index" if np.isfinite(detector.thresholds).any() else "none"
+
+
+def _fitted(encoder: Encoder, bound: Bound, sample: Sample) -> tuple[DomainClassifier, NoveltyDetector]:
+    if bound.zero_shot and set(sample.domains) <= set(bound.zero_shot):
+        classifier = DomainClassifier.zero_shot(bound.zero_shot, encoder).restricted(sample.domains)
+    else:
+        classifier = DomainClassifier.fit(sample.vectors, sample.domains)
+    return classifier, NoveltyDetector.fit(sample.vectors, sample.domains)
 
 
 def _is_complete(index: Path, manifest: Manifest) -> bool:
     try:
         parts = DomainClassifier.load(index / CLASSIFIER), NoveltyDetector.load(index / NOVELTY)
-        return Manifest.load(index) == manifest and all(part.domains == [*manifest.domains] for part in parts)
+        found = Manifest.load(index)
     except InputError:
         return False
+    # Where the thresholds come from follows from the rest, but must have been noted.
+    same = found.threshold is not None and replace(found, threshold=manifest.threshold) == manifest
+    return same and all(part.domains == [*manifest.domains] for part in parts)

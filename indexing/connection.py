@@ -15,7 +15,7 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
 from indexing.store import one_line
-from indexing.store_settings import check_api_key
+from titrate.addresses import check_api_key
 from titrate.errors import TitrateError
 
 TIMEOUT_S = 30

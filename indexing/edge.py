@@ -15,12 +15,13 @@ import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
+from indexing.conditions import Condition
 from indexing.store import (
     DEPTH,
     OVERSAMPLING,
     VECTOR_NAMES,
+    WHOSE,
     Point,
-    Unwanted,
     VectorName,
     VectorStore,
     one_line,
@@ -95,10 +96,10 @@ class EdgeStore(VectorStore):
             ) from error
         store = cls(shard, dimension, path)
         sample, _ = store._scroll("image", 1, None)
-        if sample and len(sample[0]) != dimension:
+        if sample and len(sample[0][0]) != dimension:
             store.close()
             raise TitrateError(
-                f"collection {path} holds vectors of length {len(sample[0])}, not {dimension}; build the index anew"
+                f"collection {path} holds vectors of length {len(sample[0][0])}, not {dimension}; build the index anew"
             )
         return store
 
@@ -129,17 +130,17 @@ class EdgeStore(VectorStore):
         self._change(lambda: self._shard.update(edge.UpdateOperation.delete_points([*ids])))
 
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, unwanted: Sequence[Unwanted]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
     ) -> list[list[tuple[str, float]]]:
         requests = [
             edge.QueryRequest(
                 limit=limit,
                 query=edge.Query.Nearest(vector.tolist(), using=using),
-                filter=_filter(fields),
+                filter=_filter(asked),
                 params=_SEARCH,
                 with_payload=False,
             )
-            for vector, fields in zip(vectors, unwanted, strict=True)
+            for vector, asked in zip(vectors, conditions, strict=True)
         ]
         answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return [[(str(point.id), point.score) for point in points] for points in answers]
@@ -148,12 +149,12 @@ class EdgeStore(VectorStore):
         found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
         return {str(record.id): record.payload for record in found}
 
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[Any], Any]:
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
         page: Any = self._shard.scroll(
-            edge.ScrollRequest(offset=offset, limit=limit, with_payload=False, with_vector=[using])
+            edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*WHOSE], with_vector=[using])
         )
         records, following = page
-        return [record.vector[using] for record in records], following
+        return [(record.vector[using], record.payload) for record in records], following
 
     def _change(self, action: Callable[[], Any]) -> None:
         try:
@@ -162,9 +163,12 @@ class EdgeStore(VectorStore):
             raise TitrateError(f"cannot write collection {self._path}: {one_line(error)}; check free space") from error
 
 
-def _filter(unwanted: Unwanted) -> edge.Filter | None:
-    conditions: list[Any] = [edge.FieldCondition(key=name, match=edge.MatchValue(value)) for name, value in unwanted]
-    return edge.Filter(must_not=conditions) if conditions else None
+def _filter(conditions: Sequence[Condition]) -> edge.Filter | None:
+    sides: dict[bool, list[Any]] = {True: [], False: []}
+    for condition in conditions:
+        match = edge.MatchAny([*condition.values])
+        sides[condition.wanted].append(edge.FieldCondition(key=condition.field, match=match))
+    return edge.Filter(must=sides[True], must_not=sides[False]) if conditions else None
 
 
 def size_on_disk(folder: Path) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from indexing.backends import Backend, open_backend
 from indexing.ledger import Ledger
 from indexing.manifest import LEDGER, LOCK, lock_index, swapped_out
-from titrate.errors import InputError
+from indexing.store_settings import StoreSettings
+from titrate.errors import InputError, TitrateError
 from titrate.files import write_atomic
 
 KEY = "pseudonym.key"
@@ -43,6 +45,42 @@ def remove_if_empty(index: Path) -> None:
             shutil.rmtree(index, ignore_errors=True)
     except InputError:  # somebody else is building there by now
         return
+
+
+def is_taken_back(ledger: Ledger, backend: Backend) -> bool:
+    """Drop the collections of a new index that holds no confirmed record; True if none of them is left.
+
+    Where a server no longer answers the folder must stay: it alone knows which of the server's collections are its own.
+    """
+    if ledger.counts():
+        return False
+    try:
+        backend.drop_all()
+    except TitrateError:
+        return False
+    return True
+
+
+def drop_collections(index: Path, store: StoreSettings, api_key: str | None, url: str | None) -> None:
+    """Delete an index's collections from its server, if they are on one.
+
+    Parameters
+    ----------
+    index
+        Its folder.
+    store
+        Where they are.
+    api_key, url
+        The key is that of this server, and sent to no other.
+
+    Raises
+    ------
+    TitrateError
+        If the server cannot be reached.
+    """
+    if store.url is not None:
+        with open_backend(store, index, api_key if store.url == url else None) as backend:
+            backend.drop_all()
 
 
 def pseudonym_key(index: Path) -> bytes:
@@ -80,8 +118,18 @@ def rebuilding(index: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def start_again(index: Path) -> None:
-    """Empty a folder that is being built in, but for its pseudonyms' key."""
+def start_again(index: Path, store: StoreSettings, api_key: str | None, url: str | None) -> None:
+    """Empty a folder that is being built in, but for its pseudonyms' key; see `drop_collections`.
+
+    Raises
+    ------
+    TitrateError
+        If its server cannot be reached.
+    """
+    try:
+        drop_collections(index, store, api_key, url)
+    except TitrateError as error:
+        raise TitrateError(f"{error}; or delete {index} and leave its collections on that server") from error
     for entry in index.iterdir():
         if entry.name != KEY:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.backends import open_backend
+from indexing.conditions import Condition, Exclusion
 from indexing.domains import DomainClassifier
 from indexing.ledger import Ledger
 from indexing.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest, lock_index
 from indexing.novelty import NoveltyDetector
-from indexing.store import Exclusion, Match, VectorName, VectorStore
+from indexing.store import Match, VectorName, VectorStore
 from titrate.errors import InputError
 
 
@@ -139,6 +140,7 @@ class Index:
         limit: int,
         exclusions: Sequence[Exclusion] | None = None,
         using: VectorName = "image",
+        conditions: Sequence[Condition] = (),
     ) -> list[list[Match]]:
         """The nearest records of each query within one domain, best first.
 
@@ -154,6 +156,8 @@ class Index:
             For each query, the record, study and patient that must not come back; None for none.
         using
             Compare with the records' images or with their reports.
+        conditions
+            That every match must meet.
 
         Raises
         ------
@@ -163,7 +167,7 @@ class Index:
         self._check(vectors)
         if domain not in self._stores:
             raise InputError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
-        return self._stores[domain].search(vectors, using, limit, exclusions)
+        return self._stores[domain].search(vectors, using, limit, exclusions, conditions)
 
     def _check(self, vectors: NDArray[np.float32]) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from indexing.backends import open_backend
 from indexing.edge import size_on_disk
-from indexing.manifest import Manifest, lock_index
+from indexing.manifest import NOVELTY, Manifest, Threshold, lock_index
+from indexing.novelty import NoveltyDetector
 from indexing.store_settings import Quantization
 
 
@@ -29,6 +32,10 @@ class IndexInfo:
         Length of a vector.
     quantization
         Of the vectors that are searched first.
+    threshold
+        Which images set the thresholds of "none of these"; see `Manifest`.
+    threshold_patients
+        How many patients set that of each domain; 0 where it refuses nothing, as too few were there.
     shards, replicas
         As settled for a server; None where the server decides, or there is none.
     folder_bytes
@@ -45,6 +52,8 @@ class IndexInfo:
     fingerprint: str
     dimension: int
     quantization: Quantization
+    threshold: Threshold | None
+    threshold_patients: dict[str, int]
     shards: int | None
     replicas: int | None
     folder_bytes: int
@@ -76,6 +85,8 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
     Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
     with lock_index(path, exclusive=False):
         manifest = Manifest.load(path)
+        detector = NoveltyDetector.load(path / NOVELTY)
+        patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
         with open_backend(manifest.store, path, api_key) as backend:
             return IndexInfo(
                 location=backend.location,
@@ -86,6 +97,8 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
                 fingerprint=manifest.fingerprint,
                 dimension=manifest.dimension,
                 quantization=manifest.store.quantization,
+                threshold=manifest.threshold,
+                threshold_patients=dict(zip(detector.domains, patients.tolist(), strict=True)),
                 shards=manifest.store.shards,
                 replicas=manifest.store.replicas,
                 folder_bytes=size_on_disk(path),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from indexing.images import Decoding
 from indexing.store_settings import StoreSettings
@@ -24,6 +24,7 @@ MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
     "lock",
 )
 COLLECTIONS = "collections"
+Threshold = Literal["prefer", "index", "none"]
 SCHEMA_VERSION = 2
 
 
@@ -49,6 +50,10 @@ class Manifest:
         Where the vectors are.
     decoding
         How its images were decoded, and queries are to be.
+    threshold
+        Which images set the thresholds of "none of these": those of the ``prefer`` split, or those of patients of the
+        ``index`` itself. With ``none``, as too few are there, nothing is refused. None in an index made before this was
+        noted.
     """
 
     encoder: str
@@ -59,6 +64,7 @@ class Manifest:
     domains: dict[str, int]
     store: StoreSettings = field(default_factory=StoreSettings)
     decoding: Decoding = field(default_factory=Decoding)
+    threshold: Threshold | None = None
     schema_version: int = SCHEMA_VERSION
 
     def save(self, index: Path) -> None:
@@ -101,6 +107,7 @@ class Manifest:
             and isinstance(manifest.domains, dict)
             and bool(manifest.domains)
             and all(isinstance(number, int) for number in manifest.domains.values())
+            and manifest.threshold in (None, *get_args(Threshold))
         )
         if not sound:
             raise InputError(f"{path} is malformed; build the index again")

@@ -9,8 +9,8 @@ that are like the calibration images, at most the level is refused, on average o
 unit: each counts the same, however many images it has (hierarchical conformal prediction, arXiv 2306.06342).
 
 Calibration images must be new to the detector, and as new to the encoder as the queries will be. An encoder draws the
-images that it was trained on together, so thresholds from those refuse more than the level of new ones;
-``benchmarks.domains`` prints how much more.
+images that it was trained on together, so thresholds from those refuse more than the level of new ones: see
+`indexing.conformal.held_out`.
 
 Not covered: nothing is promised about which foreign images are found, nor about in-domain images of another kind than
 the calibration images (another scanner, another age group): those may well be refused.
@@ -23,11 +23,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.conformal import LEVEL, conformal_threshold
 from indexing.tensors import load_tensors, malformed, save_tensors
-from titrate.files import hash_bytes
-
-LEVEL = 0.05
-"""Share of in-domain images that may be refused."""
 
 _VARIANCE_FLOOR = 1e-8
 """Unit embeddings of 1,000 numbers vary by 1e-3 in each; a direction without variance must not divide by zero."""
@@ -195,51 +192,3 @@ class NoveltyDetector:
         if unknown := set(routed) - set(numbers):
             raise ValueError(f"unknown domain {min(unknown)!r}; the detector knows {', '.join(self.domains)}")
         return np.array([numbers[domain] for domain in routed], dtype=np.intp)
-
-
-def conformal_threshold(scores: NDArray[np.float64], units: NDArray[np.str_], level: float) -> float:
-    """The score that an image of a new patient exceeds with probability at most ``level``.
-
-    With one image a patient this is the ⌈(n + 1)(1 − level)⌉-th smallest of n scores. With several, each image weighs
-    1 over its patient's number of images, and a new patient's image is one drawn at random (arXiv 2306.06342).
-
-    Parameters
-    ----------
-    scores
-        Of images that are exchangeable with new ones, float64 [n].
-    units
-        The n patients.
-    level
-        Between 0 and 1.
-
-    Returns
-    -------
-    float
-        Infinity if there are too few patients for any finite one.
-    """
-    _, patients, numbers = np.unique(units, return_inverse=True, return_counts=True)
-    order = np.argsort(scores)
-    reached = np.cumsum(1 / numbers[patients[order]]) if len(scores) else np.empty(0)
-    # Sums of thirds and (n + 1)(1 − level) are inexact by some 1e-13; a patient's share is far more.
-    enough = np.flatnonzero(reached >= (len(numbers) + 1) * (1 - level) - 1e-9)
-    return float(scores[order[enough[0]]]) if len(enough) else float("inf")
-
-
-def held_out(units: Sequence[str], share: float = 0.2) -> NDArray[np.bool_]:
-    """Set patients aside for calibration where no split does: the same ones in every build, all images of each.
-
-    Only for encoders that were not trained on these images; see above. The detector must then be fitted to the rest.
-
-    Parameters
-    ----------
-    units
-        Patient of each image, or study or image where none is known.
-    share
-        Of the patients, about.
-
-    Returns
-    -------
-    numpy.ndarray
-        True for calibration, bool [n].
-    """
-    return np.array([int(hash_bytes(unit.encode())[:8], 16) < share * 2**32 for unit in units], dtype=bool)

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
 from indexing.backends import Backend
+from indexing.conditions import Condition
 from indexing.connection import Connection
 from indexing.manifest import collection_name
 from indexing.store import (
     DEPTH,
     OVERSAMPLING,
     VECTOR_NAMES,
+    WHOSE,
     Point,
-    Unwanted,
     VectorName,
     VectorStore,
     payload_of,
@@ -35,7 +36,6 @@ UPSERT_BATCH = 128
 """Points a request: 128 × 2 vectors of 4096 numbers as JSON stay below the server's limit of 32 MB."""
 
 POLL_S = 2.0
-FILTERED = ("id", "study", "patient")
 _SEARCH = models.SearchParams(
     hnsw_ef=DEPTH, quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
@@ -93,18 +93,18 @@ class ServerStore(VectorStore):
         self._connection.call(lambda client: client.delete(self.name, selected, wait=True), self.name)
 
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, unwanted: Sequence[Unwanted]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
     ) -> list[list[tuple[str, float]]]:
         requests = [
             models.QueryRequest(
                 query=vector.tolist(),
                 using=using,
                 limit=limit,
-                filter=_filter(fields),
+                filter=_filter(asked),
                 params=_SEARCH,
                 with_payload=False,
             )
-            for vector, fields in zip(vectors, unwanted, strict=True)
+            for vector, asked in zip(vectors, conditions, strict=True)
         ]
         answers = self._connection.call(lambda client: client.query_batch_points(self.name, requests), self.name)
         return [[(str(point.id), point.score) for point in answer.points] for answer in answers]
@@ -113,15 +113,15 @@ class ServerStore(VectorStore):
         found = self._connection.call(lambda client: client.retrieve(self.name, ids, with_payload=True), self.name)
         return {str(record.id): record.payload for record in found}
 
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[Any], Any]:
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
         records, following = self._connection.call(
             lambda client: client.scroll(
-                self.name, limit=limit, offset=offset, with_payload=False, with_vectors=[using]
+                self.name, limit=limit, offset=offset, with_payload=[*WHOSE], with_vectors=[using]
             ),
             self.name,
         )
-        vectors: list[Any] = [record.vector for record in records]
-        return [vector[using] for vector in vectors], following
+        found: list[Any] = [(record.vector, record.payload) for record in records]
+        return [(vector[using], payload) for vector, payload in found], following
 
 
 class ServerBackend(Backend):
@@ -201,14 +201,10 @@ class ServerBackend(Backend):
         found = self._connection.call(lambda client: client.get_collections().collections)
         return sorted(each.name for each in found if each.name.startswith(f"{self.settings.prefix}-"))
 
-    def drop(self, domain: str) -> None:
-        """Delete a domain's collection, if it is there."""
-        self._drop(self._name(domain))
-
     def drop_all(self) -> None:
         """Delete every collection of this index."""
         for name in self.collections():
-            self._drop(name)
+            self._connection.call(partial(QdrantClient.delete_collection, collection_name=name), name)
 
     def size_bytes(self) -> None:
         """Unknown: a server does not tell what a collection takes."""
@@ -218,22 +214,20 @@ class ServerBackend(Backend):
         """Close the connection."""
         self._connection.close()
 
-    def _drop(self, name: str) -> None:
-        self._connection.call(lambda client: client.delete_collection(name), name)
-
     def _name(self, domain: str) -> str:
         return f"{self.settings.prefix}-{collection_name(domain)}"
 
 
 def index_payload(connection: Connection, name: str) -> None:
     """Index what `Exclusion` filters by; does nothing where that is done."""
-    for field in FILTERED:
+    for field in WHOSE:
         create = partial(QdrantClient.create_payload_index, collection_name=name, field_name=field, wait=True)
         connection.call(partial(create, field_schema=models.PayloadSchemaType.KEYWORD), name)
 
 
-def _filter(unwanted: Unwanted) -> models.Filter | None:
-    conditions: list[Any] = [
-        models.FieldCondition(key=name, match=models.MatchValue(value=value)) for name, value in unwanted
-    ]
-    return models.Filter(must_not=conditions) if conditions else None
+def _filter(conditions: Sequence[Condition]) -> models.Filter | None:
+    sides: dict[bool, list[Any]] = {True: [], False: []}
+    for condition in conditions:
+        match = models.MatchAny(any=[*condition.values])
+        sides[condition.wanted].append(models.FieldCondition(key=condition.field, match=match))
+    return models.Filter(must=sides[True], must_not=sides[False]) if conditions else None

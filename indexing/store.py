@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.conditions import Condition, Exclusion
 from indexing.records import Record
 from titrate.errors import TitrateError
 
@@ -22,14 +23,15 @@ so that its best 2 of 2 need not be its best 2 of 8, and a certificate reads one
 OVERSAMPLING = 2.0
 """Quantised vectors propose so many times the candidates, and the full vectors choose among them."""
 
+WHOSE = ("id", "study", "patient")
+"""The fields that tell whose a record is; exclusions go by them, so a server indexes them."""
+
 QUERIES_AT_ONCE = 256
 PAGE = 1000
 # Points are numbered by a hash of the record id: Qdrant takes only integers and UUIDs.
 _NAMESPACE = uuid.UUID("0f3a3a52-5d3c-5c0e-9a55-7c1c1f6d2f0e")
 
 Payload = dict[str, str | None]
-Unwanted = list[tuple[str, str]]
-"""Payload fields and the value of each that must not come back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,15 +49,6 @@ class Match:
 
     record: Record
     similarity: float
-
-
-@dataclass(frozen=True)
-class Exclusion:
-    """What a query must not get back: its own record, study and patient, as far as they are known."""
-
-    record_id: str | None = None
-    study: str | None = None
-    patient: str | None = None
 
 
 class VectorStore(ABC):
@@ -100,6 +93,7 @@ class VectorStore(ABC):
         using: VectorName = "image",
         limit: int = 10,
         exclusions: Sequence[Exclusion] | None = None,
+        conditions: Sequence[Condition] = (),
     ) -> list[list[Match]]:
         """The nearest records of each query, best first, equal ones by id.
 
@@ -115,6 +109,8 @@ class VectorStore(ABC):
             At most so many matches a query.
         exclusions
             One a query, or None for none.
+        conditions
+            That every match must meet.
 
         Raises
         ------
@@ -129,24 +125,39 @@ class VectorStore(ABC):
             raise ValueError(f"{len(vectors)} queries but {len(exclusions)} exclusions")
         if limit < 1:
             return [[] for _ in vectors]
-        unwanted = [_unwanted(exclusion) for exclusion in exclusions or [Exclusion()] * len(vectors)]
+        asked = [[*conditions, *own.conditions()] for own in exclusions or [Exclusion()] * len(vectors)]
         found: list[list[Match]] = []
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
             chunk = slice(start, start + QUERIES_AT_ONCE)
-            ranked = self._nearest(vectors[chunk], using, max(limit, DEPTH), unwanted[chunk])
+            ranked = self._nearest(vectors[chunk], using, max(limit, DEPTH), asked[chunk])
             found += self._matches([_leading(row, limit) for row in ranked], limit)
         return found
 
-    def vectors(self, using: VectorName, limit: int) -> NDArray[np.float32]:
-        """At most ``limit`` stored vectors, float32 [n, d], a selection that depends on nothing but the ids."""
+    def vectors(self, using: VectorName, limit: int) -> tuple[NDArray[np.float32], list[str]]:
+        """Some of the stored vectors, a selection that depends on nothing but the ids.
+
+        Parameters
+        ----------
+        using
+            Which of the named vectors.
+        limit
+            At most so many.
+
+        Returns
+        -------
+        tuple
+            The vectors, float32 [n, d], and whose each is: the patient, or else the study, or else the record's id.
+        """
         rows: list[Any] = []
+        units: list[str] = []
         offset: Any = None
         while len(rows) < limit:
             page, offset = self._scroll(using, min(PAGE, limit - len(rows)), offset)
-            rows += page
+            rows += [vector for vector, _ in page]
+            units += [payload.get("patient") or payload.get("study") or payload["id"] for _, payload in page]
             if offset is None:
                 break
-        return np.asarray(rows, np.float32).reshape(-1, self.dimension)
+        return np.asarray(rows, np.float32).reshape(-1, self.dimension), units
 
     @abstractmethod
     def flush(self) -> None:
@@ -173,17 +184,17 @@ class VectorStore(ABC):
 
     @abstractmethod
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, unwanted: Sequence[Unwanted]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
     ) -> list[list[tuple[str, float]]]:
-        """Point id and cosine of each query's nearest, best first."""
+        """Point id and cosine of each query's nearest that meet its conditions, best first."""
 
     @abstractmethod
     def _payloads(self, ids: list[str]) -> dict[str, Any]:
         """Payloads by point id."""
 
     @abstractmethod
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[Any], Any]:
-        """Vectors in order of point id from an offset (None: the first), and the offset of what follows, if any."""
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
+        """Vectors and the `WHOSE` of their payloads by point id from an offset (None: the first), and the next one."""
 
     def _matches(self, ranked: list[list[tuple[str, float]]], limit: int) -> list[list[Match]]:
         wanted = sorted({identifier for row in ranked for identifier, _ in row})
@@ -230,11 +241,6 @@ def vectors_of(point: Point) -> dict[str, Any]:
 def one_line(text: object) -> str:
     """An engine's message on one line."""
     return " ".join(str(text).split())
-
-
-def _unwanted(exclusion: Exclusion) -> Unwanted:
-    fields = {"id": exclusion.record_id, "study": exclusion.study, "patient": exclusion.patient}
-    return [(name, value) for name, value in fields.items() if value]
 
 
 def _leading(row: list[tuple[str, float]], limit: int) -> list[tuple[str, float]]:

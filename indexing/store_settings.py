@@ -1,18 +1,18 @@
 """Where an index keeps its vectors, and how: in its own folder, or on a Qdrant server or cluster."""
 
-import ipaddress
 import json
 import re
 import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
+from titrate.addresses import check_address
 from titrate.errors import InputError
 
 Quantization = Literal["none", "int8"]
 QUANTILE = 0.99
 """Of the components that int8 spans; the rest are clipped, so that outliers do not coarsen all others."""
+_EXAMPLE = "https://qdrant.example.org:6333"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class StoreSettings:
             if self.prefix or self.shards is not None or self.replicas is not None:
                 raise InputError("shards, replicas and a prefix need a Qdrant server; give its URL or leave them out")
         else:
-            object.__setattr__(self, "url", _checked(self.url))
+            object.__setattr__(self, "url", check_address(self.url, "a Qdrant server", _EXAMPLE))
         # No hyphen: it ends the prefix in a collection's name, so that no prefix is the beginning of another.
         if not re.fullmatch(r"[a-z0-9]{0,40}", self.prefix):
             raise InputError(f"collection prefix {self.prefix!r} must be at most 40 lower-case letters and digits")
@@ -96,39 +96,3 @@ class StoreSettings:
             return cls(**value)
         except TypeError as error:
             raise InputError("the index's store settings are malformed; build the index again") from error
-
-
-def check_api_key(url: str, api_key: str) -> None:
-    """Refuse a key that could be read on its way: it goes over https, or to this machine itself.
-
-    Raises
-    ------
-    InputError
-        If it would go over plain http to another machine, or cannot be sent at all.
-    """
-    # The HTTP library would quote a key that it cannot send in its error.
-    if not re.fullmatch(r"[\x21-\x7e]+", api_key):
-        raise InputError("the API key is empty or holds spaces, line breaks or other characters that no key has")
-    host = urlsplit(url).hostname or ""
-    try:
-        local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        local = host == "localhost"
-    if not local and urlsplit(url).scheme != "https":
-        raise InputError(f"an API key must not go over plain http to {host}; use https, or a tunnel to localhost")
-
-
-def _checked(url: Any) -> str:
-    try:
-        parts = urlsplit(url)
-        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        plain = re.fullmatch(r"[\x21-\x7e]+", url) is not None
-    except (TypeError, ValueError, AttributeError):  # not text, or a port that is no number
-        sound = plain = False
-    if not sound or not plain:
-        raise InputError(f"{url!r} is not the URL of a Qdrant server; write it like https://qdrant.example.org:6333")
-    if parts.username is not None or parts.password is not None:
-        raise InputError("a Qdrant URL must not hold a user or password, as the index keeps it; use the API key")
-    if parts.query or parts.fragment:
-        raise InputError(f"{url!r} has a query or fragment; write it like https://qdrant.example.org:6333")
-    return str(url).rstrip("/")

@@ -29,6 +29,20 @@ FIT_PER_DOMAIN = 2_000
 
 
 @dataclass(frozen=True, eq=False)
+class Sample:
+    """Vectors of an index, float32 [n, d], with the domain and the patient, or else study, or else record, of each."""
+
+    vectors: NDArray[np.float32]
+    domains: list[str]
+    units: list[str]
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Sample":
+        """Those for which ``chosen``, bool [n], is true."""
+        rows = np.flatnonzero(chosen)
+        return Sample(self.vectors[rows], [self.domains[row] for row in rows], [self.units[row] for row in rows])
+
+
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A point with the content hash that the ledger will hold for it."""
 
@@ -140,10 +154,14 @@ class IndexWriter:
         for domain in self._ledger.counts():
             self._store(domain).optimize()
 
-    def sample(self) -> tuple[NDArray[np.float32], list[str]]:
-        """Image vectors [n, d] of every collection, at most so many of each, and their domains."""
-        samples = {domain: self._store(domain).vectors("image", FIT_PER_DOMAIN) for domain in self._ledger.counts()}
-        return np.concatenate(list(samples.values())), [domain for domain, rows in samples.items() for _ in rows]
+    def sample(self) -> Sample:
+        """Image vectors of every collection, at most so many of each."""
+        parts = [(domain, *self._store(domain).vectors("image", FIT_PER_DOMAIN)) for domain in self._ledger.counts()]
+        return Sample(
+            np.concatenate([vectors for _, vectors, _ in parts]),
+            [domain for domain, _, units in parts for _ in units],
+            [unit for _, _, units in parts for unit in units],
+        )
 
     def _upsert(self, entries: Sequence[Entry]) -> None:
         """Runs in the writing thread; the collections are there already."""

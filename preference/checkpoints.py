@@ -1,4 +1,4 @@
-"""An adapter folder in the making: checkpoints inside it, and an adapter only when it is whole."""
+"""An adapter's or a model's folder in the making: checkpoints inside it, and the result only when it is whole."""
 
 import json
 import os
@@ -11,8 +11,9 @@ from typing import Any
 from titrate.errors import InputError
 from titrate.files import write_atomic
 
-# The settings come last: a folder without them is no adapter to anyone.
-_WEIGHTS, _CARD, _SETTINGS = "adapter_model.safetensors", "README.md", "adapter_config.json"
+# They come last: a folder without them is no adapter, nor a model, to anyone.
+_SETTINGS = ("adapter_config.json", "config.json")
+_STATE = "trainer_state.json"
 
 
 class Checkpoints:
@@ -21,23 +22,25 @@ class Checkpoints:
     Parameters
     ----------
     out
-        Where the adapter will be.
+        Where the adapter, or the whole model, will be.
+    writes
+        Whether this process writes; of several that train together one does.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out, self.folder = out, out / "checkpoints"
-        self._run = self.folder / "run.json"
+    def __init__(self, out: Path, *, writes: bool = True) -> None:
+        self.out, self.folder = out, out.absolute() / "checkpoints"
+        self._run, self._writes = self.folder / "run.json", writes
 
     def refuse_finished(self) -> None:
-        """Make sure that no finished adapter would be overwritten.
+        """Make sure that nothing finished would be overwritten.
 
         Raises
         ------
         InputError
             If there is one.
         """
-        if (self.out / _SETTINGS).exists():
-            raise InputError(f"{self.out} holds an adapter already; give another folder, or delete it first")
+        if any((self.out / name).exists() for name in _SETTINGS):
+            raise InputError(f"{self.out} holds an adapter or a model already; give another folder, or delete it first")
 
     @contextmanager
     def of_run(self, identity: dict[str, Any]) -> Iterator[Path | None]:
@@ -50,13 +53,17 @@ class Checkpoints:
         InputError
             If the folder holds checkpoints of a run with other pairs, settings or model, or cannot be written to.
         """
+        identity = json.loads(json.dumps(identity))  # as it is read back
         made = [folder for folder in (self.folder, self.out, *self.out.parents) if not folder.exists()]
         resume_from = self._newest()
-        if resume_from is not None and self._known_identity() != identity:
+        if resume_from is not None and _read(self._run) != identity:
             raise InputError(
                 f"{self.folder} holds checkpoints of another run (other pairs, settings or model); "
                 "delete them or give another folder"
             )
+        if not self._writes:
+            yield resume_from
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -72,23 +79,30 @@ class Checkpoints:
                         folder.rmdir()
             raise
 
-    def finish(self, save: Callable[[Path], object], card: str) -> None:
-        """Have the adapter saved, move it to its place with its card, and drop the checkpoints."""
-        whole = self.folder / "adapter"
+    def of_step(self, step: int) -> Path:
+        """Where the checkpoint after a step is."""
+        return self.folder / f"checkpoint-{step}"
+
+    def finish(self, save: Callable[[Path], object]) -> None:
+        """Have the result saved to a folder, move all that is in it to its place, and drop the checkpoints."""
+        whole = self.folder / "whole"
+        shutil.rmtree(whole, ignore_errors=True)
         save(whole)
-        (whole / _WEIGHTS).chmod(0o644)  # PEFT leaves them to their owner alone
-        os.replace(whole / _WEIGHTS, self.out / _WEIGHTS)
-        write_atomic(self.out / _CARD, card)
-        os.replace(whole / _SETTINGS, self.out / _SETTINGS)
+        for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
+            if file.is_file():
+                file.chmod(0o644)  # PEFT leaves weights to their owner alone
+            os.replace(file, self.out / file.name)
         shutil.rmtree(self.folder)
 
     def _newest(self) -> Path | None:
         """The newest whole checkpoint: the trainer writes its state file last."""
-        states = self.folder.glob("checkpoint-*/trainer_state.json")
-        return max((state.parent for state in states), key=lambda path: int(path.name.split("-")[1]), default=None)
+        found = (path for path in self.folder.glob("checkpoint-*") if _read(path / _STATE) is not None)
+        return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
-    def _known_identity(self) -> Any:
-        try:
-            return json.loads(self._run.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+
+def _read(path: Path) -> Any:
+    """A JSON file's value; None where it is missing or was cut short."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

@@ -1,17 +1,21 @@
-"""Mining: questions that the model answered rightly alone and wrongly with contexts become preference pairs.
+"""Mining: answers that image and contexts pulled apart become preference pairs (METHODS, section 7).
 
-Over-reliance only (METHODS, section 7, kind 3; RULE, arXiv 2407.05131).
+The kinds are those of MMed-RAG (arXiv 2410.13085); over-reliance alone is RULE's (arXiv 2407.05131).
 """
 
 import random
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from preference.pairs import PreferencePair, refuse_held_back
-from preference.reliance import right_answers
+from indexing import Decoding, load_image
+from preference.balance import Group, balance_pairs
+from preference.noise import Dose, Noise
+from preference.pairs import COPYING, OVER_RELIANCE, UNDER_USE, PreferencePair
+from preference.reliance import right_answers, right_noised
 from rag import Outcomes, PromptTemplate
 from titrate.errors import InputError
+
+MINED_KINDS = (OVER_RELIANCE, UNDER_USE, COPYING)
 
 
 @dataclass(frozen=True)
@@ -21,119 +25,175 @@ class Mined:
     Attributes
     ----------
     pairs
-        In the order of the outcome table, then of k.
-    questions
-        How many questions were right alone and wrong with some number of contexts.
+        In the order of kinds, then of the outcome table, then of k.
+    confidences
+        Of each pair: how sure the model was of the fault, the probability of the answer that it should not have given,
+        or, for copying, not so readily.
     found
-        How many pairs they gave before balancing.
+        How many pairs of each kind there were before some were left out.
     notes
-        One sentence for each domain and set of answers that lost pairs to balancing.
+        One sentence for each reason to leave out pairs, or to have none.
     """
 
     pairs: tuple[PreferencePair, ...]
-    questions: int
-    found: int
+    confidences: tuple[float, ...]
+    found: dict[str, int]
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Find:
+    """One number of contexts at which a question shows a kind of fault, with how sure the model was of the fault."""
+
+    row: int
+    k: int
+    chosen: str
+    rejected: str
+    confidence: float
+
+
 def mine_pairs(
-    outcomes: Outcomes, prompt: PromptTemplate, *, per_question: int = 2, balance: bool = True, seed: int = 0
+    outcomes: Outcomes,
+    prompt: PromptTemplate,
+    *,
+    kinds: Sequence[str] = (OVER_RELIANCE,),
+    noised: Outcomes | None = None,
+    dose: Dose | None = None,
+    per_question: int = 2,
+    per_kind: int | None = None,
+    balance: bool = True,
+    decoding: Decoding | None = None,
+    seed: int = 0,
 ) -> Mined:
-    """Find over-reliance and make preference pairs of it.
+    """Find where answers went wrong, or were right for the wrong reason, and make preference pairs of that.
 
     Parameters
     ----------
     outcomes
-        Of closed questions, of the ``prefer`` split.
+        Of the ``prefer`` split. An answer counts as right as `right_answers` has it.
     prompt
         The template that the outcomes were scored with.
+    kinds
+        Which kinds to make, in that order. ``"over-reliance"``: right alone, wrong with k contexts; the answer given
+        alone is preferred to the one given with contexts. ``"under-use"``: wrong alone, right with k contexts, and the
+        other way round. ``"copying"``: right with k contexts although the image was noised; the answer is preferred
+        where it is given to the image rather than to the noised image.
+    noised
+        Outcomes of the same questions with noised images, for ``"copying"``.
+    dose
+        What noise copying's rejected images get.
     per_question
-        At most so many pairs a question, each with another k, drawn from all k at which its answer was wrong. (A model
+        At most so many pairs a question and kind, each with another k, drawn from all k that show the fault. (A model
         tuned on one k only forgets how to answer at others.)
+    per_kind
+        At most so many pairs a kind. By default ``"copying"`` is cut to as many as the largest other kind has, where
+        there is one: noise changes few answers of a model that leans on its contexts, and its pairs would drown the
+        others.
     balance
-        In each domain, keep as many pairs that choose one answer over another as the other way round. Without it a
-        model can lower its loss by always giving the answer that is chosen more often.
+        In each kind and domain, keep as many pairs that choose one option over another as the other way round. Without
+        it a model can lower its loss by always giving the answer that is chosen more often.
+    decoding
+        How the outcomes' images were decoded; by default as the files say.
     seed
-        Of both draws.
+        Of all draws.
 
     Raises
     ------
     InputError
-        If a question is of the ``calibrate`` or ``test`` split, there is no over-reliance, or balancing would leave
-        nothing.
+        If a question is of the ``calibrate`` or ``test`` split, a kind is unknown or lacks its noised outcomes, or no
+        pair is found or left.
     """
-    if per_question < 1:
-        raise InputError(f"per_question is {per_question}; give at least 1")
-    found = _find(outcomes, prompt, per_question, random.Random(seed))
-    if not found:
-        raise InputError(
-            "no answer that was right without contexts became wrong with them: there is no over-reliance to train away"
-        )
-    pairs, notes = _balance(found, random.Random(seed)) if balance else (found, ())
+    if per_question < 1 or (per_kind is not None and per_kind < 2):
+        raise InputError(f"per_question is {per_question} and per_kind {per_kind}; give at least 1, and at least 2")
+    unknown = sorted(set(kinds) - set(MINED_KINDS))
+    if unknown or not kinds:
+        raise InputError(f"unknown kinds {', '.join(unknown)}; they can be {', '.join(MINED_KINDS)}")
+    if COPYING in kinds and (noised is None or dose is None):
+        raise InputError("pairs of copying need the outcomes with noised images, and the dose of noise")
+    found: dict[str, int] = {}
+    pairs: list[PreferencePair] = []
+    confidences: list[float] = []
+    notes: list[str] = []
+    most = 0
+    for kind in (kind for kind in MINED_KINDS if kind in kinds):
+        dice = random.Random(f"{seed} {kind}")
+        finds = list(_draw(_find(kind, outcomes, noised), per_question, dice))
+        found[kind] = len(finds)
+        if not finds:
+            notes.append(f"{kind}: no question shows it.")
+            continue
+        made = [_pair(kind, find, outcomes, prompt) for find in finds]
+        limit = (most or None) if kind == COPYING and per_kind is None else per_kind
+        groups = [_group(find, outcomes, balance=balance) for find in finds]
+        kept, left_out = balance_pairs(made, groups, dice, limit=limit)
+        most = max(most, len(kept))
+        pairs += [_noised(made[number], dose, decoding) if kind == COPYING else made[number] for number in kept]
+        confidences += [finds[number].confidence for number in kept]
+        notes += [f"{kind}, {note}" for note in left_out]
     if not pairs:
         raise InputError(
-            f"{' '.join(notes)} Nothing is left; mine more questions, or turn balancing off and risk a model that "
+            f"{' '.join(notes)} No pair is left; mine more questions, or turn balancing off and risk a model that "
             "always gives one answer"
         )
-    return Mined(tuple(pairs), len({pair.question for pair in found}), len(found), notes)
+    return Mined(tuple(pairs), tuple(confidences), found, tuple(notes))
 
 
-def _find(outcomes: Outcomes, prompt: PromptTemplate, per_question: int, dice: random.Random) -> list[PreferencePair]:
+def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None) -> Iterator[list[_Find]]:
+    """The faults of each question that shows any."""
     table, right = outcomes.table, right_answers(outcomes.table)
-    pairs = []
-    for row, (question, matches) in enumerate(zip(outcomes.questions, outcomes.matches, strict=True)):
-        refuse_held_back(question.split, f"question {question.id}")
+    blind = outcomes.table if noised is None else noised.table
+    right_blind = right if noised is None else right_noised(outcomes, noised)
+    for row, matches in enumerate(outcomes.matches):
+        answers, sure = table.answers[row], table.confidences[row]
         # Where fewer than K cases were found, the larger k repeat the same prompt.
-        wrong = [k for k in range(1, min(table.max_k, len(matches)) + 1) if not right[row, k]]
-        if not right[row, 0] or not wrong:
-            continue
-        reports = [match.record.report for match in matches]
-        for k in sorted(dice.sample(wrong, min(per_question, len(wrong)))):
-            pairs.append(
-                PreferencePair(
-                    id=f"{question.id}@{k}",
-                    question=question.id,
-                    image=question.image,
-                    prompt=prompt.render(question.text, question.options, reports[:k]),
-                    chosen=question.answer,
-                    rejected=table.answers[row][k],
-                    k=k,
-                    domain=table.domains[row],
-                    patient=question.patient,
-                    split=question.split,
-                )
-            )
-    return pairs
+        reads = range(1, min(table.max_k, len(matches)) + 1)
+        if kind == OVER_RELIANCE:
+            misled = [k for k in reads if right[row, 0] and not right[row, k]]
+            yield [_Find(row, k, answers[0], answers[k], float(sure[k])) for k in misled]
+        elif kind == UNDER_USE:
+            helped = [k for k in reads if not right[row, 0] and right[row, k]]
+            yield [_Find(row, k, answers[k], answers[0], float(sure[0])) for k in helped]
+        else:
+            copied = [k for k in reads if right_blind[row, k]]
+            said, surely = blind.answers[row], blind.confidences[row]
+            yield [_Find(row, k, said[k], said[k], float(surely[k])) for k in copied]
 
 
-def _balance(found: Sequence[PreferencePair], dice: random.Random) -> tuple[list[PreferencePair], tuple[str, ...]]:
-    """Cut the larger direction of each two answers, in each domain, to the size of the smaller."""
-    sides: dict[tuple[str, str, str], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for number, pair in enumerate(found):
-        first, second = sorted((pair.chosen, pair.rejected))
-        sides[pair.domain, first, second][pair.chosen].append(number)
-    kept: list[int] = []
-    notes = []
-    for (domain, first, second), side in sorted(sides.items()):
-        sizes = {answer: len(side[answer]) for answer in (first, second)}
-        fewest = min(sizes.values())
-        for answer in (first, second):
-            kept += _spread(side[answer], found, dice)[:fewest]
-        lost = sum(sizes.values()) - 2 * fewest
-        if lost:
-            notes.append(
-                f"{domain}: {sizes[first]} pairs choose {first!r} over {second!r} and {sizes[second]} the other way "
-                f"round, so {lost} were left out for balance."
-            )
-    return [found[number] for number in sorted(kept)], tuple(notes)
+def _draw(found: Iterator[list[_Find]], per_question: int, dice: random.Random) -> Iterator[_Find]:
+    for finds in found:
+        yield from sorted(dice.sample(finds, min(per_question, len(finds))), key=lambda find: find.k)
 
 
-def _spread(numbers: list[int], found: Sequence[PreferencePair], dice: random.Random) -> list[int]:
-    """In random order, but every question's first pair before any question's second."""
-    shuffled = dice.sample(numbers, len(numbers))
-    earlier: dict[str, int] = defaultdict(int)
-    turn = {}
-    for number in shuffled:
-        turn[number] = earlier[found[number].question]
-        earlier[found[number].question] += 1
-    return sorted(shuffled, key=turn.__getitem__)
+def _pair(kind: str, find: _Find, outcomes: Outcomes, prompt: PromptTemplate) -> PreferencePair:
+    question, matches = outcomes.questions[find.row], outcomes.matches[find.row]
+    reports = [match.record.report for match in matches[: find.k]]
+    try:
+        return PreferencePair(
+            id=f"{question.id}@{find.k}/{kind}",
+            image=question.image,
+            prompt=prompt.render(question.text, question.options, reports),
+            chosen=find.chosen,
+            rejected=find.rejected,
+            kind=kind,
+            rejected_noise=Noise() if kind == COPYING else None,  # its own is drawn once it is known to stay
+            k=find.k,
+            question=question.id,
+            domain=outcomes.table.domains[find.row],
+            patient=question.patient,
+            split=question.split,
+        )
+    except InputError as error:
+        raise InputError(f"question {question.id}: {error}") from error
+
+
+def _noised(pair: PreferencePair, dose: Dose | None, decoding: Decoding | None) -> PreferencePair:
+    noise = (dose or Dose()).of(load_image(pair.image, decoding or Decoding()))
+    return replace(pair, rejected_noise=noise)
+
+
+def _group(find: _Find, outcomes: Outcomes, *, balance: bool) -> Group:
+    """What a pair is balanced within: its domain and two answers; of one answer twice, all that the question allows."""
+    domain, options = outcomes.table.domains[find.row], outcomes.questions[find.row].options
+    if options is None or not balance:
+        return domain, ()
+    return domain, tuple(sorted({find.chosen, find.rejected} if find.chosen != find.rejected else options))

@@ -1,6 +1,6 @@
 """How far the model leans on what was retrieved, per domain, beside answers that need no model.
 
-Closed questions only, judged right or wrong. The copy-reference rate, which needs noised images, is not measured here.
+Answers are judged right or wrong; those of open questions by whether their loss is below one half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from calibration import OutcomeTable
 from rag import Baselines, Outcomes, Question, bootstrap_interval
 from titrate.errors import InputError
+
+RIGHT_BELOW = 0.5
+"""Loss of an answer that counts as right."""
+
+_ONLY_WITH_NOISE = ("copy-reference rate", "noised image, no contexts")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,10 @@ class Reliance:
         P(b | ¬a).
     net
         P(b) − P(a).
+    copying, blind
+        P(n), the copy-reference rate (MMed-RAG, arXiv 2410.13085): right with k contexts of the clean image although
+        the image itself was noised; and beside it accuracy with a noised image and no contexts, which shows what can
+        be guessed. None where no noised images were asked about.
     majority, nearest
         Accuracy of the commonest answer, and of copying the answer of the most similar case.
 
@@ -62,33 +71,43 @@ class Reliance:
     harm: Share | None
     help: Share | None
     net: Share
+    copying: Share | None
+    blind: Share | None
     majority: Share
     nearest: Share
 
 
 def measure_reliance(
-    outcomes: Outcomes, known: Sequence[Question], k: int | Mapping[str, int], *, seed: int = 0
+    outcomes: Outcomes,
+    known: Sequence[Question],
+    k: int | Mapping[str, int],
+    *,
+    noised: Outcomes | None = None,
+    seed: int = 0,
 ) -> list[Reliance]:
     """Measure reliance on contexts in every domain that questions were routed to.
 
     Parameters
     ----------
     outcomes
-        Of closed questions, of the ``prefer`` split when pairs are to be mined from the same.
+        Of the ``prefer`` split when pairs are to be mined from the same.
     known
         Answered questions of the indexed split, for the baselines.
     k
         How many contexts are read: one number, or one for each domain.
+    noised
+        Outcomes of the same questions with noised images.
     seed
         Of the bootstrap.
 
     Raises
     ------
     InputError
-        If k is outside the table or missing for a domain, or an answer is neither right nor wrong.
+        If k is outside the table or missing for a domain, or the noised outcomes are of other questions.
     """
     baselines = Baselines(known)
     table, right = outcomes.table, right_answers(outcomes.table)
+    right_blind = None if noised is None else right_noised(outcomes, noised)
     measured = []
     for domain in sorted(set(table.domains)):
         rows = [row for row, name in enumerate(table.domains) if name == domain]
@@ -111,6 +130,8 @@ def measure_reliance(
                 harm=means.of_those(~b, a),
                 help=means.of_those(b, ~a),
                 net=means.of(b.astype(np.float64) - a),
+                copying=None if right_blind is None else means.of(right_blind[rows, read]),
+                blind=None if right_blind is None else means.of(right_blind[rows, 0]),
                 majority=means.of(np.array(majority)),
                 nearest=means.of(np.array(nearest)),
             )
@@ -119,16 +140,21 @@ def measure_reliance(
 
 
 def right_answers(table: OutcomeTable) -> NDArray[np.bool_]:
-    """Which answers are right, bool [questions, K + 1].
+    """Which answers are right, bool [questions, K + 1]: those whose loss is below one half."""
+    return np.asarray(table.losses < RIGHT_BELOW, dtype=np.bool_)
+
+
+def right_noised(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool_]:
+    """Which answers are right although the image was noised, bool [questions, K + 1].
 
     Raises
     ------
     InputError
-        If a loss is neither 0 nor 1: right and wrong are defined for closed questions only.
+        If the two are not about the same questions in the same order, each with the same number of contexts.
     """
-    if not np.isin(table.losses, (0.0, 1.0)).all():
-        raise InputError("an answer is neither right nor wrong (a loss between 0 and 1); use closed questions only")
-    return np.asarray(table.losses == 0.0, dtype=np.bool_)
+    if list(noised.table.question_ids) != list(outcomes.table.question_ids) or noised.matches != outcomes.matches:
+        raise InputError("the outcomes with noised images are of other questions or contexts; score the same ones")
+    return right_answers(noised.table)
 
 
 def format_reliance(measured: Sequence[Reliance]) -> str:
@@ -143,9 +169,13 @@ def format_reliance(measured: Sequence[Reliance]) -> str:
             ("harm", m.harm),
             ("help", m.help),
             ("net", m.net),
+            ("copy-reference rate", m.copying),
+            ("noised image, no contexts", m.blind),
             ("majority answer's accuracy", m.majority),
             ("copying the nearest report", m.nearest),
         ):
+            if share is None and name in _ONLY_WITH_NOISE and m.copying is None:
+                continue
             shown = "no such questions" if share is None else _shown(share)
             lines.append(f"  {name:<28}{shown}")
     return "\n".join(lines)

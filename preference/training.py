@@ -1,120 +1,225 @@
-"""Preference training: DPO (arXiv 2305.18290) on TRL's own trainer, into a LoRA adapter.
-
-All pairs weigh the same and both answers of a pair see the same image: weights and noised images are not handled here.
-"""
+"""Preference training: DPO (arXiv 2305.18290) on TRL's trainer, into a LoRA adapter or all of the model's weights."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
-from transformers import PrinterCallback, TrainerCallback
-from trl.data_utils import apply_chat_template
+from transformers import PrinterCallback, TrainerState
 from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
 
-from indexing import load_image
-from preference.card import model_card
+from indexing import Decoding
+from preference import processes
+from preference.card import CARD, ModelCard
 from preference.checkpoints import Checkpoints
+from preference.dpo import PairCollator, PairTrainer
+from preference.held_out import Progress, StopEarly, hold_out, ran_out
 from preference.lora import hold_still, lora_config
-from preference.pairs import PreferencePair, refuse_held_back
-from preference.settings import Settings
+from preference.pairs import PreferencePair
+from preference.report import TrainingReport, make_report
+from preference.rows import Row, Skip, fitting, readable
+from preference.settings import TrainingSettings
+from preference.whole import refuse_taken, write_whole
 from rag import TransformersMLLM
 from titrate.errors import InputError
-from titrate.files import hash_json
+from titrate.files import hash_json, write_atomic
 
 _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN = 10, 100
-
-
-@dataclass(frozen=True)
-class TrainingReport:
-    """What training did.
-
-    Attributes
-    ----------
-    adapter
-        The adapter's folder.
-    pairs
-        How many it was trained on.
-    losses
-        DPO loss of each step, before the step's update; log 2 at the first.
-    margins
-        Mean reward margin of each step: β times how much more likely than at the start the chosen answer has become
-        against the rejected one, in nats.
-    """
-
-    adapter: Path
-    pairs: int
-    losses: tuple[float, ...]
-    margins: tuple[float, ...]
 
 
 def train_adapter(
     pairs: Sequence[PreferencePair],
     mllm: str,
     out: Path,
+    settings: TrainingSettings | None = None,
     *,
-    epochs: float = Settings.epochs,
-    learning_rate: float = Settings.learning_rate,
-    beta: float = Settings.beta,
-    seed: int = Settings.seed,
-    batch_size: int = Settings.batch_size,
-    max_steps: int | None = Settings.max_steps,
     device: str | None = None,
+    decoding: Decoding | None = None,
+    merge: Path | None = None,
+    skip: Skip | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> TrainingReport:
-    """Train a LoRA adapter on preference pairs.
+    """Train a LoRA adapter, or the whole model, on preference pairs.
 
-    Interrupted, the same call goes on from the last checkpoint, which stays inside ``out`` until the adapter is whole.
+    Interrupted, the same call goes on from the last checkpoint, which stays inside ``out`` until the result is whole.
+    The processes that `accelerate launch` starts train together; the first of them writes.
 
     Parameters
     ----------
     pairs
-        At least one; images are read as they are needed.
+        At least one. Every image is read once before training begins, and again as it is needed.
     mllm, device
         As for `rag.TransformersMLLM.open`.
     out
-        The adapter's folder: weights and settings in PEFT's format, and a model card.
-    epochs, learning_rate, beta, seed, batch_size, max_steps
-        See `Settings`.
+        The adapter's folder: weights and settings in PEFT's format, and a model card. With ``settings.full`` the
+        model's: all that `rag.TransformersMLLM.open` needs.
+    settings
+        `TrainingSettings()` where None.
+    decoding
+        How images are decoded; give what the index was built with, so that training sees what answering sees.
+    merge
+        A folder for a whole model into whose weights the adapter is merged, besides the adapter.
+    skip
+        Told of each pair that cannot be trained on, which is then left out; by default the first is an error.
     progress
         Told the steps done and the number of steps.
 
     Raises
     ------
     InputError
-        If the model cannot be loaded, a pair or a setting is unsound, ``out`` holds an adapter already or the
-        checkpoints of another run, or cannot be written to.
+        If the model cannot be loaded, a pair or a setting is unsound, ``out`` holds an adapter or a model already or
+        the checkpoints of another run, ``merge`` is taken, or one of them cannot be written to.
+    TitrateError
+        If the loss is no longer a number.
     """
-    settings = Settings(epochs, learning_rate, beta, seed, batch_size, max_steps)
-    _check(pairs)
-    checkpoints = Checkpoints(out)
+    settings = settings or TrainingSettings()
+    checkpoints = Checkpoints(out, writes=processes.is_main_process())
     checkpoints.refuse_finished()
-    model = TransformersMLLM.open(mllm, device=device)
-    rows = [_row(pair, model) for pair in pairs]
-    identity = {"mllm": model.fingerprint, "pairs": hash_json(rows), "settings": asdict(settings)}
+    if merge is not None:
+        if settings.full:
+            raise InputError("all weights are trained, and there is nothing to merge; leave out --merge or --full")
+        refuse_taken(merge)
+    sound = readable(pairs, decoding, skip)
+    model = _open(mllm, device, settings)
+    rows = fitting(sound, model, skip)
+    taught, held = hold_out(rows, settings.hold_out, settings.seed)
+    identity = {
+        "mllm": model.fingerprint,
+        "pairs": hash_json([row.identity() for row in rows]),
+        "decoding": str(decoding or Decoding()),
+        "settings": settings.describe(),
+        "processes": processes.count(),
+    }
     with checkpoints.of_run(identity) as resume_from, _without_renaming_notices():
-        total = settings.steps(len(pairs))
-        trainer = _trainer(model, rows, settings, total, checkpoints.folder)
+        reference = _open(mllm, device, settings).model if settings.full else None
+        trainer = make_trainer(model, taught, held, settings, checkpoints.folder, decoding, reference)
         if progress is not None:
-            trainer.add_callback(_Progress(progress))
-        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
-        steps = [entry for entry in trainer.state.log_history if "rewards/margins" in entry]
-        report = TrainingReport(
-            adapter=out,
-            pairs=len(pairs),
-            losses=tuple(float(entry["loss"]) for entry in steps),
-            margins=tuple(float(entry["rewards/margins"]) for entry in steps),
-        )
-        card = model_card(pairs, mllm, model.fingerprint, asdict(settings), report.losses, report.margins)
-        trained: PeftModel = trainer.accelerator.unwrap_model(trainer.model)
-        checkpoints.finish(lambda folder: trained.save_pretrained(str(folder), save_embedding_layers=False), card)
+            trainer.add_callback(Progress(progress))
+        step = _train(trainer, settings, checkpoints, resume_from)
+        report = make_report(out, len(taught), len(held), trainer.state.log_history, step)
+        if processes.is_main_process():
+            card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, report)
+            trained = trainer.accelerator.unwrap_model(trainer.model)
+            checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge))
+        trainer.accelerator.wait_for_everyone()
     return report
+
+
+def _open(mllm: str, device: str | None, settings: TrainingSettings) -> TransformersMLLM:
+    """The model; all its weights can only be trained in float32, where small steps are not rounded away."""
+    return TransformersMLLM.open(mllm, device=processes.own_device(device), dtype="float32" if settings.full else None)
+
+
+def make_trainer(
+    model: TransformersMLLM,
+    taught: Sequence[Row],
+    held: Sequence[Row],
+    settings: TrainingSettings,
+    folder: Path,
+    decoding: Decoding | None = None,
+    reference: Any = None,
+) -> PairTrainer:
+    """Set up the trainer.
+
+    Parameters
+    ----------
+    model
+        To train.
+    taught, held
+        Rows to train on, and rows to evaluate on, if any.
+    settings
+        See `TrainingSettings`.
+    folder
+        For checkpoints.
+    decoding
+        How images are decoded.
+    reference
+        With ``settings.full``, another copy of the model, which stays as it is.
+    """
+    total = settings.steps(len(taught), processes.count())
+    on_gpu = model.model.device.type == "cuda"
+    between = max(1, min(total // _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN))
+    peft_config = None if settings.full else lora_config(model.model)
+    hold_still(model.model)
+    arguments = DPOConfig(
+        output_dir=str(folder),
+        max_steps=total,
+        learning_rate=settings.rate,
+        beta=settings.beta,
+        loss_type=[name for name, _ in settings.losses],
+        loss_weights=[factor for _, factor in settings.losses],
+        label_smoothing=settings.label_smoothing,
+        router_aux_loss_coef=0.0,  # the pairs' loss is all there is
+        seed=settings.seed,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        use_cpu=model.model.device.type == "cpu",
+        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        dataloader_pin_memory=False,  # batches are made where the model is
+        gradient_checkpointing=False,
+        max_length=None,  # any limit could cut the image or the answer
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if held else "no",
+        eval_steps=between,
+        eval_on_start=bool(held),
+        metric_for_best_model="loss" if held else None,
+        greater_is_better=False if held else None,
+        save_steps=between,
+        save_total_limit=2,  # one may have been cut short
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = PairTrainer(
+        model=model.model,
+        ref_model=reference,
+        args=arguments,
+        train_dataset=_dataset(taught),
+        eval_dataset=_dataset(held, first=len(taught)) if held else None,
+        data_collator=PairCollator([*taught, *held], model, decoding),
+        processing_class=model.processor,
+        peft_config=peft_config,
+    )
+    trainer.remove_callback(PrinterCallback)  # stdout is for answers
+    if held:
+        trainer.add_callback(StopEarly(settings.patience))
+    return trainer
+
+
+def _dataset(rows: Sequence[Row], first: int = 0) -> Dataset:
+    """The rows' numbers; by the images, TRL sees that this is about images."""
+    numbers = list(range(first, first + len(rows)))
+    return Dataset.from_dict({"row": numbers, "image": [str(row.pair.image) for row in rows]})
+
+
+def _train(trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkpoints, resume_from: Path | None) -> int:
+    """Train to the end and go back to the best weights; says after which step those were."""
+    state = None if resume_from is None else TrainerState.load_from_json(str(resume_from / "trainer_state.json"))
+    if state is not None and (state.global_step >= state.max_steps or ran_out(state.log_history, settings.patience)):
+        trainer.state = state  # it had come to its end, and would do one step more
+    else:
+        if state is not None:
+            trainer.args.eval_on_start = False  # it did
+        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+    best = trainer.state.best_global_step or trainer.state.global_step
+    if best != trainer.state.global_step or trainer.state is state:
+        trainer.take(checkpoints.of_step(best))
+    return best
+
+
+def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None) -> None:
+    if card.settings.full:
+        write_whole(trained, processor, folder, card.text("model"))
+        return
+    trained.save_pretrained(str(folder), save_embedding_layers=False)
+    write_atomic(folder / CARD, card.text("adapter"))
+    if merge is not None:
+        write_whole(trained.merge_and_unload(), processor, merge, card.text("merged model"))
 
 
 @contextmanager
@@ -123,89 +228,3 @@ def _without_renaming_notices() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
         yield
-
-
-class _Trainer(DPOTrainer):
-    """TRL's trainer, but it neither reports its use to anyone nor writes a model card of its own."""
-
-    def _send_telemetry(self) -> None:
-        pass
-
-    def create_model_card(self, *_: Any, **__: Any) -> None:
-        pass
-
-
-class _Progress(TrainerCallback):
-    """Passes on the number of steps done."""
-
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
-        self._progress = progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._progress(state.global_step, state.max_steps)
-
-
-def _check(pairs: Sequence[PreferencePair]) -> None:
-    """Name a bad pair before anything is loaded or written; pairs need not have come from a file."""
-    if not pairs:
-        raise InputError("there are no preference pairs to train on; make some with `titrate mine`")
-    for pair in pairs:
-        refuse_held_back(pair.split, f"pair {pair.id}")
-        if not pair.chosen.strip() or not pair.rejected.strip() or pair.chosen.strip() == pair.rejected.strip():
-            raise InputError(f"pair {pair.id}: chosen and rejected must be two different answers, neither empty")
-        if not pair.image.is_file():
-            raise InputError(f"pair {pair.id}: image {pair.image} does not exist; check the path and the root")
-
-
-def _row(pair: PreferencePair, model: TransformersMLLM) -> dict[str, str]:
-    """A pair as the model reads it: the prompt as `ask` renders it, the answers up to the end of the turn."""
-    turn: dict[str, Any] = {
-        "prompt": [{"role": "user", "content": [{"type": "text", "text": "?"}]}],
-        "chosen": [{"role": "assistant", "content": [{"type": "text", "text": pair.chosen}]}],
-        "rejected": [{"role": "assistant", "content": [{"type": "text", "text": pair.rejected}]}],
-    }
-    answers = apply_chat_template(turn, model.processor)
-    texts = {"prompt": model.render(pair.prompt), "chosen": answers["chosen"], "rejected": answers["rejected"]}
-    return {**texts, "image": str(pair.image)}
-
-
-def _load_images(batch: dict[str, list[str]]) -> dict[str, list[Any]]:
-    """Read images when they are needed, and exactly as `ask` reads them."""
-    texts: dict[str, list[Any]] = {name: batch[name] for name in ("prompt", "chosen", "rejected")}
-    return {**texts, "images": [[load_image(Path(image))] for image in batch["image"]]}
-
-
-def _trainer(
-    model: TransformersMLLM, rows: list[dict[str, str]], settings: Settings, total: int, folder: Path
-) -> DPOTrainer:
-    on_cpu = model.model.device.type == "cpu"
-    peft_config = lora_config(model.model)
-    hold_still(model.model)
-    arguments = DPOConfig(
-        output_dir=str(folder),
-        max_steps=total,
-        learning_rate=settings.learning_rate,
-        beta=settings.beta,
-        seed=settings.seed,
-        per_device_train_batch_size=settings.batch_size,
-        use_cpu=on_cpu,
-        bf16=not on_cpu and model.model.dtype == torch.bfloat16,
-        dataloader_pin_memory=not on_cpu,
-        gradient_checkpointing=False,
-        max_length=None,  # any limit could cut the image or the answer
-        remove_unused_columns=False,  # the images come into being as they are read
-        logging_steps=1,
-        save_steps=max(1, min(total // _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN)),
-        save_total_limit=2,  # one may have been cut short
-        report_to="none",
-        disable_tqdm=True,
-    )
-    trainer = _Trainer(
-        model=model.model,
-        args=arguments,
-        train_dataset=Dataset.from_list(rows).with_transform(_load_images),
-        processing_class=model.processor,
-        peft_config=peft_config,
-    )
-    trainer.remove_callback(PrinterCallback)  # stdout is for answers
-    return trainer

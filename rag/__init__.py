@@ -6,6 +6,8 @@ from rag.leakage import patients_elsewhere
 from rag.losses import Loss, affirmed, finding_loss, load_loss, token_loss
 from rag.metrics import Metrics, bootstrap_interval, measure
 from rag.mllm import MLLM, NestedPrompt, Prompt, probabilities
+from rag.openai_mllm import OpenAIMLLM
+from rag.opening import open_mllm
 from rag.outcome_cache import Outcome, OutcomeCache
 from rag.outcomes import Outcomes, score_outcomes
 from rag.page import answer_json, answer_page
@@ -28,6 +30,7 @@ __all__ = [
     "Loss",
     "Metrics",
     "NestedPrompt",
+    "OpenAIMLLM",
     "Outcome",
     "OutcomeCache",
     "Outcomes",
@@ -56,6 +59,7 @@ __all__ = [
     "known_questions",
     "load_loss",
     "measure",
+    "open_mllm",
     "patients_elsewhere",
     "probabilities",
     "questions_fingerprint",

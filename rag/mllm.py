@@ -8,6 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_USUAL_SIDE = 336
+"""Of CLIP's larger image tower, which many models have."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
@@ -51,14 +54,17 @@ class MLLM(ABC):
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides its answers: weights, tokeniser, image preprocessing, adapter."""
 
+    @property
+    def image_side(self) -> int:
+        """Pixels along an image's longer side that it can tell apart, about."""
+        return _USUAL_SIDE
+
     @abstractmethod
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int) -> list[str]:
         """The most likely continuation of each prompt, greedily, without the prompt."""
 
     @abstractmethod
-    def score(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int = 16
-    ) -> list[NDArray[np.float64]]:
+    def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Log-probability of each prompt's options as its answer, each float64 [number of options]."""
 
     def score_nested(

@@ -22,6 +22,7 @@ from rag.branches import Branch, Packed, chunks, pack
 from rag.mllm import MLLM, NestedPrompt
 from rag.model_inputs import join, kind, positions, takes_positions
 from rag.options import TAIL, Stem
+from titrate.errors import TitrateWarning
 
 if TYPE_CHECKING:
     from rag.transformers_mllm import TransformersMLLM
@@ -240,7 +241,7 @@ def try_to_nest(
         reason = (str(error).splitlines() or [type(error).__name__])[0]
     warnings.warn(
         f"this model cannot share reports between prompts ({reason}); each k is scored on its own, which is slower",
-        RuntimeWarning,
+        TitrateWarning,
         stacklevel=3,
     )
     return None

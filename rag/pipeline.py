@@ -14,6 +14,7 @@ from PIL import Image
 from calibration import Certificate, Policy
 from indexing import Decoding, Encoder, Exclusion, Index, Match, load_image
 from rag.answer import Answer, Context
+from rag.distinct import distinct
 from rag.mllm import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
 from rag.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
@@ -97,6 +98,7 @@ class Pipeline:
         unfamiliar: Unfamiliar = "decline",
         decoding: Decoding | None = None,
         api_key: str | None = None,
+        mllm_api_key: str | None = None,
     ) -> "Pipeline":
         """Open an index and load the models.
 
@@ -105,7 +107,7 @@ class Pipeline:
         index
             Index folder.
         mllm
-            Model folder, or OWNER/NAME of the hub.
+            Model folder, OWNER/NAME of the hub, or an OpenAI-compatible server's model as URL#MODEL; see `open_mllm`.
         certificate
             Certificate file.
         k
@@ -120,13 +122,15 @@ class Pipeline:
             As for `Pipeline`.
         api_key
             Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`.
+        mllm_api_key
+            Of the server that runs the model, if one does.
 
         Raises
         ------
         InputError
             If anything cannot be opened or does not belong together.
         """
-        from rag.transformers_mllm import TransformersMLLM
+        from rag.opening import open_mllm
 
         with ExitStack() as stack:
             promised = Certificate.load(Path(certificate)) if certificate is not None else None
@@ -134,7 +138,7 @@ class Pipeline:
             pipeline = cls(
                 opened,
                 Encoder.open(encoder or opened.manifest.encoder, device),
-                TransformersMLLM.open(mllm, adapter=Path(adapter) if adapter else None, device=device, dtype=dtype),
+                open_mllm(mllm, adapter=adapter, device=device, dtype=dtype, api_key=mllm_api_key),
                 certificate=promised,
                 k=k,
                 retrieval=retrieval,
@@ -249,7 +253,7 @@ class Pipeline:
         if asked == 1:
             return found[0]
         merged = [match for matches in found for match in matches]
-        return sorted(merged, key=lambda match: (-match.similarity, match.record.id))[:limit]
+        return distinct(sorted(merged, key=lambda match: (-match.similarity, match.record.id)))[:limit]
 
     def _route(self, vectors: NDArray[np.float32]) -> tuple[str, float]:
         domains, chances = self.index.route(vectors)

@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import Encoder, Exclusion, Index, Record
+from indexing import Decoding, Encoder, Exclusion, Index, Record
 from rag.evaluation import Baselines
 from rag.metrics import bootstrap_interval
 from rag.questions import Question
@@ -76,6 +76,7 @@ def evaluate_retrieval(
     modes: Sequence[RetrievalMode] = MODES,
     ks: Sequence[int] = (1, 2, 4, 8),
     *,
+    decoding: Decoding | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[RetrievalRow]:
@@ -93,6 +94,8 @@ def evaluate_retrieval(
         To compare.
     ks
         Of hit@k and precision@k.
+    decoding
+        Of the questions' images; by default as the index's images were decoded.
     seed
         Of the bootstrap.
     progress
@@ -107,7 +110,7 @@ def evaluate_retrieval(
     retrievers = {mode: SimilarCaseRetriever(index, encoder, limit, mode) for mode in modes}
     judged: list[Judged] = []
     done, left_out = 0, dict.fromkeys(index.domains, 0)
-    for part in route_questions(index, encoder, questions):
+    for part in route_questions(index, encoder, questions, decoding):
         texts = [question.text for question in part.questions]
         found = {
             mode: retriever.similar(part.vectors, part.domains, part.exclusions, limit, texts)

@@ -1,6 +1,7 @@
 """Reports of similar cases, as a LlamaIndex retriever: never the query's own image, study or patient.
 
-What is the query's own is recognised among the records of the routed domain only.
+What is the query's own is recognised among the records of the routed domain only. A report that belongs to several
+images of a study is given once, with the image that matches best, so that k cases are k different reports.
 """
 
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from typing import Literal, get_args
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
-from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
-from indexing import Encoder, Exclusion, Index, Match, Record, load_image
+from indexing import Encoder, Exclusion, Index, Match, Record, load_image, record_node
+from rag.distinct import distinct, report_key
 from rag.fusion import CONSTANT, fuse_ranks
 from titrate.errors import InputError
 from titrate.files import hash_json
@@ -39,7 +41,7 @@ no threshold finds every copy: name the patient where it is known.
 FUSED_DEPTH = 50
 """Length of the rankings that are fused, whatever the limit: so the first k of K are the first k of any K."""
 
-_SPARE = 4  # fetched beyond the limit, to make up for what is the query's own
+_SPARE = 4  # fetched beyond the limit, to make up for what is the query's own and for reports that come twice
 
 
 class SimilarCaseRetriever(BaseRetriever):
@@ -76,7 +78,7 @@ class SimilarCaseRetriever(BaseRetriever):
     def fingerprint(self) -> str:
         """SHA-256 of the mode and its constants, which decide with the index and the encoder what is retrieved."""
         fused = {"depth": FUSED_DEPTH, "constant": CONSTANT} if self.mode == "fusion" else None
-        return hash_json({"mode": self.mode, "same_image": SAME_IMAGE, "fusion": fused})
+        return hash_json({"mode": self.mode, "same_image": SAME_IMAGE, "fusion": fused, "distinct": "study and report"})
 
     def similar(
         self,
@@ -86,7 +88,7 @@ class SimilarCaseRetriever(BaseRetriever):
         limit: int,
         texts: Sequence[str] | None = None,
     ) -> list[list[Match]]:
-        """The cases most similar to each query within its domain, best first.
+        """The cases most similar to each query within its domain, best first, each report of a study once.
 
         Copies of the query's own image are found by their similarity and left out, and with them whatever else belongs
         to their patients and studies, in every mode: so nobody has to say whose an indexed image is.
@@ -201,8 +203,8 @@ class SimilarCaseRetriever(BaseRetriever):
         while rows:
             matches = near or self.index.search(domain, vectors[rows], asked, [own[row].named for row in rows], using)
             for row, candidates in zip(rows, matches, strict=True):
-                found[row] = [match for match in candidates if not own[row].holds(match.record)][:limit]
-            # Too many were the query's own, and there may be more behind them: look again, further.
+                found[row] = distinct([match for match in candidates if not own[row].holds(match.record)])[:limit]
+            # Too many were the query's own or came twice, and there may be more behind them: look again, further.
             short = zip(rows, matches, strict=True)
             rows = [row for row, candidates in short if len(found[row]) < limit and len(candidates) >= asked]
             asked, near = asked * 4, None
@@ -233,14 +235,11 @@ class _Own:
 
 
 def _fused(rankings: Sequence[list[Match]]) -> list[Match]:
-    """One ranking, each match as the first ranking that holds it has it."""
-    known = {match.record.id: match for ranking in reversed(rankings) for match in ranking}
-    return [known[name] for name in fuse_ranks([[match.record.id for match in ranking] for ranking in rankings])]
+    """One ranking of reports, each match as the first ranking that holds its report has it."""
+    known = {report_key(match.record): match for ranking in reversed(rankings) for match in ranking}
+    return [known[key] for key in fuse_ranks([[report_key(match.record) for match in ranking] for ranking in rankings])]
 
 
 def as_node(match: Match) -> NodeWithScore:
     """A retrieved case as LlamaIndex passes it on; the score is the cosine similarity."""
-    metadata = {"domain": match.record.domain, "image": match.record.image}
-    return NodeWithScore(
-        node=TextNode(id_=match.record.id, text=match.record.report, metadata=metadata), score=match.similarity
-    )
+    return NodeWithScore(node=record_node(match.record), score=match.similarity)

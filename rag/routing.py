@@ -76,8 +76,19 @@ class Routed:
     familiar: NDArray[np.bool_]
 
 
-def route_questions(index: Index, encoder: Encoder, questions: Sequence[Question]) -> Iterator[Routed]:
+def route_questions(
+    index: Index, encoder: Encoder, questions: Sequence[Question], decoding: Decoding | None = None
+) -> Iterator[Routed]:
     """Embed and route each question's image, some images at a time, one embedding an image.
+
+    Parameters
+    ----------
+    index, encoder
+        The encoder must be the index's own.
+    questions
+        In any order.
+    decoding
+        Of their images; by default as the index's images were decoded.
 
     Raises
     ------
@@ -88,7 +99,7 @@ def route_questions(index: Index, encoder: Encoder, questions: Sequence[Question
     groups = [list(group) for _, group in groupby(ordered, key=_whose)]
     for start in range(0, len(groups), _IMAGES_AT_ONCE):
         chunk = groups[start : start + _IMAGES_AT_ONCE]
-        images = [load_image(group[0].image, index.manifest.decoding) for group in chunk]
+        images = [load_image(group[0].image, decoding or index.manifest.decoding) for group in chunk]
         vectors = encoder.embed_images(images)
         routed, _ = index.route(vectors)
         familiar = index.familiar(vectors, routed)
@@ -106,6 +117,7 @@ def retrieve(
     mode: RetrievalMode = DEFAULT_MODE,
     *,
     decline: bool = True,
+    decoding: Decoding | None = None,
 ) -> Retrieved:
     """Route each question's image and retrieve its similar cases.
 
@@ -121,6 +133,8 @@ def retrieve(
         What is compared to find them.
     decline
         Leave out questions whose images look like none of the domains, as `Pipeline.ask` declines them by default.
+    decoding
+        Of the questions' images, here and when they are answered; by default as the index's images were decoded.
 
     Raises
     ------
@@ -132,7 +146,7 @@ def retrieve(
     domains: list[str] = []
     found: list[tuple[Match, ...]] = []
     declined: list[Question] = []
-    for part in route_questions(index, encoder, questions):
+    for part in route_questions(index, encoder, questions, decoding):
         kept = [row for row, familiar in enumerate(part.familiar) if familiar or not decline]
         declined += [question for row, question in enumerate(part.questions) if row not in kept]
         asked = [part.questions[row] for row in kept]
@@ -142,8 +156,14 @@ def retrieve(
         domains += where
         texts = [question.text for question in asked]
         found += map(tuple, retriever.similar(part.vectors[kept], where, own, limit, texts))
-    scale = index.manifest.logit_scale
-    return Retrieved(tuple(ordered), tuple(domains), tuple(found), tuple(declined), index.manifest.decoding, scale)
+    return Retrieved(
+        tuple(ordered),
+        tuple(domains),
+        tuple(found),
+        tuple(declined),
+        decoding or index.manifest.decoding,
+        index.manifest.logit_scale,
+    )
 
 
 def _whose(question: Question) -> tuple[str, ...]:

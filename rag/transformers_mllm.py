@@ -17,6 +17,7 @@ from rag.model_inputs import append, positions
 from rag.nested import NestedScorer, try_to_nest
 from rag.options import OptionTokens
 from rag.shared_images import SharedImages
+from titrate.addresses import is_address
 from titrate.errors import InputError
 from titrate.files import hash_files, hash_json
 
@@ -24,6 +25,8 @@ from titrate.files import hash_files, hash_json
 _NUMBERS = ("float32", "bfloat16", "float16")
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
+BATCH = {"cpu": 4}
+"""Prompts in a forward pass by device, 16 elsewhere: on a CPU more cost more by padding than they gain."""
 
 _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
@@ -70,6 +73,10 @@ class TransformersMLLM(MLLM):
         InputError
             If there is no such model or adapter, or it cannot be loaded.
         """
+        if is_address(name):
+            raise InputError(
+                f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
+            )
         folder = Path(name).expanduser()
         if not (folder / "config.json").is_file() and (folder.exists() or name.count("/") != 1):
             raise InputError(
@@ -112,6 +119,13 @@ class TransformersMLLM(MLLM):
         """SHA-256 of weights (of a hub model: its commit), tokeniser, preprocessing, adapter and number format."""
         return self._fingerprint
 
+    @property
+    def image_side(self) -> int:
+        """What the image processor brings every image to; what is usual, where it keeps an image's own size."""
+        reader = self.processor.image_processor
+        size = reader.crop_size if getattr(reader, "do_center_crop", False) else reader.size
+        return int(getattr(size, "height", None) or super().image_side)
+
     def render(self, text: str) -> str:
         """The chat template around the user's message, up to where the answer begins.
 
@@ -137,19 +151,21 @@ class TransformersMLLM(MLLM):
 
     @torch.inference_mode()
     def score(
-        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int = 16
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int | None = None
     ) -> list[NDArray[np.float64]]:
         """Log-probability of each prompt's options as its answer, each float64 [number of options].
 
         Options that differ in their last token only, as yes and no do, share one forward pass. An image that several
         prompts share is encoded once a call where the architecture allows it. Where one option begins another ("left",
-        "left and right"), the end of the answer is scored too, or else the longer one could never win.
+        "left and right"), the end of the answer is scored too, or else the longer one could never win. At most
+        ``batch_size`` prompts are in a forward pass; None for what suits the device.
 
         Raises
         ------
         InputError
             If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
         """
+        batch_size = batch_size or BATCH.get(self.model.device.type, 16)
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [(row, stem) for row, text in enumerate(texts) for stem in self.option_tokens.stems(text, options[row])]

@@ -143,6 +143,37 @@ def test_ask_refuses_a_certificate_of_another_index(
     refused(run(*words, "--options", "yes,no", "--certificate", certificate), "index", "calibrate again")
 
 
+def test_ask_refuses_a_certificate_of_the_model_without_its_adapter(
+    run: Run, samples: Path, models: list[object], certificate: Path
+) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    from rag import TransformersMLLM
+
+    bare: Any = TransformersMLLM.open(str(samples / "models/mllm"), device="cpu").model
+    get_peft_model(bare, LoraConfig(target_modules=["q_proj"])).save_pretrained("adapter")
+    image, _ = an_image(samples)
+    words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--certificate", certificate]
+    refused(run(*words, "--adapter", "adapter"), "the model or its adapter changed since calibration")
+
+
+def test_ask_refuses_a_certificate_of_other_questions(
+    run: Run, samples: Path, models: list[object], certificate: Path, few: Path
+) -> None:
+    image, _ = an_image(samples)
+    words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--root", samples]
+    same = run(*words, "--certificate", certificate, "--questions", few)
+    assert same.exit_code == 0, same.output
+    changed = Path("changed.jsonl")
+    lines = few.read_text().splitlines()
+    first = next(n for n, line in enumerate(lines) if json.loads(line)["split"] == "calibrate")
+    changed.write_text("\n".join(lines[:first] + lines[first + 1 :]) + "\n")
+    refused(
+        run(*words, "--certificate", certificate, "--questions", changed), "the question file changed since calibration"
+    )
+    refused(run(*words, "--k", 1, "--questions", few), "leave out --questions")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

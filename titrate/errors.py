@@ -7,6 +7,8 @@ TitrateError                  exit code 1: anything else that is ours to report
 
 A message is one line, says what is wrong and what would mend it. Only the command line turns
 these into exit codes; inside other applications they are ordinary exceptions.
+
+What works, but not as the user may expect, is told with TitrateWarning; the command line shows it as one line.
 """
 
 from typing import ClassVar
@@ -32,3 +34,7 @@ class NothingCertifiedError(TitrateError):
     """No policy could be certified at the wanted risk and confidence."""
 
     exit_code: ClassVar[int] = 3
+
+
+class TitrateWarning(RuntimeWarning):
+    """Something works, but more slowly or less exactly than the user may expect."""

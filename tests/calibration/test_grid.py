@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calibration
-from calibration import GAMMAS, TAUS, OutcomeTable, Policy, PolicyGrid, certify
+from calibration import OutcomeTable, Policy, PolicyGrid, certify
 from calibration.checks import FloatArray
 from titrate import InputError
 
@@ -35,7 +35,7 @@ def test_policies_and_their_order() -> None:
     )
     assert PolicyGrid(0, (1,), (0.5,)).policies == (Policy(0), Policy(0, tau=0.5))
     assert PolicyGrid(3, (2, 1)) == PolicyGrid(3, (1.0, 2.0))
-    assert len(PolicyGrid(10, GAMMAS, TAUS).policies) == (11 + 4 * 9) * 6
+    assert len(PolicyGrid(10, (0.25, 0.5, 1, 2), (0.5, 0.6, 0.7, 0.8, 0.9)).policies) == (11 + 4 * 9) * 6
 
 
 def test_neighbours_are_one_step_apart() -> None:

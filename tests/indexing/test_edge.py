@@ -31,7 +31,7 @@ def test_half_dropped_collection_is_no_collection(tmp_path: Path) -> None:
     folder = tmp_path / "collections" / backend.collections()[0]
     (folder.with_name(f".{folder.name}.old") / "segments").mkdir(parents=True)  # what a kill while dropping leaves
     assert backend.collections() == [folder.name]
-    backend.drop("a")
+    backend.drop_all()
     assert list((tmp_path / "collections").iterdir()) == []
 
 

@@ -13,7 +13,8 @@ from safetensors.numpy import save
 from scipy.stats import norm
 
 from indexing import DomainClassifier, Encoder, load_image
-from indexing.novelty import NoveltyDetector, conformal_threshold, held_out
+from indexing.conformal import conformal_threshold, held_out
+from indexing.novelty import NoveltyDetector
 from indexing.zero_shot import default_prompts
 from tests.indexing.tiny import SAMPLES
 from titrate.errors import InputError
@@ -147,10 +148,11 @@ def test_wrong_calls(crosses: NoveltyDetector) -> None:
 
 def test_held_out_patients_stay_together_and_stay_the_same() -> None:
     units = [f"patient {i // 3}" for i in range(3000)]
-    chosen = held_out(units)
+    domains = ["a", "b"] * 1500
+    chosen = held_out(units, domains)
     assert (chosen.reshape(1000, 3).sum(axis=1) % 3 == 0).all()
     assert abs(chosen.mean() - 0.2) < 4 * sqrt(0.2 * 0.8 / 1000)
-    np.testing.assert_array_equal(held_out(units[::-1])[::-1], chosen)
+    np.testing.assert_array_equal(held_out(units[::-1], domains)[::-1], chosen)
 
 
 def test_survives_a_file(tmp_path: Path, crosses: NoveltyDetector) -> None:

@@ -129,30 +129,33 @@ def test_vectors_are_unit_rows_chosen_by_id_alone(store: VectorStore, backend: B
     store.upsert(points)
     twin = backend.create("twin", D)
     twin.upsert(points[::-1])
-    some = store.vectors("text", 15)
-    np.testing.assert_allclose(some, twin.vectors("text", 15), atol=1e-6)
+    some, units = store.vectors("text", 15)
+    np.testing.assert_allclose(some, twin.vectors("text", 15)[0], atol=1e-6)
+    assert units == twin.vectors("text", 15)[1]
     twin.close()
     np.testing.assert_allclose(np.linalg.norm(some, axis=1), 1, atol=1e-5)
-    everything = store.vectors("text", 99)
+    everything, units = store.vectors("text", 99)
     assert everything.shape == (40, D) and everything.dtype == np.float32
-    np.testing.assert_allclose(cosines(everything, np.stack([p.text for p in points])).max(axis=1), 1, atol=1e-5)
+    nearest = cosines(everything, np.stack([p.text for p in points]))
+    np.testing.assert_allclose(nearest.max(axis=1), 1, atol=1e-5)
+    assert units == [points[row].record.patient for row in nearest.argmax(axis=1)]
 
 
 def test_vectors_beyond_one_page(store: VectorStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("indexing.store.PAGE", 7)
     store.upsert(random_points(20))
-    assert len(np.unique(store.vectors("image", 18), axis=0)) == 18
+    assert len(np.unique(store.vectors("image", 18)[0], axis=0)) == 18
     assert len(store.search(np.ones((1, D), np.float32), "image", 20)[0]) == 20
 
 
 def test_empty_store_and_no_limit(store: VectorStore) -> None:
     assert store.search(np.ones((2, D), np.float32), "image", 3) == [[], []]
     assert store.search(np.ones((0, D), np.float32)) == []
-    assert store.vectors("image", 5).shape == (0, D)
+    assert store.vectors("image", 5)[0].shape == (0, D)
     store.upsert([])
     store.upsert(random_points(2))
     assert store.search(np.ones((1, D), np.float32), "image", 0) == [[]]
-    assert store.vectors("image", 0).shape == (0, D)
+    assert store.vectors("image", 0)[0].shape == (0, D)
 
 
 def test_wrong_shapes_are_refused(store: VectorStore) -> None:
@@ -176,13 +179,11 @@ def test_collections_come_and_go(backend: Backend) -> None:
     assert len(backend.collections()) == 3
     with pytest.raises(TitrateError, match="build the index anew"):
         backend.open("radiology", D + 1)
-    backend.drop("radiology")
-    backend.drop("radiology")
-    assert not backend.exists("radiology") and len(backend.collections()) == 2
+    backend.drop_all()
+    backend.drop_all()
+    assert not backend.exists("radiology") and backend.collections() == []
     with pytest.raises(TitrateError, match="build the index anew"):
         backend.open("radiology", D)
-    backend.drop_all()
-    assert backend.collections() == []
 
 
 @pytest.mark.slow

@@ -93,11 +93,26 @@ def test_a_k_that_was_not_scored_is_refused(outcomes: Outcomes, k: int | dict[st
         measure_reliance(outcomes, [], k)
 
 
-def test_half_right_answers_are_refused(outcomes: Outcomes) -> None:
+def test_a_loss_below_one_half_is_right(outcomes: Outcomes) -> None:
     losses = outcomes.table.losses.copy()
-    losses[0, 0] = 0.5
-    with pytest.raises(InputError, match="closed questions only"):
-        measure_reliance(replace(outcomes, table=replace(outcomes.table, losses=losses)), [], 1)
+    losses[:3, 0] = (0.5, 0.49, 0.01)  # all three were right; the first is now half right, which is not enough
+    changed = replace(outcomes, table=replace(outcomes.table, losses=losses))
+    assert measure_reliance(changed, [], 1)[1].alone.value == 4 / 8
+
+
+def test_copying_is_right_without_the_image(outcomes: Outcomes) -> None:
+    losses = np.ones_like(outcomes.table.losses)
+    losses[:6, 2] = 0.0
+    losses[:2, 0] = 0.0
+    noised = replace(outcomes, table=replace(outcomes.table, losses=losses))
+    measured = measure_reliance(outcomes, [], 2, noised=noised)[1]
+    assert (value(measured.copying), value(measured.blind)) == (6 / 8, 2 / 8)
+    assert "copy-reference rate          0.750" in format_reliance([measured])
+
+
+def test_noise_about_other_questions_is_refused(outcomes: Outcomes) -> None:
+    with pytest.raises(InputError, match="other questions"):
+        measure_reliance(outcomes, [], 2, noised=replace(outcomes, matches=((),) * 10))
 
 
 def test_the_table_names_everything(radiology: Reliance) -> None:

@@ -118,7 +118,7 @@ def test_a_certificate_of_another_system_is_refused(
     opened: Callable[..., Pipeline], certificate: Certificate, changed: str
 ) -> None:
     other = replace(certificate, fingerprints={**certificate.fingerprints, changed: "f" * 64})
-    word = {"mllm": "model"}.get(changed, changed)
+    word = {"mllm": "model or its adapter"}.get(changed, changed)
     with pytest.raises(InputError, match=f"the {word} changed since calibration; run calibrate again"):
         opened(certificate=other)
 

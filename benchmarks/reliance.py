@@ -1,0 +1,222 @@
+"""What preference training does to over-reliance, on the research data: mined on prefer, judged on test.
+
+    python -m benchmarks.reliance --data ../shared/data --work bench --runs all:0 all:1 all:2 over-reliance:0
+
+A run is a choice of pairs and a seed of the training. Everything is kept in the work folder, so that a run that was
+interrupted, or is named again, goes on from where it was. Every run prints, per domain and for all questions, what was
+so before and after, over the same questions: over-reliance ratio, harm, help, copy-reference rate, accuracy with
+intervals from a bootstrap over patients, balanced accuracy, and McNemar's exact p.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from indexing import Encoder, build_index
+from preference import (
+    Dose,
+    PreferencePair,
+    TrainingSettings,
+    locate_evidence,
+    measure_reliance,
+    mine_pairs,
+    noise_regions,
+    read_pairs,
+    train_adapter,
+    weigh,
+    write_pairs,
+)
+from preference.reliance import right_answers
+from rag import (
+    OutcomeCache,
+    Outcomes,
+    Pipeline,
+    closed_questions,
+    measure,
+    read_questions,
+    retrieve,
+    score_outcomes,
+)
+from titrate.files import hash_json
+
+MAX_K = 4
+"""Contexts that the model reads where it is judged; pairs are mined at 1 to so many."""
+
+PER_KIND, EPOCHS, RATE = 200, 2.0, 3e-4
+"""Small enough for two cores; the rate was chosen by the held-out loss of pairs mined on prefer."""
+
+STRENGTH, EVERYWHERE = 500, "all domains"
+KINDS = ("over-reliance", "under-use", "copying")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which pairs to train on.
+
+    Attributes
+    ----------
+    kinds
+        Of pairs.
+    lesion
+        Noise of copying's rejected images on the region of the evidence alone, which weighs too.
+    weighted
+        By relevance.
+    shuffled
+        Which answer is preferred is drawn for every pair.
+    """
+
+    kinds: tuple[str, ...] = KINDS
+    lesion: bool = False
+    weighted: bool = True
+    shuffled: bool = False
+
+
+CHOICES = {
+    "all": Choice(),
+    "over-reliance": Choice(("over-reliance",)),
+    "under-use": Choice(("under-use",)),
+    "copying": Choice(("copying",)),
+    "over-and-under": Choice(("over-reliance", "under-use")),
+    "lesion": Choice(lesion=True),
+    "unweighted": Choice(weighted=False),
+    "shuffled": Choice(shuffled=True),
+}
+
+
+def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str]) -> None:
+    """Do the runs, one after the other, and print each as it is done."""
+    work.mkdir(parents=True, exist_ok=True)
+    if not (work / "index" / "manifest.json").exists():  # several of these may run side by side, but not build
+        build_index(data / "corpus.jsonl", work / "index", Encoder.open(encoder))
+    before = judge(data, work, mllm, None, noised=True)
+    show("before", before["figures"], None)
+    for run in runs:
+        name, _, seed = run.partition(":")
+        pairs = pairs_of(name, data, work, mllm)
+        adapter = work / "adapters" / f"{name}-{seed or 0}"
+        if not (adapter / "adapter_config.json").exists():
+            train_adapter(pairs, mllm, adapter, TrainingSettings(EPOCHS, RATE, seed=int(seed or 0)))
+        after = judge(data, work, mllm, adapter, noised="copying" in CHOICES[name].kinds)
+        show(f"{run} ({len(pairs)} pairs)", after["figures"], before)
+        after["pairs"], after["p"] = len(pairs), {name: mcnemar(before, after, name) for name in after["figures"]}
+        (work / f"reliance-{name}-{seed or 0}.json").write_text(json.dumps(after, indent=1) + "\n")
+
+
+def scored(pipeline: Pipeline, data: Path, split: str, work: Path, dose: Dose | None) -> Outcomes:
+    """Outcomes of a split's closed questions, about declined images too."""
+    path = data / "questions.jsonl"
+    questions = closed_questions(read_questions(path, splits=[split]), path)
+    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K, decline=False)
+
+    def progress(done: int, total: int) -> None:
+        if done % 500 < 50:
+            print(f"{split}{'' if dose is None else ', noised'}: {done} of {total}", file=sys.stderr, flush=True)
+
+    key = hash_json([pipeline.fingerprints, MAX_K, None if dose is None else asdict(dose)])
+    with OutcomeCache(work / "outcomes", key) as cache:
+        alter = None if dose is None else dose.apply
+        return score_outcomes(
+            pipeline.mllm, pipeline.prompt, retrieved, MAX_K, alter=alter, cache=cache, progress=progress
+        )
+
+
+def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bool) -> dict[str, Any]:
+    """Figures on the test split at k = MAX_K, by domain, with copying where asked, and which answers are right."""
+    known = read_questions(data / "questions.jsonl", splits=["train"])
+    with Pipeline.open(work / "index", mllm=mllm, adapter=adapter, k=0) as pipeline:
+        dose = Dose(STRENGTH, pipeline.mllm.image_side)
+        test = scored(pipeline, data, "test", work, None)
+        about_noise = scored(pipeline, data, "test", work, dose) if noised else None
+    right = right_answers(test.table)
+    figures: dict[str, Any] = {}
+    everywhere = replace(test, table=replace(test.table, domains=[EVERYWHERE] * len(test.questions)))
+    for part in (test, everywhere):
+        for found in measure_reliance(part, known, MAX_K, noised=about_noise):
+            figures[found.domain] = asdict(found)
+    for name in figures:
+        rows = [row for row, domain in enumerate(test.table.domains) if name in (domain, EVERYWHERE)]
+        given = [test.table.answers[row][MAX_K] for row in rows]
+        asked = [test.questions[row] for row in rows]
+        metrics = measure(given, [question.answer for question in asked], [test.table.units[row] for row in rows])
+        figures[name]["balanced_accuracy"] = metrics.balanced_accuracy
+        figures[name]["yes"] = float(np.mean([answer == "yes" for answer in given]))
+    domains = {name: [domain for domain in test.table.domains if name in (domain, EVERYWHERE)] for name in figures}
+    hits = {
+        name: [bool(right[row, MAX_K]) for row, domain in enumerate(test.table.domains) if name in (domain, EVERYWHERE)]
+        for name in domains
+    }
+    return {"figures": figures, "right": hits}
+
+
+def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePair]:
+    """The pairs of a choice, mined on the prefer split."""
+    choice, path = CHOICES[name], work / f"pairs-{name}.jsonl"
+    if path.exists():
+        return read_pairs(path, root=data)
+    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
+        dose = Dose(STRENGTH, pipeline.mllm.image_side)
+        clean, noised = (scored(pipeline, data, "prefer", work, given) for given in (None, dose))
+        mined = mine_pairs(clean, pipeline.prompt, kinds=choice.kinds, noised=noised, dose=dose, per_kind=PER_KIND)
+        evidence = locate_evidence(pipeline.mllm, mined.pairs) if choice.lesion else None
+    pairs = list(mined.pairs)
+    if choice.weighted:
+        pairs = weigh(mined, None if evidence is None else [found.strength for found in evidence])
+    if evidence is not None:
+        pairs = noise_regions(pairs, evidence)
+    if choice.shuffled:
+        turned = np.random.default_rng(0).random(len(pairs)) < 0.5
+        pairs = [turn(pair) if other else pair for pair, other in zip(pairs, turned, strict=True)]
+    print(name, mined.found, *mined.notes, sep="\n  ", flush=True)
+    write_pairs(pairs, path, root=data)
+    return pairs
+
+
+def turn(pair: PreferencePair) -> PreferencePair:
+    """The pair with its answers changed over; of copying, which has one answer, with the noise on the other side."""
+    if pair.rejected_noise is None:
+        return replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+    # The noised image cannot be the chosen one, so the preference is undone by a pair that says nothing of the image.
+    other = "no" if pair.chosen == "yes" else "yes"
+    return replace(pair, rejected=other, rejected_noise=None)
+
+
+def mcnemar(before: dict[str, Any], after: dict[str, Any], name: str) -> float:
+    """Exact p of the hypothesis that as many answers got better as got worse."""
+    first, second = np.array(before["right"][name]), np.array(after["right"][name])
+    better, worse = int((~first & second).sum()), int((first & ~second).sum())
+    return 1.0 if better + worse == 0 else float(binomtest(better, better + worse).pvalue)
+
+
+def show(title: str, figures: dict[str, Any], before: dict[str, Any] | None) -> None:
+    """Print a table; each cell the value and, where there is a before, what it was."""
+    names = ("over_reliance", "harm", "help", "copying", "alone", "with_contexts")
+    print(f"\n{title}, k = {MAX_K}\n{'':14}" + "".join(f"{name:>22}" for name in (*names, "balanced")), flush=True)
+    for domain, row in figures.items():
+        cells = []
+        for name in (*names, "balanced_accuracy"):
+            now, then = row[name], None if before is None else before["figures"][domain][name]
+            value, was = ((share["value"] if isinstance(share, dict) else share) for share in (now, then))
+            cells.append(f"{_number(value)}" + ("" if before is None else f" ({_number(was)})"))
+        print(f"{domain:14}" + "".join(f"{cell:>22}" for cell in cells), flush=True)
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--encoder", default="local-dir:samples/models/encoder")
+    parser.add_argument("--mllm", default="samples/models/mllm")
+    parser.add_argument("--runs", nargs="*", default=[], help="name:seed; names: " + ", ".join(CHOICES))
+    given = parser.parse_args()
+    main(given.data, given.work, given.encoder, given.mllm, given.runs)

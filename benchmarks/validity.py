@@ -1,0 +1,131 @@
+"""The guarantee on real outcomes: certificates from resampled patients, judged against all of them.
+
+    python -m benchmarks.validity --data ../shared/data --work bench
+
+The patients of calibrate and test together are the population, in which the risk of every policy is known: the mean
+over patients of their mean loss. Each of 1,000 calibrations draws as many patients as the calibrate split has, with
+replacement, and is wrong if it certifies, in any domain, a policy whose risk in the population is above alpha. Alphas
+are put where that is hardest: at the risks of the population's own policies, so that some are just not good enough.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.models import outcomes_of
+from calibration import Design, OutcomeTable, PolicyGrid
+from calibration.checks import FloatArray
+from calibration.evidence import Evidence
+from rag import Pipeline
+
+DELTA, RESAMPLES, SEED = 0.1, 1000, 0
+TAUS = (0.6, 0.7, 0.8)
+METHODS = tuple(product(("wsr", "hoeffding-bentkus"), ("sgt", "holm", "bonferroni")))
+
+
+def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
+    """Print the error rates and write them as JSON."""
+    path = data / "questions.jsonl"
+    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
+        tables = [outcomes_of(pipeline, path, split, work).table for split in ("calibrate", "test")]
+    sizes = {name: len(set(tables[0].select(name).units)) for name in sorted(set(tables[0].domains))}
+    population = join(tables)
+    figures = error_rates(population, sizes, RESAMPLES)
+    show(figures)
+    (work / "validity.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def join(tables: Sequence[OutcomeTable]) -> OutcomeTable:
+    """One table of the rows of all."""
+    return OutcomeTable(
+        question_ids=[name for table in tables for name in table.question_ids],
+        units=[name for table in tables for name in table.units],
+        domains=[name for table in tables for name in table.domains],
+        losses=np.concatenate([table.losses for table in tables]),
+        confidences=np.concatenate([table.confidences for table in tables]),
+        answers=[said for table in tables for said in table.answers],
+    )
+
+
+def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int) -> list[dict[str, Any]]:
+    """How often each method named a policy that is not valid, or any policy at all, at each alpha.
+
+    Parameters
+    ----------
+    population
+        Outcomes whose mean per policy is the truth.
+    sizes
+        Patients to draw of each domain, with replacement.
+    resamples
+        Calibrations of each method and alpha.
+    """
+    grid = PolicyGrid(population.max_k, taus=TAUS)
+    rows = []
+    for alpha in hard_alphas(population, sizes):
+        tested = {name: Evidence.read(population.select(name), grid, alpha).tested for name in sizes}
+        invalid = {name: values.mean(axis=0) > alpha for name, values in tested.items()}
+        for p_value, procedure in METHODS:
+            design = Design(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
+            dice = np.random.default_rng(SEED)
+            wrong = some = 0
+            for _ in range(resamples):
+                drawn = [resample(tested[name], size, dice) for name, size in sizes.items()]
+                p_values = np.stack([design.p_values(row, values) for row, values in enumerate(drawn)])
+                certified = design.certify(p_values)
+                wrong += any((certified[row] & invalid[name]).any() for row, name in enumerate(sizes))
+                some += bool(certified.any())
+            rows.append(
+                {
+                    "alpha": alpha,
+                    "p-value": p_value,
+                    "procedure": procedure,
+                    "resamples": resamples,
+                    "invalid policies": int(sum(bad.sum() for bad in invalid.values())),
+                    "wrong": wrong / resamples,
+                    "certified": some / resamples,
+                    "bound": DELTA + 3 * math.sqrt(DELTA * (1 - DELTA) / resamples),
+                }
+            )
+    return rows
+
+
+def resample(values: FloatArray, size: int, dice: np.random.Generator) -> FloatArray:
+    """So many rows of ``values`` [patients, policies], drawn with replacement."""
+    drawn: FloatArray = values[dice.integers(len(values), size=size)]
+    return drawn
+
+
+def hard_alphas(population: OutcomeTable, sizes: dict[str, int]) -> list[float]:
+    """For each domain an alpha just below the risk of its best policy, where a certificate there is an error."""
+    grid = PolicyGrid(population.max_k)
+    best = []
+    for name in sizes:
+        risks = Evidence.read(population.select(name), grid, 0.5).tested.mean(axis=0)
+        best.append(math.floor(1000 * float(risks.min())) / 1000)
+    return sorted(set(best))
+
+
+def show(figures: Sequence[dict[str, Any]]) -> None:
+    """Print a table."""
+    print(f"{'alpha':<8}{'p-value':<20}{'procedure':<12}{'invalid':>8}{'wrong':>8}{'bound':>8}{'certified':>11}")
+    for row in figures:
+        print(
+            f"{row['alpha']:<8}{row['p-value']:<20}{row['procedure']:<12}{row['invalid policies']:>8}"
+            f"{row['wrong']:>8.3f}{row['bound']:>8.3f}{row['certified']:>11.3f}"
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--encoder", default="local-dir:samples/models/encoder")
+    parser.add_argument("--mllm", default="samples/models/mllm")
+    given = parser.parse_args()
+    main(given.data, given.work, given.encoder, given.mllm)

@@ -1,0 +1,178 @@
+"""TRL's DPO trainer, for pairs whose answers were given to an image each and that do not all weigh the same.
+
+The loss of a pair of weight w is w times its loss; a step's loss is the mean over the step's pairs, however they are
+spread over batches and processes. With weights of 1 and one image a pair, that is the stock trainer's loss (but for its
+mean of batch means where accumulated batches differ in size).
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import logsigmoid, pad
+from torch.nn.utils.rnn import pad_sequence
+from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.utils import flush_left
+
+from indexing import Decoding
+from preference.rows import Row
+from rag import TransformersMLLM
+from rag.model_inputs import append
+from titrate.errors import TitrateError
+
+Batch = dict[str, torch.Tensor]
+
+
+class PairCollator:
+    """Makes batches of rows: first all chosen answers, each after its image and prompt, then all rejected ones.
+
+    Parameters
+    ----------
+    rows
+        What the dataset's ``row`` column counts.
+    model
+        Whose processor reads texts and images, as it does to answer questions.
+    decoding
+        How images are decoded.
+    """
+
+    def __init__(self, rows: Sequence[Row], model: TransformersMLLM, decoding: Decoding | None) -> None:
+        self._rows, self._model, self._decoding = rows, model, decoding
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> Batch:
+        """``input_ids``, ``attention_mask`` and ``completion_mask`` [2n, t], ``weights`` [n], and the images."""
+        rows = [self._rows[example["row"]] for example in examples]
+        inputs = self._prompts(rows)
+        tokenizer = self._model.processor.tokenizer
+        answers = [row.chosen for row in rows] + [row.rejected for row in rows]
+        ids = [torch.tensor(one) for one in tokenizer(answers, add_special_tokens=False).input_ids]
+        said = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True).to(inputs["input_ids"].device)
+        read = inputs["input_ids"].shape[1]
+        inputs = append(inputs, pad_sequence(ids, batch_first=True, padding_value=self._model.pad_id))
+        inputs["attention_mask"][:, read:] = said
+        inputs["completion_mask"] = pad(said, (read, 0))
+        shape, mask = inputs["input_ids"].shape, inputs.pop("attention_mask")
+        along = [name for name, value in inputs.items() if value.shape == shape]
+        flushed = flush_left(mask, *(inputs[name] for name in along))
+        inputs |= dict(zip(["attention_mask", *along], flushed, strict=True))
+        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows])}
+
+    def _prompts(self, rows: Sequence[Row]) -> Batch:
+        """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
+        prompts = [row.prompt for row in rows]
+        chosen, rejected = map(list, zip(*(row.pair.load_images(self._decoding) for row in rows), strict=True))
+        if all(row.pair.one_image for row in rows):
+            return {name: torch.cat([value, value]) for name, value in self._model.inputs(prompts, chosen).items()}
+        return self._model.inputs(prompts * 2, chosen + rejected)
+
+
+class PairTrainer(DPOTrainer):
+    """TRL's trainer with weights; it neither reports its use to anyone nor writes a model card of its own."""
+
+    loss_is_scaled_for_ga = True
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """The batch's part of the step's loss."""
+        assert not return_outputs, "metrics of ours need no logits"
+        weights = inputs["weights"]
+        read = {name: value for name, value in inputs.items() if name != "weights"}
+        # Before the policy, whose activations would lie in memory meanwhile.
+        known_chosen, known_rejected = self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
+        mask = read.pop("completion_mask")
+        labels = read["input_ids"].masked_fill(mask == 0, -100)
+        tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs
+        chosen, rejected = tokens.sum(1).chunk(2)
+        chosen, rejected = chosen - known_chosen, rejected - known_rejected
+        lengths = mask.sum(1).chunk(2)
+        said = mask[:, 1:].bool().chunk(2)[0]
+        of_pairs, of_tokens = self._shares(len(weights), int(said.sum()), num_items_in_batch)
+        loss: torch.Tensor = tokens.new_zeros(())
+        for name, factor in zip(self.loss_types, self.loss_weights, strict=True):
+            if name == "sft":
+                likelihood = (weights[:, None] * tokens.chunk(2)[0])[said].mean()
+                loss = loss - likelihood * (factor * of_tokens)
+            else:
+                losses = pair_losses(name, chosen, rejected, lengths, self.beta, self.label_smoothing)
+                loss = loss + (weights * losses).mean() * (factor * of_pairs)
+        self._note(self.beta * (chosen - rejected).detach())
+        return loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
+        """Pairs and chosen tokens of a whole step, over all its batches and processes."""
+        pairs = sum(len(batch["weights"]) for batch in batch_samples)
+        tokens = sum(int(batch["completion_mask"].chunk(2)[0].sum()) for batch in batch_samples)
+        own = torch.tensor([[pairs, tokens]], device=device)
+        total: torch.Tensor = self.accelerator.gather(own).sum(0)
+        return total
+
+    def _shares(self, pairs: int, tokens: int, step: torch.Tensor | None) -> tuple[float, float]:
+        """What turns a batch's means into its parts of the step's; gradients are averaged over processes."""
+        if step is None:
+            return 1.0, 1.0
+        all_pairs, all_tokens = step.tolist()
+        processes = self.accelerator.num_processes
+        return pairs * processes / all_pairs, tokens * processes / all_tokens
+
+    def _note(self, margins: torch.Tensor) -> None:
+        """Keep each pair's reward margin, so that what is logged is a mean over pairs."""
+        assert self.model is not None
+        mode = "train" if self.model.training else "eval"
+        gather = self.accelerator.gather if mode == "train" else self.accelerator.gather_for_metrics
+        found = gather(margins).tolist()
+        self._metrics[mode]["rewards/margins"] += found
+        self._metrics[mode]["rewards/accuracies"] += [float(margin > 0) for margin in found]
+
+    def take(self, checkpoint: Path) -> None:
+        """Go back to a checkpoint's weights."""
+        self._load_from_checkpoint(str(checkpoint))
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Note the figures; raises where training has come to nothing."""
+        super().log(logs, start_time)
+        if not all(math.isfinite(logs.get(name, 0.0)) for name in ("loss", "eval_loss", "grad_norm")):
+            raise TitrateError(
+                f"the loss is no longer a number after step {self.state.global_step}; set a smaller --learning-rate"
+            )
+
+    def _send_telemetry(self) -> None:
+        pass
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Not here; see `preference.card`."""
+
+
+def pair_losses(
+    name: str,
+    chosen: torch.Tensor,
+    rejected: torch.Tensor,
+    lengths: tuple[torch.Tensor, ...],
+    beta: float,
+    smoothing: float,
+) -> torch.Tensor:
+    """Loss of each pair [n].
+
+    Parameters
+    ----------
+    name
+        One of `preference.settings.PREFERENCE_LOSSES`.
+    chosen, rejected
+        How much more likely than at the start the answers have become, in nats [n].
+    lengths
+        Their tokens, [n] each; IPO goes by the mean over them, as its authors do.
+    beta, smoothing
+        See `preference.settings.TrainingSettings`.
+    """
+    if name == "ipo":
+        apart = chosen / lengths[0] - rejected / lengths[1]
+        return (apart - 1 / (2 * beta)) ** 2
+    margins = beta * (chosen - rejected)
+    if name == "hinge":
+        return torch.relu(1 - margins)
+    if name == "robust":
+        as_told, flipped = -(1 - smoothing) * logsigmoid(margins), -smoothing * logsigmoid(-margins)
+        return (as_told - flipped) / (1 - 2 * smoothing)
+    return -logsigmoid(margins)

@@ -1,0 +1,18 @@
+"""Reports told apart: a study of several views is several records with one report, to be read once."""
+
+from collections.abc import Sequence
+
+from indexing import Match, Record
+
+
+def distinct(matches: Sequence[Match]) -> list[Match]:
+    """Of the images of one study with the same report, only the first."""
+    first: dict[tuple[str, str], Match] = {}
+    for match in matches:
+        first.setdefault(report_key(match.record), match)
+    return list(first.values())
+
+
+def report_key(record: Record) -> tuple[str, str]:
+    """What tells one report from another: whose it is, as other cases may be described alike, and what it says."""
+    return record.study or record.patient or record.id, record.report

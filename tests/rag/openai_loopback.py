@@ -1,0 +1,138 @@
+"""OpenAI's chat completions on loopback over real HTTP: a model of ours behind them, or an answer that is given."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from threading import Lock, Thread
+from typing import Any
+
+import torch
+from PIL import Image
+
+from rag import TransformersMLLM
+
+Answer = tuple[int, Any]
+"""A status, and JSON or bytes."""
+
+
+@dataclass
+class Served:
+    """A server that runs: what it was asked, with which keys, and what it says."""
+
+    url: str = ""
+    asked: list[tuple[str, Any]] = field(default_factory=list)
+    keys: set[str | None] = field(default_factory=set)
+    models: Answer = (200, {"object": "list", "data": [{"id": "small", "object": "model", "root": "ours/small"}]})
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def completions(self) -> list[Any]:
+        """Bodies of the chat completions asked for."""
+        return [body for request, body in self.asked if request == "POST /v1/chat/completions"]
+
+
+@contextmanager
+def serving(complete: Callable[[Any], Answer]) -> Iterator[Served]:
+    """Serve chat completions that a function gives for each request."""
+    served, lock = Served(), Lock()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or "null")
+            request = f"{self.command} {self.path}"
+            with lock:
+                served.asked.append((request, body))
+                served.keys.add(self.headers["authorization"])
+            if request == "GET /v1/models":
+                status, value = served.models
+            elif request == "POST /v1/chat/completions":
+                status, value = complete(body)
+            else:
+                status, value = 404, {"detail": "Not Found"}
+            data = value if isinstance(value, bytes) else json.dumps(value).encode()
+            self.send_response(status)
+            for name, header in ({"content-type": "application/json"} | served.headers).items():
+                self.send_header(name, header)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_POST = answer
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+        def handle(self) -> None:
+            try:
+                super().handle()
+            except ConnectionError:  # of a client that was interrupted
+                pass
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads, request_queue_size = True, 64
+
+    http = Server(("127.0.0.1", 0), Handler)
+    served.url = f"http://127.0.0.1:{http.server_port}/v1"
+    Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield served
+    finally:
+        http.shutdown()
+        http.server_close()
+
+
+def said(text: str, places: Any = None, *, finish: str = "stop") -> Answer:
+    """A completion with this content, and these places' log-probabilities if any."""
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": places and {"content": places}}
+    return 200, {"id": "1", "object": "chat.completion", "model": "small", "choices": [choice]}
+
+
+def place(*listed: tuple[str, float]) -> dict[str, Any]:
+    """A place of an answer whose most likely token, the first here, was written."""
+    tops = [{"token": token, "logprob": value, "bytes": [*token.encode()]} for token, value in listed]
+    return {**tops[0], "top_logprobs": tops}
+
+
+def model_behind(mllm: TransformersMLLM) -> Callable[[Any], Answer]:
+    """Completions of a model, greedily, with log-probabilities from its own logits; what ends an answer is not told."""
+    lock = Lock()
+    tokenizer = mllm.processor.tokenizer
+
+    @torch.inference_mode()
+    def complete(body: Any) -> Answer:
+        if body["model"] != "small":
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}
+        [message] = body["messages"]
+        picture, text = message["content"]
+        assert (picture["type"], text["type"], body["temperature"]) == ("image_url", "text", 0)
+        header, _, data = picture["image_url"]["url"].partition(",")
+        assert header == "data:image/png;base64"
+        with lock:
+            inputs = mllm.inputs([mllm.render(text["text"])], [Image.open(BytesIO(base64.b64decode(data)))])
+            found: Any = mllm.model.generate(
+                **inputs,
+                max_new_tokens=body["max_tokens"],
+                do_sample=False,
+                return_dict_in_generate=True,
+                output_logits=True,
+                pad_token_id=mllm.pad_id,
+            )
+        ids = found.sequences[0, inputs["input_ids"].shape[1] :].tolist()
+        ended = ids[-1] == tokenizer.eos_token_id
+        kept = ids[:-1] if ended else ids
+        places = []
+        for token, logits in zip(kept, found.logits, strict=False):
+            table = torch.log_softmax(logits[0].double(), -1)
+            order = [token, *(other for other in table.topk(body.get("top_logprobs", 1)).indices.tolist())]
+            listed = [(tokenizer.decode([other]), float(table[other])) for other in dict.fromkeys(order)]
+            places.append(place(*listed))
+        text_said = tokenizer.decode(kept, skip_special_tokens=True)
+        return said(text_said, places if body.get("logprobs") else None, finish="stop" if ended else "length")
+
+    return complete
