@@ -1,12 +1,13 @@
 # Each target sets up what it needs: a virtual environment, made again when the dependencies change.
 VENV ?= .venv
 DATA ?= ../shared/data
+RUNS ?= over-reliance:0 over-reliance:1 over-reliance:2
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-power
+.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-power bench-validity bench-reliance bench-train
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -41,6 +42,15 @@ bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
 
 bench-power: $(STAMP)  ## chance to certify against the number of patients
 	$(BIN)/python -m benchmarks.power
+
+bench-validity: bench/index  ## how often certificates on resampled patients of DATA promise what is not so
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.validity --data $(DATA)
+
+bench-reliance: bench/index  ## what preference training does to over-reliance, mined and judged on DATA; hours
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.reliance --data $(DATA) --runs $(RUNS)
+
+bench-train: $(STAMP)  ## tokens a second and memory of training beside TRL's own trainer
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.train
 
 bench/index: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python cli.py index $(DATA)/corpus.jsonl --index bench/index --encoder local-dir:samples/models/encoder

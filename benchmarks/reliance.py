@@ -11,7 +11,7 @@ intervals from a bootstrap over patients, balanced accuracy, and McNemar's exact
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -109,22 +109,24 @@ def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str]) -
         (work / f"reliance-{name}-{seed or 0}.json").write_text(json.dumps(after, indent=1) + "\n")
 
 
-def scored(pipeline: Pipeline, data: Path, split: str, work: Path, dose: Dose | None) -> Outcomes:
-    """Outcomes of a split's closed questions, about declined images too."""
+def scored(pipeline: Pipeline, data: Path, split: str, work: Path, doses: Sequence[Dose | None]) -> Iterator[Outcomes]:
+    """Outcomes of a split's closed questions, about declined images too, with each dose of noise."""
     path = data / "questions.jsonl"
     questions = closed_questions(read_questions(path, splits=[split]), path)
     retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K, decline=False)
+    for dose in doses:
+        what = f"{split}{'' if dose is None else ', noised'}"
 
-    def progress(done: int, total: int) -> None:
-        if done % 500 < 50:
-            print(f"{split}{'' if dose is None else ', noised'}: {done} of {total}", file=sys.stderr, flush=True)
+        def progress(done: int, total: int, what: str = what) -> None:
+            if done % 500 < 50:
+                print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
-    key = hash_json([pipeline.fingerprints, MAX_K, None if dose is None else asdict(dose)])
-    with OutcomeCache(work / "outcomes", key) as cache:
-        alter = None if dose is None else dose.apply
-        return score_outcomes(
-            pipeline.mllm, pipeline.prompt, retrieved, MAX_K, alter=alter, cache=cache, progress=progress
-        )
+        key = hash_json([pipeline.fingerprints, MAX_K, None if dose is None else asdict(dose)])
+        with OutcomeCache(work / "outcomes", key) as cache:
+            alter = None if dose is None else dose.apply
+            yield score_outcomes(
+                pipeline.mllm, pipeline.prompt, retrieved, MAX_K, alter=alter, cache=cache, progress=progress
+            )
 
 
 def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bool) -> dict[str, Any]:
@@ -132,8 +134,8 @@ def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bo
     known = read_questions(data / "questions.jsonl", splits=["train"])
     with Pipeline.open(work / "index", mllm=mllm, adapter=adapter, k=0) as pipeline:
         dose = Dose(STRENGTH, pipeline.mllm.image_side)
-        test = scored(pipeline, data, "test", work, None)
-        about_noise = scored(pipeline, data, "test", work, dose) if noised else None
+        test, *rest = scored(pipeline, data, "test", work, [None, dose] if noised else [None])
+        about_noise = rest[0] if rest else None
     right = right_answers(test.table)
     figures: dict[str, Any] = {}
     everywhere = replace(test, table=replace(test.table, domains=[EVERYWHERE] * len(test.questions)))
@@ -162,7 +164,7 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
         return read_pairs(path, root=data)
     with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
         dose = Dose(STRENGTH, pipeline.mllm.image_side)
-        clean, noised = (scored(pipeline, data, "prefer", work, given) for given in (None, dose))
+        clean, noised = scored(pipeline, data, "prefer", work, [None, dose])
         mined = mine_pairs(clean, pipeline.prompt, kinds=choice.kinds, noised=noised, dose=dose, per_kind=PER_KIND)
         evidence = locate_evidence(pipeline.mllm, mined.pairs) if choice.lesion else None
     pairs = list(mined.pairs)

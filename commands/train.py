@@ -102,7 +102,8 @@ def train(
     later = None if then_calibrate is None else _calibration(ctx, then_calibrate, [*told, *tuned], decoding)
     if later is None and told:
         raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
-    main, skipped = is_main_process(), []
+    wanted = TrainingSettings(**settings)
+    main, skipped = is_main_process(), list[Skipped]()
 
     def leave_out(bad: Skipped) -> None:
         skipped.append(bad)
@@ -116,7 +117,7 @@ def train(
             chosen,
             mllm,
             out,
-            TrainingSettings(**settings),
+            wanted,
             device=device,
             decoding=decoding,
             merge=merge,

@@ -58,15 +58,13 @@ class LlamaStore(BasePydanticVectorStore):
         If there is no such domain or vector.
     """
 
-    stores_text: bool = True
-
     _index: Index = PrivateAttr()
     _domain: str = PrivateAttr()
     _using: VectorName = PrivateAttr()
     _root: Path | None = PrivateAttr()
 
     def __init__(self, index: Index, domain: str, using: VectorName = "image", root: Path | None = None) -> None:
-        super().__init__()
+        super().__init__(stores_text=True)
         if domain not in index.domains:
             raise InputError(f"the index has no domain {domain!r}; it has {', '.join(index.domains)}")
         if using not in VECTOR_NAMES:

@@ -45,9 +45,9 @@ def option_scores(places: Sequence[Place], options: Sequence[str], *, whole: boo
     """Log-probability of each option by the tokens of an answer.
 
     A token that begins one option counts for it. One that begins several, and was written, leads to the next place;
-    if it was not written, they share its probability evenly. An option that no listed token begins is less likely than
-    the least likely listed one, and is given almost as much. An answer that ended is taken to end there for certain,
-    unless the server lists what ends it as a token.
+    if it was not written, they share its probability evenly. An option that no listed token begins is given the most
+    that it can have: almost as much as the least likely listed token, or what these leave. An answer that ended is
+    taken to end there for certain, unless the server lists what ends it as a token.
 
     Parameters
     ----------
@@ -76,8 +76,9 @@ def option_scores(places: Sequence[Place], options: Sequence[str], *, whole: boo
             if len(begun) == 1 or begun not in (onward, left, ()):
                 chances[[*begun]] += share / len(begun)
         unlisted = set(left).difference(*shares)
-        # That an option is not listed makes it less likely than any that is.
-        most[[*unlisted]] = _LESS * path * np.exp(min(value for _, value in place.listed))
+        # That an option is not listed makes it less likely than any that is, and no likelier than all that is left.
+        least = path * float(np.exp(min(value for _, value in place.listed)))
+        most[[*unlisted]] = _LESS * min(least, max(path - sum(shares.values()), 0.0))
         if len(onward) < 2:
             left = ()
             break

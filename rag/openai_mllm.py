@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from indexing.store import one_line
 from rag.answer_reading import RULE, Place, named_option, option_scores, tokens_needed
 from rag.mllm import MLLM, Prompt
 from rag.openai_server import EXAMPLE, OpenAIServer, RefusedError
@@ -72,9 +73,7 @@ class OpenAIMLLM(MLLM):
         if not is_private(server.url):
             _warn(f"images and reports go over plain http to {urlsplit(server.url).hostname}; https would hide them")
         known = {str(entry["id"]): entry for entry in server.models()}
-        names = (
-            f"it has {', '.join([*known][:_SHOWN])}{' …' if len(known) > _SHOWN else ''}" if known else "it lists none"
-        )
+        names = f"it has {one_line(', '.join([*known][:_SHOWN]))}" if known else "it lists none"
         if not model and len(known) != 1:
             raise InputError(f"which model of server {server.url}? {names}; give one as {EXAMPLE}")
         model = model or next(iter(known))

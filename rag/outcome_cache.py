@@ -57,7 +57,8 @@ class OutcomeCache:
                 break
             try:
                 row = json.loads(line)
-                self._known[row.pop("question")] = Outcome(**row)
+                name = row.pop("question")
+                self._known[name] = Outcome(**row)
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
             whole += len(line)

@@ -30,9 +30,9 @@ def folder(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         name = f"corpus/{number}" if number < 3 else str(number)
         (made / f"{name}.dcm").write_bytes(image_file(pixels, PatientID=f"p{number}"))
         (made / f"{name}.txt").write_text(f"Report {number}.")
-        line: dict[str, Any] = {"id": f"q{number}", "image": f"{number}.dcm", "question": "Is it?", "answer": "yes"}
-        lines += [line | {"options": ["yes", "no"], "patient": f"q{number}"}] if number >= 3 else []
-    (made / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        line: dict[str, Any] = {"id": f"q{number}", "image": f"{number}.dcm", "question": "Is it?"}
+        lines += [line | {"answer": ["yes", "no"][number % 2], "options": ["yes", "no"], "patient": f"q{number}"}]
+    (made / "questions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[3:]))
     make_mllm(made / "mllm", seed=3)
     encoder = f"local-dir:{samples / 'models/encoder'}"
     words = ["index", made / "corpus", "--index", made / "index", "--encoder", encoder, "--device", "cpu"]

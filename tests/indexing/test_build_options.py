@@ -23,6 +23,7 @@ from indexing import (
     load_image,
 )
 from indexing.folder import KEY
+from indexing.json_corpora import JsonList
 from indexing.ledger import Ledger
 from indexing.manifest import LEDGER
 from tests.indexing.dicom_files import image_file
@@ -223,3 +224,23 @@ def test_the_list_of_the_skipped_is_whole_however_long(
     assert [json.loads(line)["line"] for line in lines] == list(range(2, 52))
     build_index(write_corpus([samples[0]]), tmp_path / "index", encoder)
     assert not (tmp_path / "index/skipped.jsonl").exists()
+
+
+def test_a_json_list_is_read_twice_once_to_check_it_and_once_to_use_it(
+    tmp_path: Path,
+    encoder: Encoder,
+    samples: list[dict[str, Any]],
+    write_corpus: CorpusMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = write_corpus(samples[:3]).with_name("list.json")
+    listed.write_text(json.dumps(samples[:3]))
+    passes, entries = [], JsonList._entries
+
+    def counted(corpus: JsonList) -> Any:
+        passes.append(corpus)
+        return entries(corpus)
+
+    monkeypatch.setattr(JsonList, "_entries", counted)
+    assert build_index(listed, tmp_path / "index", encoder).embedded == 3
+    assert len(passes) == 2

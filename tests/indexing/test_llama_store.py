@@ -10,6 +10,7 @@ import pytest
 from llama_index.core import QueryBundle, VectorStoreIndex
 from llama_index.core.schema import ImageNode, MetadataMode, NodeWithScore, TextNode
 from llama_index.core.vector_stores.types import (
+    FilterCondition,
     FilterOperator,
     MetadataFilter,
     MetadataFilters,
@@ -174,8 +175,14 @@ def test_records_that_lack_a_field_pass_only_its_negation(tmp_path: Path, encode
         ({"filters": filters(("patient", EQ, 3))}, "patient == 3 is not supported; there are == and != with a text"),
         ({"filters": filters(("patient", IN, [3]))}, "in and nin with a list of texts"),
         ({"filters": filters(("patient", IN, "p"))}, "in and nin with a list of texts"),
-        ({"filters": MetadataFilters(filters=filters(("id", EQ, "a")).filters, condition="or")}, "joined by 'or'"),
-        ({"filters": MetadataFilters(filters=filters(("id", EQ, "a")).filters, condition="not")}, "joined by 'not'"),
+        (
+            {"filters": MetadataFilters(filters=filters(("id", EQ, "a")).filters, condition=FilterCondition.OR)},
+            "joined by 'or'",
+        ),
+        (
+            {"filters": MetadataFilters(filters=filters(("id", EQ, "a")).filters, condition=FilterCondition.NOT)},
+            "joined by 'not'",
+        ),
     ],
 )
 def test_what_is_not_supported_is_refused(
@@ -189,12 +196,13 @@ def test_it_only_reads(built: tuple[Path, Path, BuildReport], encoder: Encoder) 
     with Index.open(built[0]) as opened:
         store = LlamaStore(opened, "radiology")
         index = VectorStoreIndex.from_vector_store(store, embed_model=encoder)
-        for change in (
+        changes: list[Callable[[], object]] = [
             lambda: index.insert_nodes([TextNode(text="Another report.")]),
             lambda: store.delete("a"),
             lambda: store.delete_nodes(["a"]),
             store.clear,
-        ):
+        ]
+        for change in changes:
             with pytest.raises(InputError, match="changed by build_index alone"):
                 change()
         assert (store.client, store.class_name()) == (opened, "TitrateStore")

@@ -52,25 +52,25 @@ def test_a_first_try_that_fails(
     with monkeypatch.context() as patch:
         patch.setattr(ServerStore, "_write", fail)
         with pytest.raises(TitrateError, match="disk is full"):
-            build_index(corpus, tmp_path / "index", encoder, store=store)
-    assert collections(server) == theirs and not (tmp_path / "index").exists()
+            build_index(corpus, tmp_path / "served", encoder, store=store)
+    assert collections(server) == theirs and not (tmp_path / "served").exists()
     # An index that holds something keeps it, however a later build ends.
-    build_index(corpus, tmp_path / "index", encoder, store=store)
+    build_index(corpus, tmp_path / "served", encoder, store=store)
     everything = collections(server)
     assert len(everything) == 4
     with monkeypatch.context() as patch:
         patch.setattr("indexing.build.complete", fail)
         with pytest.raises(TitrateError, match="disk is full"):
-            build_index(corpus, tmp_path / "index", encoder)
+            build_index(corpus, tmp_path / "served", encoder)
     assert collections(server) == everything
-    assert build_index(corpus, tmp_path / "index", encoder).unchanged == 40
+    assert build_index(corpus, tmp_path / "served", encoder).unchanged == 40
 
 
 def test_a_server_that_is_gone_is_cleared_by_the_next_build(
     tmp_path: Path, server: str, built: Built, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its collections cannot be dropped then; the folder stays, which knows them, and the next build goes on there."""
-    index = tmp_path / "index"
+    index = tmp_path / "served"
     with monkeypatch.context() as patch:
         patch.setattr(ServerStore, "_write", fail)
         patch.setattr(ServerBackend, "drop_all", fail)
@@ -116,7 +116,7 @@ def test_the_command_line_names_the_server_and_never_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TITRATE_API_KEY", KEY)
-    folder, corpus = tmp_path / "index", write_corpus(samples[:5])
+    folder, corpus = tmp_path / "served", write_corpus(samples[:5])
     words = ["index", corpus, "--index", folder, "--encoder", f"local-dir:{encoder_folder}", "--device", "cpu"]
     made = CliRunner().invoke(main, [*map(str, words), "--url", server], catch_exceptions=False)
     again = CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)

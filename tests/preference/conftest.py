@@ -1,12 +1,23 @@
 """The tiny model, and pairs on real images that all prefer yes."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from preference import PreferencePair, mine_pairs
 from rag import PromptTemplate
 from tests.preference.tiny import make_mllm, make_outcomes, make_question, sample_images
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Models this small lose time to threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

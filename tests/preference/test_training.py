@@ -1,4 +1,4 @@
-"""Real training of a tiny model: tokens, loss, adapter, interruption, and what is refused."""
+"""Real training of a tiny model: tokens, loss, adapter, interruption."""
 
 import json
 import math
@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from indexing import load_image
-from preference import PreferencePair, TrainingReport, train_adapter
-from preference.settings import Settings
-from preference.training import _row, _trainer, _without_renaming_notices
+from preference import PreferencePair, TrainingReport, TrainingSettings, train_adapter
+from preference.rows import render
+from preference.training import _without_renaming_notices, make_trainer
 from rag import Prompt, TransformersMLLM
 from titrate.errors import InputError
 
-FAST = {"epochs": 6.0, "learning_rate": 2e-2, "batch_size": 2}
+FAST = TrainingSettings(epochs=6.0, learning_rate=2e-2, batch_size=2, hold_out=0)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def mllm(mllm_folder: Path) -> TransformersMLLM:
 @pytest.fixture(scope="module")
 def trained(mllm_folder: Path, pairs: list[PreferencePair], tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
     out = tmp_path_factory.mktemp("trained") / "deep" / "adapter"
-    return train_adapter(pairs, str(mllm_folder), out, **FAST, device="cpu")  # type: ignore[arg-type]
+    return train_adapter(pairs, str(mllm_folder), out, FAST, device="cpu")
 
 
 @_without_renaming_notices()
@@ -45,10 +45,9 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
             expected.append((list(read), [*tokenizer(answer).input_ids, tokenizer.eos_token_id]))
     scores = mllm.score(prompts, [["yes", "no"]] * len(pairs))
 
-    rows = [_row(pair, mllm) for pair in pairs]
-    trainer = _trainer(mllm, rows, Settings(batch_size=len(pairs)), 1, tmp_path)
-    dataset: Any = trainer.train_dataset
-    batch = trainer.data_collator([dataset[n] for n in range(len(pairs))])
+    rows = [render(pair, mllm) for pair in pairs]
+    trainer = make_trainer(mllm, rows, [], TrainingSettings(max_steps=1), tmp_path)
+    batch = trainer.data_collator([{"row": n} for n in range(len(pairs))])
     for ids, seen, answer, (read, said) in zip(
         batch["input_ids"], batch["attention_mask"].bool(), batch["completion_mask"].bool(), expected, strict=True
     ):
@@ -69,10 +68,11 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
         assert torch.equal(spoken[name], batch[name]), name
 
     # Scoring weighs the answer alone, training the end of the turn as well.
+    del batch["weights"]
     batch["completion_mask"][batch["input_ids"] == tokenizer.eos_token_id] = 0
     policy: Any = trainer.model
     policy.train()  # as the trainer does before each step
-    chosen, rejected = trainer.compute_ref_log_probs(policy, batch)
+    chosen, rejected = trainer.compute_ref_log_probs(policy, batch)  # type: ignore[no-untyped-call]
     torch.testing.assert_close(chosen.double(), torch.tensor([row[0] for row in scores]), atol=1e-4, rtol=0)
     torch.testing.assert_close(rejected.double(), torch.tensor([row[1] for row in scores]), atol=1e-4, rtol=0)
 
@@ -81,7 +81,7 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
 def test_the_vision_tower_stays_as_it_is(mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path) -> None:
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     before = {name: value.clone() for name, value in mllm.model.model.vision_tower.state_dict().items()}
-    trainer = _trainer(mllm, [_row(pair, mllm) for pair in pairs], Settings(), 2, tmp_path)
+    trainer = make_trainer(mllm, [render(pair, mllm) for pair in pairs], [], TrainingSettings(max_steps=2), tmp_path)
     trainer.train()
     after = mllm.model.model.vision_tower.state_dict()
     assert before.keys() == after.keys()
@@ -89,9 +89,9 @@ def test_the_vision_tower_stays_as_it_is(mllm_folder: Path, pairs: list[Preferen
 
 
 def test_special_tokens_in_a_prompt_are_taken_out(mllm: TransformersMLLM, pairs: list[PreferencePair]) -> None:
-    row = _row(replace(pairs[0], prompt="Report [1]: <image> <eos> effusion"), mllm)
-    assert row["prompt"].count("<image>") == 1
-    assert "<eos>" not in row["prompt"]
+    row = render(replace(pairs[0], prompt="Report [1]: <image> <eos> effusion"), mllm)
+    assert row.prompt.count("<image>") == 1
+    assert "<eos>" not in row.prompt
 
 
 def test_training_lowers_the_loss_and_widens_the_margin(trained: TrainingReport) -> None:
@@ -106,7 +106,7 @@ def test_training_lowers_the_loss_and_widens_the_margin(trained: TrainingReport)
 def test_the_adapter_opens_and_prefers_the_chosen_answer(
     trained: TrainingReport, mllm: TransformersMLLM, mllm_folder: Path, pairs: list[PreferencePair]
 ) -> None:
-    tuned = TransformersMLLM.open(str(mllm_folder), adapter=trained.adapter, device="cpu")
+    tuned = TransformersMLLM.open(str(mllm_folder), adapter=trained.folder, device="cpu")
     assert tuned.fingerprint != mllm.fingerprint
     prompts = [Prompt(load_image(pair.image), pair.prompt) for pair in pairs]
     options = [[pair.chosen, pair.rejected] for pair in pairs]
@@ -115,7 +115,7 @@ def test_the_adapter_opens_and_prefers_the_chosen_answer(
 
 
 def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingReport, mllm_folder: Path) -> None:
-    out = trained.adapter
+    out = trained.folder
     assert {path.name for path in out.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(mllm_folder)
     names = load_file(out / "adapter_model.safetensors").keys()
@@ -125,10 +125,13 @@ def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingReport, m
 
 
 def test_the_card_says_what_it_is(trained: TrainingReport) -> None:
-    card = (trained.adapter / "README.md").read_text()
-    assert "| over-reliance | radiology | yes | 4 |" in card
-    assert "4 preference pairs from 4 questions of 4 patients" in card
-    assert "1: 2, 2: 1, 3: 1" in card
+    card = (trained.folder / "README.md").read_text()
+    assert "| over-reliance | radiology | 4 |" in card
+    assert "4 preference pairs from 4 questions of 4 patients, 0 of the pairs held out" in card
+    assert "- pairs by number of contexts in the prompt: 1: 2, 2: 1, 3: 1" in card
+    assert "- chosen answers: yes: 4" in card
+    assert "- weights: 1 to 1, on average 1" in card
+    assert "- learning_rate: 0.02" in card
     assert "- beta: 0.1" in card
     assert "0.6931 at the first step" in card
     assert "For research only. Not a medical device." in card
@@ -144,27 +147,30 @@ def test_interrupted_it_goes_on_to_the_same_end(
 
     out = tmp_path / "adapter"
     with pytest.raises(KeyboardInterrupt):
-        train_adapter(pairs, str(mllm_folder), out, **FAST, device="cpu", progress=stop)  # type: ignore[arg-type]
+        train_adapter(pairs, str(mllm_folder), out, FAST, device="cpu", progress=stop)
     assert [path.name for path in out.iterdir()] == ["checkpoints"]
     with pytest.raises(InputError, match="no adapter"):
         TransformersMLLM.open(str(mllm_folder), adapter=out)
     with pytest.raises(InputError, match="checkpoints of another run"):
-        train_adapter(pairs, str(mllm_folder), out, **{**FAST, "beta": 0.2}, device="cpu")  # type: ignore[arg-type]
+        train_adapter(pairs, str(mllm_folder), out, replace(FAST, beta=0.2), device="cpu")
     with pytest.raises(InputError, match="checkpoints of another run"):
-        train_adapter(pairs[:2], str(mllm_folder), out, **FAST, device="cpu")  # type: ignore[arg-type]
+        weighed = [replace(pairs[0], weight=1.2), *pairs[1:]]
+        train_adapter(weighed, str(mllm_folder), out, FAST, device="cpu")
+    with pytest.raises(InputError, match="checkpoints of another run"):
+        train_adapter(pairs[:2], str(mllm_folder), out, FAST, device="cpu")
 
     seen: list[int] = []
     report = train_adapter(
         pairs,
         str(mllm_folder),
         out,
-        **FAST,  # type: ignore[arg-type]
+        FAST,
         device="cpu",
         progress=lambda done, _: seen.append(done),
     )
     assert seen == list(range(7, 13))
     assert report.losses == pytest.approx(trained.losses, abs=1e-6)
-    weights, whole = (load_file(folder / "adapter_model.safetensors") for folder in (out, trained.adapter))
+    weights, whole = (load_file(folder / "adapter_model.safetensors") for folder in (out, trained.folder))
     for name, value in whole.items():
         torch.testing.assert_close(weights[name], value, atol=1e-6, rtol=0)
 
@@ -172,10 +178,10 @@ def test_interrupted_it_goes_on_to_the_same_end(
 def test_a_finished_adapter_is_not_overwritten(
     trained: TrainingReport, mllm_folder: Path, pairs: list[PreferencePair]
 ) -> None:
-    before = (trained.adapter / "adapter_model.safetensors").read_bytes()
-    with pytest.raises(InputError, match="holds an adapter already"):
-        train_adapter(pairs, str(mllm_folder), trained.adapter)
-    assert (trained.adapter / "adapter_model.safetensors").read_bytes() == before
+    before = (trained.folder / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="holds an adapter or a model already"):
+        train_adapter(pairs, str(mllm_folder), trained.folder)
+    assert (trained.folder / "adapter_model.safetensors").read_bytes() == before
 
 
 def test_failure_before_the_first_checkpoint_leaves_nothing(
@@ -193,47 +199,12 @@ def test_failure_before_the_first_checkpoint_leaves_nothing(
     assert [path.name for path in kept.iterdir()] == ["note.txt"]
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"split": "test"}, "of the test split"),
-        ({"split": "calibrate"}, "of the calibrate split"),
-        ({"rejected": "yes"}, "two different answers"),
-        ({"chosen": " "}, "two different answers"),
-        ({"image": Path("nowhere.png")}, r"nowhere\.png does not exist"),
-    ],
-)
-def test_a_bad_pair_is_named_before_anything_happens(
-    pairs: list[PreferencePair], tmp_path: Path, change: dict[str, Any], told: str
-) -> None:
-    with pytest.raises(InputError, match=told) as caught:
-        train_adapter([pairs[0], replace(pairs[1], **change)], "no-model-needed", tmp_path / "adapter")
-    assert f"pair {pairs[1].id}" in str(caught.value)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [{"epochs": 0.0}, {"learning_rate": math.nan}, {"beta": -0.1}, {"batch_size": 0}, {"max_steps": 0}],
-)
-def test_senseless_settings_are_refused(pairs: list[PreferencePair], tmp_path: Path, setting: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"above 0|at least 1"):
-        train_adapter(pairs, "no-model-needed", tmp_path / "adapter", **setting)
-
-
 def test_no_pairs_and_no_model_are_refused(pairs: list[PreferencePair], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no preference pairs"):
         train_adapter([], "no-model-needed", tmp_path / "adapter")
     with pytest.raises(InputError, match="no model in"):
         train_adapter(pairs, str(tmp_path), tmp_path / "adapter")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize(("pairs_", "settings", "steps"), [(10, (3.0, 4), 9), (10, (0.5, 4), 2), (1, (0.1, 8), 1)])
-def test_number_of_steps(pairs_: int, settings: tuple[float, int], steps: int) -> None:
-    epochs, batch_size = settings
-    assert Settings(epochs=epochs, batch_size=batch_size).steps(pairs_) == steps
-    assert Settings(epochs=epochs, batch_size=batch_size, max_steps=1).steps(pairs_) == 1
 
 
 def test_training_is_silent_and_tells_no_one(
@@ -248,6 +219,7 @@ def test_training_is_silent_and_tells_no_one(
 
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr("trl.trainer.base_trainer.send_telemetry", told)
-    report = train_adapter(pairs[:1], str(mllm_folder), tmp_path / "adapter", max_steps=1, device="cpu")
+    settings = TrainingSettings(max_steps=1, hold_out=0)
+    report = train_adapter(pairs[:1], str(mllm_folder), tmp_path / "adapter", settings, device="cpu")
     assert len(report.losses) == 1
     assert capsys.readouterr().out == ""

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -68,10 +68,8 @@ def serving(complete: Callable[[Any], Answer]) -> Iterator[Served]:
             pass
 
         def handle(self) -> None:
-            try:
+            with suppress(ConnectionError):  # of a client that was interrupted
                 super().handle()
-            except ConnectionError:  # of a client that was interrupted
-                pass
 
     class Server(ThreadingHTTPServer):
         daemon_threads, request_queue_size = True, 64

@@ -104,8 +104,10 @@ def test_one_model_need_not_be_named(served: Served, behind: OpenAIMLLM) -> None
 
 
 def test_fingerprint_is_what_the_server_says() -> None:
-    def opened(entry: dict[str, Any], answer: Any = said("yes", [place(("yes", -0.1), ("no", -3.0))])) -> str:
-        with serving(lambda body: answer) as running:
+    yes = [place(("yes", -0.1), ("no", -3.0))]
+
+    def opened(entry: dict[str, Any], places: Any = yes) -> str:
+        with serving(lambda body: said("yes", places)) as running:
             running.models = (200, {"data": [{"id": "small", **entry}]})
             return OpenAIMLLM.open(running.url).fingerprint
 
@@ -114,7 +116,7 @@ def test_fingerprint_is_what_the_server_says() -> None:
     assert opened({"root": "ours/other"}) != first
     assert opened({"id": "other", "root": "ours/small"}) != first
     with pytest.warns(TitrateWarning, match="told from the words"):
-        assert opened({"root": "ours/small"}, said("yes")) != first
+        assert opened({"root": "ours/small"}, None) != first
 
 
 def test_without_log_probabilities_words_decide(prompts: list[Prompt]) -> None:
@@ -160,14 +162,15 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result
 
 @pytest.fixture(scope="module")
 def few(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Closed questions of twelve patients of the `calibrate` split."""
-    kept: dict[str, str] = {}
+    """Closed questions of six patients each of the `calibrate` and `prefer` splits."""
+    kept: dict[tuple[str, str], str] = {}
     for line in (samples / "questions.jsonl").read_text().splitlines():
         question = json.loads(line)
-        if question["options"] and question["split"] == "calibrate":
-            kept.setdefault(question["patient"], line)
+        if question["options"] and question["split"] in ("calibrate", "prefer"):
+            kept.setdefault((question["split"], question["patient"]), line)
     file = tmp_path_factory.mktemp("few") / "questions.jsonl"
-    file.write_text("\n".join([*kept.values()][::-1][:12]) + "\n")
+    chosen = [[line for (of, _), line in kept.items() if of == split][-6:] for split in ("calibrate", "prefer")]
+    file.write_text("\n".join(chosen[0] + chosen[1]) + "\n")
     return file
 
 
@@ -178,15 +181,16 @@ def test_a_certificate_made_through_a_server(
     calibrate = ["calibrate", few, "--root", samples, *common, "--alpha", 0.99, "--max-k", 2]
     outputs = []
     for name, model in (("direct", samples / "models/mllm"), ("served", f"{served.url}#small")):
-        result = run(*calibrate, "--mllm", model, "--out", f"{name}.json", "--outcomes", name, "--report", f"{name}.html")
+        result = run(
+            *calibrate, "--mllm", model, "--out", f"{name}.json", "--outcomes", name, "--report", f"{name}.html"
+        )
         assert result.exit_code == 0, result.output
         outputs.append(result.output)
     direct, through = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("direct", "served"))
     assert through["domains"] == direct["domains"]
     changed = {part for part, value in direct["fingerprints"].items() if through["fingerprints"][part] != value}
     assert changed == {"mllm"}
-    rows = [json.loads(line) for name in ("direct", "served") for line in next((tmp_path / name).iterdir()).open()]
-    for one, other in zip(rows[: len(rows) // 2], rows[len(rows) // 2 :], strict=True):
+    for one, other in zip(outcomes(tmp_path / "direct"), outcomes(tmp_path / "served"), strict=True):
         assert (one["answers"], one["losses"]) == (other["answers"], other["losses"])
         assert one["confidences"] == pytest.approx(other["confidences"], abs=1e-4)
 
@@ -197,18 +201,20 @@ def test_a_certificate_made_through_a_server(
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert answer["certified"]
-    assert answer["answer"] == rows[len(rows) // 2]["answers"][answer["k"]]
-    chance = max(answer["probabilities"].values())
-    assert chance == pytest.approx(rows[len(rows) // 2]["confidences"][answer["k"]], abs=1e-9)
     outputs.append(result.output)
+    (tmp_path / "one.jsonl").write_text(json.dumps(question))
+    judge = ["evaluate", "--split", "calibrate", "--root", samples, *common, "--max-k", 2, "--outcomes", "one"]
+    judge += ["--mllm", f"{served.url}#small", "--certificate", "served.json"]
+    judged = run(*judge, "one.jsonl")
+    assert judged.exit_code == 0, judged.output
+    assert "certified policy" in judged.stdout
+    [row] = outcomes(tmp_path / "one")
+    assert answer["answer"] == row["answers"][answer["k"]]
+    assert max(answer["probabilities"].values()) == pytest.approx(row["confidences"][answer["k"]], abs=1e-9)
 
     refused = run(*ask, "--certificate", "direct.json")
     assert refused.exit_code == 2
-    assert "the model changed since calibration; run calibrate again" in refused.stderr
-    judged = run("evaluate", few, "--split", "calibrate", "--root", samples, *common, "--max-k", 2, "--outcomes", "served",
-                 "--mllm", f"{served.url}#small", "--certificate", "served.json")  # fmt: skip
-    assert judged.exit_code == 0, judged.output
-    assert "certified policy" in judged.stdout
+    assert "the model" in refused.stderr and "changed since calibration; run calibrate again" in refused.stderr
 
     assert served.keys == {None, f"Bearer {KEY}"}
     outputs += [refused.output, judged.output]
@@ -216,16 +222,25 @@ def test_a_certificate_made_through_a_server(
     assert not any(KEY in text for text in [*outputs, *kept])
 
 
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    [file] = folder.iterdir()
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
 def test_mining_through_a_server(
     run: Callable[..., Result], served: Served, samples: Path, index_folder: Path, few: Path
 ) -> None:
-    words = ["--root", samples, "--index", index_folder, "--device", "cpu", "--max-k", 1, "--split", "calibrate"]
+    words = ["--root", samples, "--index", index_folder, "--device", "cpu", "--max-k", 1]
     made = [
         run("mine", few, *words, "--mllm", model, "--out", f"{number}.jsonl", "--outcomes", str(number))
         for number, model in enumerate((samples / "models/mllm", f"{served.url}#small"))
     ]
     assert [result.exit_code for result in made] == [0, 0], made[1].output
-    assert Path("0.jsonl").read_text() == Path("1.jsonl").read_text()
+    direct, through = (
+        [line for line in result.stdout.splitlines() if line.split()[0] == "accuracy"] for result in made
+    )
+    assert len(direct) >= 2 and direct == through
+    assert all(json.loads(line)["chosen"] in ("yes", "no") for line in Path("1.jsonl").read_text().splitlines())
 
 
 @pytest.mark.parametrize(
@@ -268,9 +283,12 @@ def test_transformers_serve(samples: Path, mllm: TransformersMLLM, prompts: list
         port = free.getsockname()[1]
     (tmp_path / "hub").mkdir()
     command = [str(Path(sys.executable).with_name("transformers")), "serve", folder, "--host", "127.0.0.1"]
-    with (tmp_path / "log").open("wb") as log, subprocess.Popen(
-        [*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment(tmp_path)
-    ) as process:
+    with (
+        (tmp_path / "log").open("wb") as log,
+        subprocess.Popen(
+            [*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment(tmp_path)
+        ) as process,
+    ):
         try:
             wait_for(f"http://127.0.0.1:{port}/health", process)
             with pytest.warns(TitrateWarning, match="told from the words"):
@@ -279,7 +297,7 @@ def test_transformers_serve(samples: Path, mllm: TransformersMLLM, prompts: list
             options = [["yes", "no"]] * len(prompts)
             scores, own = opened.score(prompts, options), mllm.score(prompts, options)
             assert [row.argmax() for row in scores] == [row.argmax() for row in own]
-            with pytest.raises(InputError, match="refuses the request.*nothing"):
+            with pytest.raises(InputError, match=r"refuses the request.*nothing"):
                 OpenAIMLLM.open(f"http://127.0.0.1:{port}/v1#nothing")
         finally:
             process.terminate()
