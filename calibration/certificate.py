@@ -23,7 +23,12 @@ FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
 _REMEDY = "run calibrate again"
-_SPOKEN = {"mllm": "model or its adapter", "questions": "question file", "retrieval": "retrieval mode", "decoding": "window or frame"}
+_SPOKEN = {
+    "mllm": "model or its adapter",
+    "questions": "question file",
+    "retrieval": "retrieval mode",
+    "decoding": "window or frame",
+}
 
 
 @dataclass(frozen=True)

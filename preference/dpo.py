@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch.nn.functional import logsigmoid, pad
 from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.utils import flush_left
+from trl.trainer.utils import add_fused_lm_head, flush_left
 
 from indexing import Decoding
 from preference.rows import Row
@@ -72,6 +73,13 @@ class PairTrainer(DPOTrainer):
     """TRL's trainer with weights; it neither reports its use to anyone nor writes a model card of its own."""
 
     loss_is_scaled_for_ga = True
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        policy: Any = self.accelerator.unwrap_model(self.model)
+        for model in (policy, self.ref_model):
+            if model is not None:  # log-probabilities are all that is read here; the rest would cost time and memory
+                add_fused_lm_head(model.get_base_model() if isinstance(model, PeftModel) else model)
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None

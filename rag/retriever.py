@@ -26,8 +26,8 @@ joined by reciprocal rank."""
 
 MODES: tuple[RetrievalMode, ...] = get_args(RetrievalMode)
 DEFAULT_MODE: RetrievalMode = "image-image"
-"""Best on the `prefer` split with the shipped encoder: mean nDCG@10 over domains 0.618 (0.601 to 0.634), fusion 0.580,
-image-report 0.545, question-report 0.351, random records 0.340. See `rag.retrieval_evaluation`."""
+"""Best on the `prefer` split with the shipped encoder: mean nDCG@10 over domains 0.617 (0.600 to 0.633), fusion 0.582,
+image-report 0.543, question-report 0.352, random records 0.340. See `rag.retrieval_evaluation`."""
 
 SAME_IMAGE = 1 - 1e-4
 """From this cosine on, the match counts as the query's own image.

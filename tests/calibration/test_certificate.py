@@ -81,7 +81,9 @@ def test_verify_names_all_that_changed_and_passes_what_did_not(certificate: Cert
     made.verify({name: value for name, value in FINGERPRINTS.items() if name != "questions"})
     with pytest.raises(InputError, match="the index and the model or its adapter changed"):
         made.verify(FINGERPRINTS | {"index": "2", "mllm": "2"})
-    with pytest.raises(InputError, match="the encoder and the index and the prompt and the model or its adapter changed"):
+    with pytest.raises(
+        InputError, match="the encoder and the index and the prompt and the model or its adapter changed"
+    ):
         made.verify({})
 
 
