@@ -79,7 +79,8 @@ class PairTrainer(DPOTrainer):
         policy: Any = self.accelerator.unwrap_model(self.model)
         for model in (policy, self.ref_model):
             if model is not None:  # log-probabilities are all that is read here; the rest would cost time and memory
-                add_fused_lm_head(model.get_base_model() if isinstance(model, PeftModel) else model)
+                base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+                add_fused_lm_head(base)
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None

@@ -1,7 +1,7 @@
 """Pairs held out of training: whose, what their loss says, and when it says to stop."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,14 +76,3 @@ class StopEarly(TrainerCallback):
         """After each evaluation, whose figures the history holds by now."""
         if ran_out(state.log_history, self._patience):
             control.should_training_stop = True
-
-
-class Progress(TrainerCallback):
-    """Passes on the number of steps done."""
-
-    def __init__(self, progress: Callable[[int, int], None]) -> None:
-        self._progress = progress
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """After each step."""
-        self._progress(state.global_step, state.max_steps)

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerState
+from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.dpo_config import DPOConfig
 
 from indexing import Decoding
@@ -16,7 +16,7 @@ from preference import processes
 from preference.card import CARD, ModelCard
 from preference.checkpoints import Checkpoints
 from preference.dpo import PairCollator, PairTrainer
-from preference.held_out import Progress, StopEarly, hold_out, ran_out
+from preference.held_out import StopEarly, hold_out, ran_out
 from preference.lora import hold_still, lora_config
 from preference.pairs import PreferencePair
 from preference.report import TrainingReport, make_report
@@ -97,7 +97,7 @@ def train_adapter(
         reference = _open(mllm, device, settings).model if settings.full else None
         trainer = make_trainer(model, taught, held, settings, checkpoints.folder, decoding, reference)
         if progress is not None:
-            trainer.add_callback(Progress(progress))
+            trainer.add_callback(_Progress(progress))
         step = _train(trainer, settings, checkpoints, resume_from)
         report = make_report(out, len(taught), len(held), trainer.state.log_history, step)
         if processes.is_main_process():
@@ -220,6 +220,16 @@ def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Pa
     write_atomic(folder / CARD, card.text("adapter"))
     if merge is not None:
         write_whole(trained.merge_and_unload(), processor, merge, card.text("merged model"))
+
+
+class _Progress(TrainerCallback):
+    """Passes on the number of steps done."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress(state.global_step, state.max_steps)
 
 
 @contextmanager
