@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from commands.answering import answering
-from commands.common import FILE, model_options, progress, question_options
+from commands.common import FILE, decoding_options, model_options, progress, question_options
 
 KINDS = ("over-reliance", "under-use", "copying")
 
@@ -14,6 +14,7 @@ KINDS = ("over-reliance", "under-use", "copying")
 @click.command()
 @question_options("prefer")
 @model_options()
+@decoding_options
 @click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Of pair to make.  [default: all]")
 @click.option("--strength", type=click.IntRange(1, 1000), default=500, help="Of the noise, a step of a diffusion.")

@@ -62,7 +62,7 @@ def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -
         ("encoder", "encoder"),
         ("index", "index"),
         ("prompt", "prompt"),
-        ("mllm", "model"),
+        ("mllm", "model or its adapter"),
         ("questions", "question file"),
         ("adapter", "adapter"),
     ],

@@ -326,7 +326,13 @@ def test_interrupted(served: Served, script: Script, samples: Path, index_folder
     image = next((samples / "images").rglob("*.jpg"))
     words = ["ask", image, "Is it?", "--k", "0", "--index", index_folder, "--mllm", f"{served.url}#small"]
     command = [sys.executable, "cli.py", *map(str, words), "--device", "cpu"]
-    with subprocess.Popen(command, cwd=samples.parent, stderr=subprocess.PIPE, env={**os.environ}) as process:
+    with subprocess.Popen(
+        command,
+        cwd=samples.parent,
+        stderr=subprocess.PIPE,
+        env={**os.environ},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job would ignore it
+    ) as process:
         deadline = time.monotonic() + 300
         while not served.completions():
             assert process.poll() is None and time.monotonic() < deadline, process.stderr and process.stderr.read()
