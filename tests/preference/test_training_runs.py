@@ -52,6 +52,7 @@ def varied(pairs: Sequence[PreferencePair], copies: int) -> list[PreferencePair]
     ]
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_learns_the_same(
     mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
@@ -77,13 +78,15 @@ def test_killed_at_random_moments_it_learns_the_same(
     for _ in range(KILLS):
         child = start("killed")
         child.join(chance.uniform(0.2, 0.8) * duration)
-        killed += child.exitcode is None
-        child.kill()
+        if not (tmp_path / "killed" / "adapter_config.json").exists():  # else it is about to tell
+            killed += child.exitcode is None
+            child.kill()
         child.join()
     assert killed
-    last = start("killed")
-    last.join()
-    assert last.exitcode == 0 or (tmp_path / "killed.json").exists()
+    if not (tmp_path / "killed.json").exists():
+        last = start("killed")
+        last.join()
+        assert last.exitcode == 0
     found, expected = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("killed", "whole"))
     assert len(expected["losses"]) == 18 and len(expected["evaluations"]) == 19
     for name in ("losses", "margins"):
@@ -179,6 +182,7 @@ def test_a_checkpoint_that_was_cut_short_is_not_taken_up(
     assert seen == [2, 3, 4]
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_adapter(
     repository: Path, samples: Path, mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
