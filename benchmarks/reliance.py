@@ -50,7 +50,7 @@ MAX_K = 4
 """Contexts that the model reads where it is judged; pairs are mined at 1 to so many."""
 
 PER_KIND, EPOCHS, RATE = 200, 2.0, 3e-4
-"""Small enough for two cores; the rate was chosen by the held-out loss of pairs mined on prefer."""
+"""Small enough for two cores. The rate is not settled: at 3e-4 next to nothing is learnt, at 3e-3 too much."""
 
 STRENGTH, EVERYWHERE = 500, "all domains"
 KINDS = ("over-reliance", "under-use", "copying")
@@ -149,10 +149,9 @@ def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bo
         metrics = measure(given, [question.answer for question in asked], [test.table.units[row] for row in rows])
         figures[name]["balanced_accuracy"] = metrics.balanced_accuracy
         figures[name]["yes"] = float(np.mean([answer == "yes" for answer in given]))
-    domains = {name: [domain for domain in test.table.domains if name in (domain, EVERYWHERE)] for name in figures}
     hits = {
         name: [bool(right[row, MAX_K]) for row, domain in enumerate(test.table.domains) if name in (domain, EVERYWHERE)]
-        for name in domains
+        for name in figures
     }
     return {"figures": figures, "right": hits}
 

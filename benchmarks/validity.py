@@ -35,22 +35,10 @@ def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
     with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
         tables = [outcomes_of(pipeline, path, split, work).table for split in ("calibrate", "test")]
     sizes = {name: len(set(tables[0].select(name).units)) for name in sorted(set(tables[0].domains))}
-    population = join(tables)
+    population = OutcomeTable.join(tables)
     figures = error_rates(population, sizes, RESAMPLES)
     show(figures)
     (work / "validity.json").write_text(json.dumps(figures, indent=1) + "\n")
-
-
-def join(tables: Sequence[OutcomeTable]) -> OutcomeTable:
-    """One table of the rows of all."""
-    return OutcomeTable(
-        question_ids=[name for table in tables for name in table.question_ids],
-        units=[name for table in tables for name in table.units],
-        domains=[name for table in tables for name in table.domains],
-        losses=np.concatenate([table.losses for table in tables]),
-        confidences=np.concatenate([table.confidences for table in tables]),
-        answers=[said for table in tables for said in table.answers],
-    )
 
 
 def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int) -> list[dict[str, Any]]:

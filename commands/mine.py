@@ -7,6 +7,7 @@ import click
 
 from commands.answering import answering
 from commands.common import FILE, decoding_options, model_options, progress, question_options
+from titrate import InputError
 
 KINDS = ("over-reliance", "under-use", "copying")
 
@@ -51,7 +52,7 @@ def mine(
     out: Path,
     **models: Any,
 ) -> None:
-    """Find where the model was right alone and its contexts misled it, and write preference pairs."""
+    """Find where answers lean too much, or too little, on contexts, and write preference pairs."""
     from preference import (
         Dose,
         format_reliance,
@@ -65,6 +66,8 @@ def mine(
     )
     from rag import known_questions
 
+    if regions is not None and noise != "lesion":
+        raise InputError("--regions says where lesions are; give --noise lesion too, or leave it out")
     folder = root or questions.parent
     drawn = None if regions is None else read_regions(regions, root=folder)
     with answering(questions, root, max_k, loss, outcomes, models) as asker:
