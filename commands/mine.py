@@ -9,7 +9,7 @@ from commands.answering import answering
 from commands.common import FILE, decoding_options, model_options, progress, question_options
 from titrate import InputError
 
-KINDS = ("over-reliance", "under-use", "copying")
+KINDS = ("over-reliance", "under-use", "copying", "anchor")
 
 
 @click.command()
@@ -31,6 +31,9 @@ KINDS = ("over-reliance", "under-use", "copying")
 @click.option("--weights", type=click.Choice(["relevance", "none"]), default="relevance", help="Of pairs in the loss.")
 @click.option("--per-question", type=click.IntRange(1), default=2, help="At most so many pairs a question and kind.")
 @click.option("--per-kind", type=click.IntRange(2), help="At most so many pairs a kind.")
+@click.option(
+    "--balance/--no-balance", default=True, help="Choose no answer more often than another, per kind and domain."
+)
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice among pairs, and of the noise.")
 @click.option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.")
 def mine(
@@ -48,6 +51,7 @@ def mine(
     weights: str,
     per_question: int,
     per_kind: int | None,
+    balance: bool,
     seed: int,
     out: Path,
     **models: Any,
@@ -86,6 +90,7 @@ def mine(
             dose=dose,
             per_question=per_question,
             per_kind=per_kind,
+            balance=balance,
             decoding=decoding,
             seed=seed,
         )

@@ -43,7 +43,7 @@ class PairCollator:
         self._rows, self._model, self._decoding = rows, model, decoding
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> Batch:
-        """``input_ids``, ``attention_mask`` and ``completion_mask`` [2n, t], ``weights`` [n], and the images."""
+        """``input_ids``, ``attention_mask``, ``completion_mask`` [2n, t], ``weights``, ``row`` [n], and the images."""
         rows = [self._rows[example["row"]] for example in examples]
         inputs = self._prompts(rows)
         tokenizer = self._model.processor.tokenizer
@@ -58,7 +58,8 @@ class PairCollator:
         along = [name for name, value in inputs.items() if value.shape == shape]
         flushed = flush_left(mask, *(inputs[name] for name in along))
         inputs |= dict(zip(["attention_mask", *along], flushed, strict=True))
-        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows])}
+        numbers = torch.tensor([example["row"] for example in examples])
+        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows]), "row": numbers}
 
     def _prompts(self, rows: Sequence[Row]) -> Batch:
         """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
@@ -76,6 +77,7 @@ class PairTrainer(DPOTrainer):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
+        self._references: dict[int, torch.Tensor] = {}
         policy: Any = self.accelerator.unwrap_model(self.model)
         for model in (policy, self.ref_model):
             if model is not None:  # log-probabilities are all that is read here; the rest would cost time and memory
@@ -88,9 +90,9 @@ class PairTrainer(DPOTrainer):
         """The batch's part of the step's loss."""
         assert not return_outputs, "metrics of ours need no logits"
         weights = inputs["weights"]
-        read = {name: value for name, value in inputs.items() if name != "weights"}
+        read = {name: value for name, value in inputs.items() if name not in ("weights", "row")}
         # Before the policy, whose activations would lie in memory meanwhile.
-        known_chosen, known_rejected = self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
+        known_chosen, known_rejected = self._reference(inputs["row"].tolist(), read)
         mask = read.pop("completion_mask")
         labels = read["input_ids"].masked_fill(mask == 0, -100)
         tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs
@@ -109,6 +111,13 @@ class PairTrainer(DPOTrainer):
                 loss = loss + (weights * losses).mean() * (factor * of_pairs)
         self._note(self.beta * (chosen - rejected).detach())
         return loss
+
+    def _reference(self, rows: list[int], read: Batch) -> tuple[torch.Tensor, ...]:
+        """What the model as it was says of the chosen and the rejected answers, each [n]; asked once a pair."""
+        if not all(row in self._references for row in rows):
+            found = self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
+            self._references |= zip(rows, torch.stack(found, 1), strict=True)
+        return torch.stack([self._references[row] for row in rows]).unbind(1)
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
         """Pairs and chosen tokens of a whole step, over all its batches and processes."""

@@ -1,6 +1,8 @@
 """Mining: answers that image and contexts pulled apart become preference pairs (METHODS, section 7).
 
-The kinds are those of MMed-RAG (arXiv 2410.13085); over-reliance alone is RULE's (arXiv 2407.05131).
+Three kinds are those of MMed-RAG (arXiv 2410.13085); over-reliance alone is RULE's (arXiv 2407.05131). The fourth, the
+anchor, is ours: pairs of over-reliance all have contexts, and a model that reads nothing else in training can lower
+their loss by changing what it says whenever there are contexts, whatever they say. Anchors hold what it says alone.
 """
 
 import random
@@ -10,12 +12,14 @@ from dataclasses import dataclass, replace
 from indexing import Decoding, load_image
 from preference.balance import Group, balance_pairs
 from preference.noise import Dose, Noise
-from preference.pairs import COPYING, OVER_RELIANCE, UNDER_USE, PreferencePair
+from preference.pairs import ANCHOR, COPYING, OVER_RELIANCE, UNDER_USE, PreferencePair
 from preference.reliance import right_answers, right_noised
 from rag import Outcomes, PromptTemplate
 from titrate.errors import InputError
 
-MINED_KINDS = (OVER_RELIANCE, UNDER_USE, COPYING)
+MINED_KINDS = (OVER_RELIANCE, UNDER_USE, COPYING, ANCHOR)
+_CUT = (COPYING, ANCHOR)
+"""Kinds that many questions show, whose pairs would drown the others."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Mined:
         In the order of kinds, then of the outcome table, then of k.
     confidences
         Of each pair: how sure the model was of the fault, the probability of the answer that it should not have given,
-        or, for copying, not so readily.
+        or, for copying, not so readily; for anchors, the probability of all answers but the right one.
     found
         How many pairs of each kind there were before some were left out.
     notes
@@ -43,7 +47,7 @@ class Mined:
 
 @dataclass(frozen=True)
 class _Find:
-    """One number of contexts at which a question shows a kind of fault, with how sure the model was of the fault."""
+    """One number of contexts at which a question shows a kind, with how sure the model was of the fault."""
 
     row: int
     k: int
@@ -77,7 +81,9 @@ def mine_pairs(
         Which kinds to make, in that order. ``"over-reliance"``: right alone, wrong with k contexts; the answer given
         alone is preferred to the one given with contexts. ``"under-use"``: wrong alone, right with k contexts, and the
         other way round. ``"copying"``: right with k contexts although the image was noised; the answer is preferred
-        where it is given to the image rather than to the noised image.
+        where it is given to the image rather than to the noised image. ``"anchor"``: right alone; that answer is
+        preferred to another without contexts: to one that contexts made the model give, else to another option. Where
+        there is neither, as for most free text, there is no anchor.
     noised
         Outcomes of the same questions with noised images, for ``"copying"``.
     dose
@@ -86,9 +92,8 @@ def mine_pairs(
         At most so many pairs a question and kind, each with another k, drawn from all k that show the fault. (A model
         tuned on one k only forgets how to answer at others.)
     per_kind
-        At most so many pairs a kind. By default ``"copying"`` is cut to as many as the largest other kind has, where
-        there is one: noise changes few answers of a model that leans on its contexts, and its pairs would drown the
-        others.
+        At most so many pairs a kind. By default ``"copying"`` and ``"anchor"`` are cut to as many as the largest kind
+        before them has, where there is one: most questions show them, and their pairs would drown the others.
     balance
         In each kind and domain, keep as many pairs that choose one option over another as the other way round. Without
         it a model can lower its loss by always giving the answer that is chosen more often.
@@ -117,13 +122,13 @@ def mine_pairs(
     most = 0
     for kind in (kind for kind in MINED_KINDS if kind in kinds):
         dice = random.Random(f"{seed} {kind}")
-        finds = list(_draw(_find(kind, outcomes, noised), per_question, dice))
+        finds = list(_draw(_find(kind, outcomes, noised, dice), per_question, dice))
         found[kind] = len(finds)
         if not finds:
             notes.append(f"{kind}: no question shows it.")
             continue
         made = [_pair(kind, find, outcomes, prompt) for find in finds]
-        limit = (most or None) if kind == COPYING and per_kind is None else per_kind
+        limit = (most or None) if kind in _CUT and per_kind is None else per_kind
         groups = [_group(find, outcomes, balance=balance) for find in finds]
         kept, left_out = balance_pairs(made, groups, dice, limit=limit)
         most = max(most, len(kept))
@@ -132,14 +137,14 @@ def mine_pairs(
         notes += [f"{kind}, {note}" for note in left_out]
     if not pairs:
         raise InputError(
-            f"{' '.join(notes)} No pair is left; mine more questions, or turn balancing off and risk a model that "
-            "always gives one answer"
+            f"{' '.join(notes)} No pair is left; mine more questions, or leave balancing out (--no-balance) and risk a "
+            "model that always gives one answer"
         )
     return Mined(tuple(pairs), tuple(confidences), found, tuple(notes))
 
 
-def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None) -> Iterator[list[_Find]]:
-    """The faults of each question that shows any."""
+def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None, dice: random.Random) -> Iterator[list[_Find]]:
+    """What each question shows of a kind, if anything."""
     table, right = outcomes.table, right_answers(outcomes.table)
     blind = outcomes.table if noised is None else noised.table
     right_blind = right if noised is None else right_noised(outcomes, noised)
@@ -153,6 +158,11 @@ def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None) -> Iterator[li
         elif kind == UNDER_USE:
             helped = [k for k in reads if not right[row, 0] and right[row, k]]
             yield [_Find(row, k, answers[k], answers[0], float(sure[0])) for k in helped]
+        elif kind == ANCHOR:
+            others = [answers[k] for k in reads if not right[row, k]]
+            others = others or [option for option in outcomes.questions[row].options or () if option != answers[0]]
+            if right[row, 0] and others:
+                yield [_Find(row, 0, answers[0], dice.choice(others), 1 - float(sure[0]))]
         else:
             copied = [k for k in reads if right_blind[row, k]]
             said, surely = blind.answers[row], blind.confidences[row]

@@ -10,8 +10,9 @@ from indexing import Decoding, load_image
 from preference.noise import Noise
 from titrate.errors import InputError
 
-COPYING, UNDER_USE, OVER_RELIANCE, UNSPECIFIED = "copying", "under-use", "over-reliance", "unspecified"
-KINDS = (COPYING, UNDER_USE, OVER_RELIANCE, UNSPECIFIED)
+COPYING, UNDER_USE, OVER_RELIANCE, ANCHOR = "copying", "under-use", "over-reliance", "anchor"
+UNSPECIFIED = "unspecified"
+KINDS = (COPYING, UNDER_USE, OVER_RELIANCE, ANCHOR, UNSPECIFIED)
 HELD_BACK = ("calibrate", "test")
 
 
@@ -31,8 +32,8 @@ class PreferencePair:
         The answer to prefer and the answer to avoid; the same text only where the images differ.
     kind
         What was found (METHODS, section 7): ``"copying"``, right without seeing the image; ``"under-use"``, wrong alone
-        and right with contexts; ``"over-reliance"``, right alone and wrong with contexts; ``"unspecified"``, from a
-        file that does not say.
+        and right with contexts; ``"over-reliance"``, right alone and wrong with contexts; ``"anchor"``, right alone,
+        and asked so; ``"unspecified"``, from a file that does not say.
     rejected_image
         The image that the rejected answer was given to; None where it is the same.
     rejected_noise

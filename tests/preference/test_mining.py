@@ -1,6 +1,7 @@
 """Mining on hand-made outcome tables."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,38 @@ def test_under_use_is_wrong_alone_and_right_with_contexts() -> None:
         ("q0@1/under-use", "yes", "no"),
         ("q1@2/under-use", "no", "yes"),
     ]
+
+
+def test_an_anchor_is_right_alone_and_asked_alone() -> None:
+    # q0 is right throughout, q1 only alone, q2 never.
+    outcomes = table([("yes", "+++"), ("no", "+--"), ("yes", "---")])
+    mined = mine_pairs(outcomes, PROMPT, kinds=["anchor"], balance=False)
+    assert [(pair.id, pair.kind, pair.k, pair.chosen, pair.rejected) for pair in mined.pairs] == [
+        ("q0@0/anchor", "anchor", 0, "yes", "no"),
+        ("q1@0/anchor", "anchor", 0, "no", "yes"),
+    ]
+    assert mined.pairs[0].prompt == PROMPT.render(outcomes.questions[0].text, outcomes.questions[0].options, [])
+    assert mined.confidences == tuple(1 - outcomes.table.confidences[:2, 0])
+
+
+def test_an_anchor_of_free_text_rejects_what_contexts_made_the_model_say() -> None:
+    rows = [("yes", "+-+"), ("no", "+++")]
+    free = replace(table(rows), questions=tuple(replace(q, options=None) for q in table(rows).questions))
+    found = mine_pairs(free, PROMPT, kinds=["anchor"], balance=False).pairs
+    assert [(pair.question, pair.rejected) for pair in found] == [("q0", "no")]  # nothing to reject for q1
+
+
+def test_anchors_are_cut_to_the_other_kinds() -> None:
+    # Over-reliance: q0 (yes) and q1 (no). Anchors: all four.
+    mined = mine_pairs(
+        table([("yes", "+-+"), ("no", "+-+"), ("yes", "+++"), ("no", "+++")]),
+        PROMPT,
+        kinds=["over-reliance", "anchor"],
+    )
+    assert mined.found == {"over-reliance": 2, "anchor": 4}
+    assert Counter((pair.kind, pair.chosen) for pair in mined.pairs) == {
+        (kind, answer): 1 for kind in ("over-reliance", "anchor") for answer in ("yes", "no")
+    }
 
 
 def noised_pairs(images: list[Path], noised: list[str], **options: Any) -> Mined:
@@ -153,7 +186,7 @@ def test_both_answers_are_chosen_equally_often_in_each_domain() -> None:
 
 def test_one_side_only_is_explained_and_can_be_kept() -> None:
     rows = [("yes", "+-+"), ("yes", "+-+")]
-    with pytest.raises(InputError, match=r"0 prefer 'no', 2 prefer 'yes'.*turn balancing off"):
+    with pytest.raises(InputError, match=r"0 prefer 'no', 2 prefer 'yes'.*leave balancing out"):
         mine(rows)
     assert len(mine(rows, balance=False)) == 2
 

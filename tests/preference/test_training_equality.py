@@ -123,7 +123,9 @@ def test_every_kind_of_loss_is_the_stock_trainers(
     losses, smoothing = LOSSES[name]
     chosen = settings(max_steps=4, losses=losses, label_smoothing=smoothing)
     expected = stock(folder, answers(pairs), chosen, tmp_path / "stock")
-    assert ours(folder, answers(pairs), chosen, tmp_path / "ours") == pytest.approx(expected, abs=1e-6)
+    found = ours(folder, answers(pairs), chosen, tmp_path / "ours")
+    # The reference is asked once a pair, in a batch padded otherwise; IPO's losses here are tens, of seven digits.
+    assert found == pytest.approx(expected, abs=1e-6, rel=1e-6)
 
 
 @_without_renaming_notices()
