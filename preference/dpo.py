@@ -21,9 +21,12 @@ from indexing import Decoding
 from preference.rows import Row
 from rag import TransformersMLLM
 from rag.model_inputs import append
+from rag.shared_images import SharedImages
 from titrate.errors import TitrateError
 
 Batch = dict[str, torch.Tensor]
+_ABOUT_PAIRS = ("weights", "row", "shown", "completion_mask")
+"""What a batch holds that the model does not read."""
 
 
 class PairCollator:
@@ -43,7 +46,10 @@ class PairCollator:
         self._rows, self._model, self._decoding = rows, model, decoding
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> Batch:
-        """``input_ids``, ``attention_mask``, ``completion_mask`` [2n, t], ``weights``, ``row`` [n], and the images."""
+        """``input_ids``, ``attention_mask``, ``completion_mask`` [2n, t], the images, ``weights`` and ``row`` [n].
+
+        ``shown`` [2n] names each answer's image: the same where a pair has one image.
+        """
         rows = [self._rows[example["row"]] for example in examples]
         inputs = self._prompts(rows)
         tokenizer = self._model.processor.tokenizer
@@ -59,7 +65,9 @@ class PairCollator:
         flushed = flush_left(mask, *(inputs[name] for name in along))
         inputs |= dict(zip(["attention_mask", *along], flushed, strict=True))
         numbers = torch.tensor([example["row"] for example in examples])
-        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows]), "row": numbers}
+        shown = torch.arange(2 * len(rows))
+        shown[[n + len(rows) for n, row in enumerate(rows) if row.pair.one_image]] -= len(rows)
+        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows]), "row": numbers, "shown": shown}
 
     def _prompts(self, rows: Sequence[Row]) -> Batch:
         """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
@@ -79,10 +87,11 @@ class PairTrainer(DPOTrainer):
         super().__init__(**parts)
         self._references: dict[int, torch.Tensor] = {}
         policy: Any = self.accelerator.unwrap_model(self.model)
-        for model in (policy, self.ref_model):
+        self._base: Any = policy.get_base_model() if isinstance(policy, PeftModel) else policy
+        models: list[Any] = [self._base, self.ref_model]
+        for model in models:
             if model is not None:  # log-probabilities are all that is read here; the rest would cost time and memory
-                base: Any = model.get_base_model() if isinstance(model, PeftModel) else model
-                add_fused_lm_head(base)
+                add_fused_lm_head(model)
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -90,10 +99,14 @@ class PairTrainer(DPOTrainer):
         """The batch's part of the step's loss."""
         assert not return_outputs, "metrics of ours need no logits"
         weights = inputs["weights"]
-        read = {name: value for name, value in inputs.items() if name not in ("weights", "row")}
+        mask = inputs["completion_mask"]
+        read = {name: value for name, value in inputs.items() if name not in _ABOUT_PAIRS}
+        if self.ref_model is None:  # an adapter leaves the vision tower as it is, for the model before and after
+            self._base.eval()  # as `preference.lora.hold_still` does once the model is called
+            with torch.no_grad():
+                read = SharedImages(self._base).share(read, inputs["shown"].tolist())
         # Before the policy, whose activations would lie in memory meanwhile.
-        known_chosen, known_rejected = self._reference(inputs["row"].tolist(), read)
-        mask = read.pop("completion_mask")
+        known_chosen, known_rejected = self._reference(inputs["row"].tolist(), {**read, "completion_mask": mask})
         labels = read["input_ids"].masked_fill(mask == 0, -100)
         tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs
         chosen, rejected = tokens.sum(1).chunk(2)

@@ -104,7 +104,7 @@ def test_a_noised_images_answer_is_scored_on_the_noised_image(
     noised = [Prompt(noise.apply(prompt.image), prompt.text) for prompt in prompts]
     expected = mllm.score([*prompts, *noised], [["yes", "no"]] * 8)
     batch = batch_of(copying, mllm)
-    del batch["weights"], batch["row"]
+    del batch["weights"], batch["row"], batch["shown"]
     batch["completion_mask"][batch["input_ids"] == mllm.processor.tokenizer.eos_token_id] = 0
     trainer = make_trainer(mllm, [render(pair, mllm) for pair in copying], [], TrainingSettings(max_steps=1), tmp_path)
     found = torch.cat(trainer.compute_ref_log_probs(trainer.model, batch))  # type: ignore[no-untyped-call]
@@ -161,7 +161,7 @@ def test_with_sft_the_chosen_answers_tokens_count_by_weight(
         batch = batch_of(few, mllm)
         policy: Any = trainer.model
         loss = float(trainer.compute_loss(policy, dict(batch)).detach())
-        del batch["weights"], batch["row"]
+        del batch["weights"], batch["row"], batch["shown"]
         chosen, _ = trainer.compute_ref_log_probs(policy, batch)  # type: ignore[no-untyped-call]
     tokens = int(batch["completion_mask"][:2].sum())
     expected = 1.25 * log(2) - 0.25 * float(2 * chosen[0] + 0.5 * chosen[1]) / tokens

@@ -68,7 +68,7 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
         assert torch.equal(spoken[name], batch[name]), name
 
     # Scoring weighs the answer alone, training the end of the turn as well.
-    del batch["weights"], batch["row"]
+    del batch["weights"], batch["row"], batch["shown"]
     batch["completion_mask"][batch["input_ids"] == tokenizer.eos_token_id] = 0
     policy: Any = trainer.model
     policy.train()  # as the trainer does before each step
