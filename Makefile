@@ -1,7 +1,7 @@
 # Each target sets up what it needs: a virtual environment, made again when the dependencies change.
 VENV ?= .venv
 DATA ?= ../shared/data
-RUNS ?= over-reliance:0 over-reliance:1 over-reliance:2
+RUNS ?= anchored:0 anchored:1 anchored:2
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
