@@ -50,7 +50,7 @@ from titrate.files import hash_json
 MAX_K = 4
 """Contexts that the model reads where it is judged; pairs are mined at 1 to so many."""
 
-PER_QUESTION, PER_KIND, EPOCHS, RATE, BETA = 4, 500, 2.0, 1e-3, 1.0
+PER_QUESTION, PER_KIND, PAIRS, EPOCHS, RATE, BETA = 4, 500, 1000, 2.0, 1e-3, 1.0
 LOSSES = (("ipo", 1.0),)
 """Chosen on prefer alone, 70 % of its patients mined and 30 % judged. IPO stops pulling once an answer has gained
 1/2β a token on the other; the sigmoid loss pulled on until other answers changed too."""
@@ -174,7 +174,7 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
             noised=noised,
             dose=dose,
             per_question=PER_QUESTION,
-            per_kind=PER_KIND,
+            per_kind=min(PER_KIND, PAIRS // len(choice.kinds)),
         )
         evidence = locate_evidence(pipeline.mllm, mined.pairs) if choice.lesion else None
     pairs = list(mined.pairs)
