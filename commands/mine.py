@@ -9,7 +9,7 @@ from commands.answering import answering
 from commands.common import FILE, decoding_options, model_options, progress, question_options
 from titrate import InputError
 
-KINDS = ("over-reliance", "under-use", "copying", "anchor")
+KINDS, USUAL = ("over-reliance", "anchor", "under-use", "copying"), ("over-reliance", "anchor")
 
 
 @click.command()
@@ -17,7 +17,9 @@ KINDS = ("over-reliance", "under-use", "copying", "anchor")
 @model_options()
 @decoding_options
 @click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
-@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Of pair to make.  [default: all]")
+@click.option(
+    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help=f"Of pair to make.  [default: {', '.join(USUAL)}]"
+)
 @click.option("--strength", type=click.IntRange(1, 1000), default=500, help="Of the noise, a step of a diffusion.")
 @click.option(
     "--noise",
@@ -85,7 +87,7 @@ def mine(
         mined = mine_pairs(
             scored,
             asker.pipeline.prompt,
-            kinds=kinds or KINDS,
+            kinds=kinds or USUAL,
             noised=noised,
             dose=dose,
             per_question=per_question,

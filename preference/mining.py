@@ -60,7 +60,7 @@ def mine_pairs(
     outcomes: Outcomes,
     prompt: PromptTemplate,
     *,
-    kinds: Sequence[str] = (OVER_RELIANCE,),
+    kinds: Sequence[str] = (OVER_RELIANCE, ANCHOR),
     noised: Outcomes | None = None,
     dose: Dose | None = None,
     per_question: int = 2,

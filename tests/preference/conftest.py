@@ -35,4 +35,4 @@ def pairs(images: list[Path]) -> list[PreferencePair]:
     """Four pairs, with 1, 1, 2 and 3 contexts."""
     questions = [make_question(n, "yes", image, patient=f"p{n}") for n, image in enumerate(images)]
     outcomes = make_outcomes(questions, ["+-++", "+-++", "++-+", "+++-"], ["radiology"] * 4)
-    return list(mine_pairs(outcomes, PromptTemplate(), balance=False).pairs)
+    return list(mine_pairs(outcomes, PromptTemplate(), kinds=["over-reliance"], balance=False).pairs)

@@ -25,7 +25,7 @@ def table(
 
 
 def mine(rows: list[tuple[str, str]], *, matches: int | None = None, **options: Any) -> tuple[PreferencePair, ...]:
-    return mine_pairs(table(rows, matches=matches), PROMPT, **options).pairs
+    return mine_pairs(table(rows, matches=matches), PROMPT, **{"kinds": ["over-reliance"], **options}).pairs
 
 
 def test_over_reliance_is_right_alone_and_wrong_with_contexts() -> None:
@@ -78,7 +78,6 @@ def test_anchors_are_cut_to_the_other_kinds() -> None:
     mined = mine_pairs(
         table([("yes", "+-+"), ("no", "+-+"), ("yes", "+++"), ("no", "+++")]),
         PROMPT,
-        kinds=["over-reliance", "anchor"],
     )
     assert mined.found == {"over-reliance": 2, "anchor": 4}
     assert Counter((pair.kind, pair.chosen) for pair in mined.pairs) == {
@@ -168,7 +167,7 @@ def test_fewer_cases_than_k_give_no_repeated_prompts() -> None:
 def test_both_answers_are_chosen_equally_often_in_each_domain() -> None:
     # Radiology chooses yes 8 times (4 questions) and no 3 times; pathology yes once and no twice.
     rows = [("yes", "+--")] * 4 + [("no", "+-+")] * 3 + [("yes", "+-+"), ("no", "+-+"), ("no", "++-")]
-    mined = mine_pairs(table(rows, ["radiology"] * 7 + ["pathology"] * 3), PROMPT)
+    mined = mine_pairs(table(rows, ["radiology"] * 7 + ["pathology"] * 3), PROMPT, kinds=["over-reliance"])
     counts = Counter((pair.domain, pair.chosen) for pair in mined.pairs)
     assert counts == {
         ("radiology", "yes"): 3,
