@@ -211,3 +211,22 @@ def test_released_pairs_are_trained_on_as_they_are(mllm_folder: Path, images: li
     assert report.losses[1] < report.losses[0]
     card = (tmp_path / "adapter" / "README.md").read_text()
     assert "| copying | unknown | 1 |" in card and "given to another image: 1" in card
+
+
+@_without_renaming_notices()
+@pytest.mark.parametrize(("noised", "count"), [(False, 4), (True, 8)])
+def test_an_image_is_encoded_once_a_batch(
+    mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path, noised: bool, count: int
+) -> None:
+    # For both answers, and for the model before and after, unless the rejected answer has an image of its own.
+    mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
+    noise = Noise(strength=700, seed=1, side=64) if noised else None
+    rows = [render(replace(pair, rejected_noise=noise), mllm) for pair in pairs[:4]]
+    trainer = make_trainer(mllm, rows, [], TrainingSettings(epochs=2, batch_size=4), tmp_path)
+    encoded: list[int] = []
+    tower = mllm.base.model.vision_tower
+    tower.register_forward_pre_hook(
+        lambda _, args, words: encoded.append(len((*args, *words.values())[0])), with_kwargs=True
+    )
+    trainer.train()
+    assert encoded == [count] * 2
