@@ -50,7 +50,7 @@ from titrate.files import hash_json
 MAX_K = 4
 """Contexts that the model reads where it is judged; pairs are mined at 1 to so many."""
 
-PER_QUESTION, PER_KIND, PAIRS, EPOCHS, RATE, BETA = 4, 500, 1000, 2.0, 1e-3, 1.0
+PER_QUESTION, PER_KIND, EPOCHS, RATE, BETA = 4, 500, 2.0, 1e-3, 1.0
 LOSSES = (("ipo", 1.0),)
 """Chosen on prefer alone, 70 % of its patients mined and 30 % judged. IPO stops pulling once an answer has gained
 1/2β a token on the other; the sigmoid loss pulled on until other answers changed too."""
@@ -72,20 +72,23 @@ class Choice:
         By relevance.
     shuffled
         Which answer is preferred is drawn for every pair.
+    pairs
+        At most so many in all; those with two images take twice the time.
     """
 
     kinds: tuple[str, ...] = ("over-reliance", "anchor")
     lesion: bool = False
     weighted: bool = True
     shuffled: bool = False
+    pairs: int = 1000
 
 
 CHOICES = {
     "anchored": Choice(),
     "over-reliance": Choice(("over-reliance",)),
     "under-use": Choice(("under-use",)),
-    "copying": Choice(("copying",)),
-    "lesion": Choice(("copying",), lesion=True),
+    "copying": Choice(("copying",), pairs=250),
+    "lesion": Choice(("copying",), lesion=True, pairs=250),
     "all": Choice(MINED_KINDS),
     "unweighted": Choice(weighted=False),
     "shuffled": Choice(shuffled=True),
@@ -174,7 +177,7 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
             noised=noised,
             dose=dose,
             per_question=PER_QUESTION,
-            per_kind=min(PER_KIND, PAIRS // len(choice.kinds)),
+            per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
         )
         evidence = locate_evidence(pipeline.mllm, mined.pairs) if choice.lesion else None
     pairs = list(mined.pairs)
