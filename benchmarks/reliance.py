@@ -5,7 +5,8 @@
 A run is a choice of pairs and a seed of the training. Everything is kept in the work folder, so that a run that was
 interrupted, or is named again, goes on from where it was. Every run prints, per domain and for all questions, what was
 so before and after, over the same questions: over-reliance ratio, harm, help, accuracy with intervals from a bootstrap
-over patients, balanced accuracy, McNemar's exact p and, with --copying, which takes as long again, copy-reference rate.
+over patients, balanced accuracy, McNemar's exact p, paired intervals of the changes and, with --copying, which takes as
+long again, copy-reference rate.
 """
 
 import argparse
@@ -111,7 +112,9 @@ def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *
             train_adapter(pairs, mllm, adapter, settings)
         after = judge(data, work, mllm, adapter, noised=copying)
         show(f"{run} ({len(pairs)} pairs)", after["figures"], before)
-        after["pairs"], after["p"] = len(pairs), {name: mcnemar(before, after, name) for name in after["figures"]}
+        after["pairs"] = len(pairs)
+        after["paired"] = {name: paired(before, after, name) for name in after["figures"]}
+        print(f"{EVERYWHERE}, paired: {after['paired'][EVERYWHERE]}", flush=True)
         (work / f"reliance-{name}-{seed or 0}.json").write_text(json.dumps(after, indent=1) + "\n")
 
 
@@ -155,11 +158,13 @@ def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bo
         metrics = measure(given, [question.answer for question in asked], [test.table.units[row] for row in rows])
         figures[name]["balanced_accuracy"] = metrics.balanced_accuracy
         figures[name]["yes"] = float(np.mean([answer == "yes" for answer in given]))
-    hits = {
-        name: [bool(right[row, MAX_K]) for row, domain in enumerate(test.table.domains) if name in (domain, EVERYWHERE)]
-        for name in figures
+    columns = {
+        "domains": list(test.table.domains),
+        "patients": list(test.table.units),
+        "alone": right[:, 0].tolist(),
+        "with": right[:, MAX_K].tolist(),
     }
-    return {"figures": figures, "right": hits}
+    return {"figures": figures, "rows": columns}
 
 
 def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePair]:
@@ -202,11 +207,26 @@ def turn(pair: PreferencePair) -> PreferencePair:
     return replace(pair, rejected=other, rejected_noise=None)
 
 
-def mcnemar(before: dict[str, Any], after: dict[str, Any], name: str) -> float:
-    """Exact p of the hypothesis that as many answers got better as got worse."""
-    first, second = np.array(before["right"][name]), np.array(after["right"][name])
+def paired(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str, Any]:
+    """McNemar's exact p for accuracy with contexts, and 95 % intervals of two changes, by a bootstrap over patients."""
+    domains = np.array(before["rows"]["domains"])
+    kept = np.full(len(domains), True) if name == EVERYWHERE else domains == name
+    (alone, first), (alone_after, second) = (
+        [np.array(run["rows"][column])[kept] for column in ("alone", "with")] for run in (before, after)
+    )
     better, worse = int((~first & second).sum()), int((first & ~second).sum())
-    return 1.0 if better + worse == 0 else float(binomtest(better, better + worse).pvalue)
+    p = 1.0 if better + worse == 0 else float(binomtest(better, better + worse).pvalue)
+    # What both ratios are made of, before and after, summed over each patient's questions.
+    parts = [alone & ~first, ~first, alone, alone_after & ~second, ~second, alone_after]
+    _, patient = np.unique(np.array(before["rows"]["patients"])[kept], return_inverse=True)
+    sums = np.stack([np.bincount(patient, weights=part) for part in parts], 1)
+    drawn = np.random.default_rng(0).multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=2000) @ sums
+    harmed, wrong, right, harmed_after, wrong_after, right_after = drawn.T
+    changes = {
+        "over_reliance": harmed_after / wrong_after - harmed / wrong,
+        "harm": harmed_after / right_after - harmed / right,
+    }
+    return {"p": p, **{what: np.quantile(change, [0.025, 0.975]).tolist() for what, change in changes.items()}}
 
 
 def show(title: str, figures: dict[str, Any], before: dict[str, Any] | None) -> None:
