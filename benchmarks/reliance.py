@@ -49,7 +49,7 @@ from rag import (
 from titrate.files import hash_json
 
 MAX_K = 4
-"""Contexts that the model reads where it is judged; pairs are mined at 1 to so many."""
+"""Contexts that the model reads where it is judged; pairs are mined at 1 to so many, anchors at none."""
 
 PER_QUESTION, PER_KIND, EPOCHS, RATE, BETA = 4, 500, 2.0, 1e-3, 1.0
 LOSSES = (("ipo", 1.0),)

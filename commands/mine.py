@@ -25,7 +25,8 @@ KINDS, USUAL = ("over-reliance", "anchor", "under-use", "copying"), ("over-relia
     "--noise",
     type=click.Choice(["whole", "lesion"]),
     default="whole",
-    help="What copying's rejected images lose: everything, or the region of the evidence.",
+    help="What copying's rejected images lose: everything, or the region of the evidence, "
+    "whose strength then weighs pairs of every kind.",
 )
 @click.option(
     "--regions", type=FILE, help="Boxes or masks of lesions, such as the corpus.  [default: model's evidence]"

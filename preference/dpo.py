@@ -126,8 +126,11 @@ class PairTrainer(DPOTrainer):
         return loss
 
     def _reference(self, rows: list[int], read: Batch) -> tuple[torch.Tensor, ...]:
-        """What the model as it was says of the chosen and the rejected answers, each [n]; asked once a pair."""
-        if not all(row in self._references for row in rows):
+        """What the model as it was says of the chosen and the rejected answers, each [n]; asked once a pair.
+
+        Several processes ask anew every time: a model whose weights are spread over them must be asked by all at once.
+        """
+        if self.accelerator.num_processes > 1 or not all(row in self._references for row in rows):
             found = self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
             self._references |= zip(rows, torch.stack(found, 1), strict=True)
         return torch.stack([self._references[row] for row in rows]).unbind(1)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from indexing import Decoding, load_image
 from preference import Noise, PreferencePair, TrainingSettings, read_pairs, train_adapter
-from preference.dpo import PairCollator, pair_losses
+from preference.dpo import PairCollator, PairTrainer, pair_losses
 from preference.rows import render
 from preference.settings import PREFERENCE_LOSSES
 from preference.training import _without_renaming_notices, make_trainer
@@ -215,8 +215,13 @@ def test_released_pairs_are_trained_on_as_they_are(mllm_folder: Path, images: li
 
 @_without_renaming_notices()
 @pytest.mark.parametrize(("noised", "count"), [(False, 4), (True, 8)])
-def test_an_image_is_encoded_once_a_batch(
-    mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path, noised: bool, count: int
+def test_an_image_is_encoded_once_a_batch_and_the_reference_asked_once_a_pair(
+    mllm_folder: Path,
+    pairs: list[PreferencePair],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    noised: bool,
+    count: int,
 ) -> None:
     # For both answers, and for the model before and after, unless the rejected answer has an image of its own.
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
@@ -228,5 +233,14 @@ def test_an_image_is_encoded_once_a_batch(
     tower.register_forward_pre_hook(
         lambda _, args, words: encoded.append(len((*args, *words.values())[0])), with_kwargs=True
     )
+    asked: list[int] = []
+    ask = PairTrainer.compute_ref_log_probs
+
+    def counted(self: PairTrainer, model: Any, inputs: dict[str, torch.Tensor]) -> Any:
+        asked.append(len(inputs["input_ids"]))
+        return ask(self, model, inputs)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(PairTrainer, "compute_ref_log_probs", counted)
     trainer.train()
-    assert encoded == [count] * 2
+    assert encoded == [count] * 2  # two epochs
+    assert asked == [8]
