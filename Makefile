@@ -20,6 +20,8 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tools.house
 
 models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA
 	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder

@@ -21,8 +21,7 @@ from commands.evaluate import evaluate
 from commands.index import index, info
 from commands.mine import mine
 from commands.train import train
-from titrate import TitrateError, TitrateWarning, __version__
-from titrate.settings import read_settings
+from titrate import TitrateError, TitrateWarning, __version__, read_settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

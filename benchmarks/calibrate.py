@@ -23,8 +23,7 @@ import torch
 
 from calibration import wsr_p_value
 from indexing import load_image
-from rag import PromptTemplate, Question, TransformersMLLM, closed_questions, read_questions
-from rag.mllm import NestedPrompt
+from rag import NestedPrompt, PromptTemplate, Question, TransformersMLLM, closed_questions, read_questions
 
 TARGETS = {10: (1 / 4, 1 / 3), 20: (1 / 7, 1 / 5)}
 """At most these shares of the tokens and of the wall time, by K."""

@@ -20,12 +20,10 @@ from numpy.typing import NDArray
 from scipy.stats import beta
 
 from benchmarks import foreign
-from indexing import DomainClassifier, Encoder, load_image
-from indexing.conformal import LEVEL, held_out
-from indexing.manifest import CLASSIFIER, Manifest
-from indexing.novelty import NoveltyDetector
-from indexing.zero_shot import default_prompts
-from titrate.files import hash_json, read_jsonl
+from indexing import DomainClassifier, Encoder, NoveltyDetector, default_prompts, load_image
+from indexing.folder.manifest import CLASSIFIER, Manifest
+from indexing.routing.conformal import LEVEL, held_out
+from titrate import hash_json, read_jsonl
 
 RESAMPLES, SEED, BATCH = 2000, 0, 32
 Flags = NDArray[np.bool_]

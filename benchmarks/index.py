@@ -24,10 +24,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from indexing import Encoder, Reading, build_index, load_image, open_corpus
-from indexing.embedding import BATCH
-from indexing.reading import THREADS
-from indexing.records import Record
+from indexing import Encoder, Reading, Record, build_index, load_image, open_corpus
+from indexing.building.embedding import BATCH
+from indexing.building.reader import THREADS
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 ROUNDS, SEED, DIMENSION = 3, 5, 512

@@ -21,6 +21,7 @@ from rag import (
     OutcomeCache,
     Outcomes,
     Pipeline,
+    Prompt,
     PromptTemplate,
     Question,
     closed_questions,
@@ -31,8 +32,7 @@ from rag import (
     retrieve,
     score_outcomes,
 )
-from rag.mllm import Prompt
-from titrate.files import hash_json
+from titrate import hash_json
 
 MAX_K = 8
 """The most contexts that the model was trained with."""

@@ -22,10 +22,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import DomainClassifier, Exclusion, Index, Manifest, NoveltyDetector, Point, Record, StoreSettings
-from indexing.backends import EdgeBackend
-from indexing.manifest import CLASSIFIER, LOCK, NOVELTY
-from indexing.store import VectorStore
+from indexing import (
+    DomainClassifier,
+    Exclusion,
+    Index,
+    Manifest,
+    NoveltyDetector,
+    Point,
+    Record,
+    StoreSettings,
+    VectorStore,
+)
+from indexing.folder.lock import LOCK
+from indexing.folder.manifest import CLASSIFIER, NOVELTY
+from indexing.stores.edge import EdgeBackend
 
 DIMENSION, INTRINSIC, CLUSTERS, CHUNK = 512, 32, 256, 5000
 QUERIES, PEER_QUERIES, WARM_UP, LIMIT, RECALL_AT, SEED = 1000, 100, 50, 8, 10, 0

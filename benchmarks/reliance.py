@@ -34,8 +34,8 @@ from preference import (
     weigh,
     write_pairs,
 )
-from preference.mining import MINED_KINDS
-from preference.reliance import right_answers
+from preference.mining.mine import MINED_KINDS
+from preference.mining.reliance import right_answers
 from rag import (
     OutcomeCache,
     Outcomes,
@@ -46,7 +46,7 @@ from rag import (
     retrieve,
     score_outcomes,
 )
-from titrate.files import hash_json
+from titrate import hash_json
 
 MAX_K = 4
 """Contexts that the model reads where it is judged; pairs are mined at 1 to so many, anchors at none."""

@@ -31,9 +31,9 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from indexing import load_image
 from preference import PreferencePair, TrainingSettings
-from preference.lora import hold_still, lora_config
-from preference.rows import render
-from preference.training import make_trainer
+from preference.training.lora import hold_still, lora_config
+from preference.training.rows import render
+from preference.training.train import make_trainer
 from rag import PromptTemplate, TransformersMLLM, closed_questions, read_questions
 
 SPEED, MEMORY, SEED = 0.95, 1.02, 0

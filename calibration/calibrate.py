@@ -9,14 +9,14 @@ import scipy
 
 import titrate
 from calibration.certificate import FINGERPRINTS, Certificate
-from calibration.design import Design
 from calibration.evidence import Evidence
+from calibration.family import Design
 from calibration.grid import PolicyGrid
+from calibration.outcome_table import OutcomeTable
 from calibration.overlap import check_no_overlap, hash_patient
 from calibration.prior import check_disjoint
 from calibration.results import DomainResult
-from calibration.table import OutcomeTable
-from titrate.errors import InputError
+from titrate import InputError
 
 
 def certify(

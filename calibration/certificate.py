@@ -16,8 +16,7 @@ from calibration.policies import Policy
 from calibration.prior import PRIORS
 from calibration.results import DomainResult
 from calibration.wording import promise_sentence
-from titrate.errors import InputError, NothingCertifiedError
-from titrate.files import hash_json, write_atomic
+from titrate import InputError, NothingCertifiedError, hash_json, write_atomic
 
 FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from titrate.errors import InputError
+from titrate import InputError
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from calibration.checks import BoolArray, FloatArray
-from calibration.design import Design
+from calibration.family import Design
 from calibration.grid import PolicyGrid
-from calibration.needed import units_needed
+from calibration.outcome_table import OutcomeTable
 from calibration.pvalues import P_VALUES
 from calibration.results import DomainResult, preferred
-from calibration.table import OutcomeTable
+from calibration.sample_size import units_needed
 from calibration.units import mean_per_unit
 
 

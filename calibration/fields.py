@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from titrate.errors import InputError
+from titrate import InputError
 
 _HUGE = 1e300
 

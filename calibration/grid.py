@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 
 from calibration.checks import BoolArray, FloatArray, IntArray
+from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
-from calibration.table import OutcomeTable
-from titrate.errors import InputError
+from titrate import InputError
 
 
 class GridError(InputError):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from titrate.errors import InputError
+from titrate import InputError
 
 
 def hash_patient(patient: str) -> str:

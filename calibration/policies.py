@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.checks import FloatArray
-from titrate.errors import InputError
+from titrate import InputError
 
 
 @dataclass(frozen=True)

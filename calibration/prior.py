@@ -11,9 +11,9 @@ import numpy as np
 
 from calibration.checks import FloatArray
 from calibration.grid import PolicyGrid
-from calibration.table import OutcomeTable
+from calibration.outcome_table import OutcomeTable
 from calibration.units import mean_per_unit
-from titrate.errors import InputError
+from titrate import InputError
 
 PRIORS = ("uniform", "prefer")
 """The names that a certificate may carry."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibration.checks import BoolArray, FloatArray, check_level
-from titrate.errors import InputError
+from titrate import InputError
 
 PROCEDURES = ("sgt", "holm", "bonferroni")
 """The names that a certificate may carry."""

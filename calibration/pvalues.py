@@ -15,7 +15,7 @@ from scipy.special import rel_entr
 from scipy.stats import binom
 
 from calibration.checks import FloatArray, check_level, check_unit_interval
-from titrate.errors import InputError
+from titrate import InputError
 
 MAX_BET = 0.75
 """Largest bet as a share of 1/(1 - alpha), at which one loss of 1 would ruin the gambler (Waudby-Smith & Ramdas use

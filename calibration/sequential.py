@@ -21,15 +21,15 @@ import numpy as np
 from calibration.calibrate import check_fingerprints, make_certificate
 from calibration.certificate import Certificate
 from calibration.checks import FloatArray, check_same_length
-from calibration.design import Design
 from calibration.evidence import Evidence
+from calibration.family import Design
 from calibration.grid import PolicyGrid
+from calibration.outcome_table import OutcomeTable
 from calibration.overlap import check_no_overlap
 from calibration.policies import Policy
 from calibration.prior import check_disjoint
 from calibration.pvalues import MAX_BET, wsr_log_capital
-from calibration.table import OutcomeTable
-from titrate.errors import InputError
+from titrate import InputError
 
 _GIVE_UP_LEVEL = 0.05
 

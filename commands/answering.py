@@ -54,7 +54,7 @@ class Answering:
     def score(self, retrieved: "Retrieved", dose: "Dose | None" = None) -> "Outcomes":
         """Answer them at every k, about noised images if a dose is given, except those with known outcomes."""
         from rag import OutcomeCache, load_loss, score_outcomes
-        from titrate.files import hash_json
+        from titrate import hash_json
 
         system = [self.pipeline.fingerprints, self.max_k, self.loss]
         key = hash_json(system if dose is None else [*system, asdict(dose)])

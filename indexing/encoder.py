@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import PrivateAttr
 
-from indexing.images import decode_image, load_image
-from titrate.errors import InputError, TitrateError
-from titrate.files import hash_bytes, hash_json
+from indexing.images.decode import decode_image, load_image
+from titrate import InputError, TitrateError, hash_bytes, hash_json
 
 LOCAL, HUB = "local-dir:", "hf-hub:"
 

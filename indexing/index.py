@@ -8,14 +8,15 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.backends import open_backend
-from indexing.conditions import Condition, Exclusion
-from indexing.domains import DomainClassifier
-from indexing.ledger import Ledger
-from indexing.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest, lock_index
-from indexing.novelty import NoveltyDetector
-from indexing.store import Match, VectorName, VectorStore
-from titrate.errors import InputError
+from indexing.folder.ledger import Ledger
+from indexing.folder.lock import lock_index
+from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
+from indexing.routing.classifier import DomainClassifier
+from indexing.routing.novelty import NoveltyDetector
+from indexing.stores.base import Match, VectorName, VectorStore
+from indexing.stores.filters import Condition, Exclusion
+from indexing.stores.open import open_backend
+from titrate import InputError
 
 
 class Index:

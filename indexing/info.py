@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.backends import open_backend
-from indexing.edge import size_on_disk
-from indexing.manifest import NOVELTY, Manifest, Threshold, lock_index
-from indexing.novelty import NoveltyDetector
-from indexing.store_settings import Quantization
+from indexing.folder.lock import lock_index
+from indexing.folder.manifest import NOVELTY, Manifest, Threshold
+from indexing.routing.novelty import NoveltyDetector
+from indexing.stores.edge import size_on_disk
+from indexing.stores.open import open_backend
+from indexing.stores.settings import Quantization
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from llama_index.core.vector_stores.types import (
 )
 from pydantic import PrivateAttr
 
-from indexing.conditions import Condition
-from indexing.images import resolve_image
+from indexing.images.files import resolve_image
 from indexing.index import Index
 from indexing.records import Record
-from indexing.store import VECTOR_NAMES, VectorName
-from titrate.errors import InputError
+from indexing.stores.base import VECTOR_NAMES, VectorName
+from indexing.stores.filters import Condition
+from titrate import InputError
 
 FILTERABLE = ("id", "patient", "study", "split", "domain")
 _ONE = {FilterOperator.EQ: True, FilterOperator.NE: False}

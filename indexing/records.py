@@ -1,11 +1,6 @@
-"""Records, and a corpus as a stream of them: what is sound comes out as a record, what is not is named."""
+"""Records: an image with its report, and what is told of a piece of a corpus that is none."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from titrate.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -55,31 +50,3 @@ class SkippedRecord:
     line: int
     id: str | None
     reason: str
-
-
-class Corpus(ABC):
-    """One corpus, streamed: memory does not grow with it, and it may be iterated more than once.
-
-    Attributes
-    ----------
-    path
-        The file or folder it is read from.
-    root
-        Folder that image paths are relative to.
-    """
-
-    path: Path
-    root: Path
-
-    @abstractmethod
-    def __iter__(self) -> Iterator[Record | SkippedRecord]:
-        """What cannot be used comes out as a `SkippedRecord`; only a file that is damaged as a whole raises."""
-
-    @abstractmethod
-    def __len__(self) -> int:
-        """How many records an iteration yields, the unusable ones too, for a progress bar; takes one quick pass."""
-
-
-def open_failed(path: Path, error: OSError) -> InputError:
-    """The one-line error for a corpus that the system will not open."""
-    return InputError(f"cannot read corpus {path}: {error.strerror or error}; check the path")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from titrate.errors import InputError
+from titrate import InputError
 
 STEPS = 1000
 _FIRST_BETA, _LAST_BETA = 1e-4, 0.02

@@ -14,8 +14,7 @@ from typing import Any
 from indexing import resolve_image
 from preference.noise import Noise
 from preference.pairs import COPYING, UNSPECIFIED, PreferencePair
-from titrate.errors import InputError
-from titrate.files import read_jsonl, write_atomic
+from titrate import InputError, read_jsonl, write_atomic
 
 _PLACEHOLDER = "<image>"
 _CONTEXTS = re.compile(r"(\d+) reference report")

@@ -8,7 +8,7 @@ from PIL import Image
 
 from indexing import Decoding, load_image
 from preference.noise import Noise
-from titrate.errors import InputError
+from titrate import InputError
 
 COPYING, UNDER_USE, OVER_RELIANCE, ANCHOR = "copying", "under-use", "over-reliance", "anchor"
 UNSPECIFIED = "unspecified"

@@ -14,12 +14,11 @@ from PIL import Image
 from calibration import Certificate, Policy
 from indexing import Decoding, Encoder, Exclusion, Index, Match, load_image
 from rag.answer import Answer, Context
-from rag.distinct import distinct
-from rag.mllm import MLLM, Prompt, probabilities
+from rag.models.base import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
-from rag.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
-from titrate.errors import InputError, UnfamiliarImageError
-from titrate.files import hash_json
+from rag.retrieval.deduplicate import distinct
+from rag.retrieval.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
+from titrate import InputError, UnfamiliarImageError, hash_json
 
 MAX_NEW_TOKENS = 96
 
@@ -130,7 +129,7 @@ class Pipeline:
         InputError
             If anything cannot be opened or does not belong together.
         """
-        from rag.opening import open_mllm
+        from rag.models.open import open_mllm
 
         with ExitStack() as stack:
             promised = Certificate.load(Path(certificate)) if certificate is not None else None

@@ -7,8 +7,7 @@ that stands before context k + 1, so that a key-value cache can be reused (see M
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from titrate.errors import InputError
-from titrate.files import hash_json
+from titrate import InputError, hash_json
 
 
 @dataclass(frozen=True)

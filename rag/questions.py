@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import resolve_image
-from titrate.errors import InputError
-from titrate.files import hash_json, read_jsonl
+from titrate import InputError, hash_json, read_jsonl
 
 
 @dataclass(frozen=True)

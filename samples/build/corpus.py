@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from titrate.errors import InputError
-from titrate.files import read_jsonl, write_atomic
+from titrate import InputError, read_jsonl, write_atomic
 
 LICENCES = {"vqa-rad": "CC0-1.0", "bccd-blood": "MIT", "kermany-cxr": "CC BY 4.0", "bbbc038-nuclei": "CC0-1.0"}
 BUDGET = 12_800_000

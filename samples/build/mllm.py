@@ -25,7 +25,7 @@ from torch.nn import functional
 from transformers import CLIPImageProcessor, FastVlmConfig, FastVlmForConditionalGeneration, LlavaProcessor
 
 from indexing import Encoder, Exclusion, Index, build_index
-from rag.retriever import SimilarCaseRetriever
+from rag import SimilarCaseRetriever
 from samples.build import archive as data
 from samples.build import tokenizer as vocabulary
 from samples.build.encoder import PIXELS, QuestionProbe, question_loss

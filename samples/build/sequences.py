@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from rag.prompt import PromptTemplate
+from rag import PromptTemplate
 from samples.build import archive as data
 from samples.build import tokenizer as vocabulary
 from samples.build.encoder import PIXELS

@@ -1,15 +1,15 @@
 """A tiny encoder, a few real records, and an index made of them."""
 
-import json
-import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from indexing import BuildReport, Encoder, build_index
-from tests.indexing.tiny import SAMPLES, make_encoder
+from tests.indexing.few import few_records, write_corpus_to
+from tests.indexing.tiny import make_encoder
 
 
 @pytest.fixture(scope="session")
@@ -25,13 +25,7 @@ def encoder(encoder_folder: Path) -> Encoder:
 @pytest.fixture(scope="session")
 def samples() -> list[dict[str, Any]]:
     """Real records, 20 of the train split of each domain and 4 of other splits."""
-    with (SAMPLES / "corpus.jsonl").open(encoding="utf-8") as lines:
-        records = [json.loads(line) for line in lines]
-    kept: list[dict[str, Any]] = []
-    for domain in ("pathology", "radiology"):
-        kept += [r for r in records if r["domain"] == domain and r["split"] == "train"][:20]
-        kept += [r for r in records if r["domain"] == domain and r["split"] != "train"][:2]
-    return kept
+    return few_records()
 
 
 CorpusMaker = Callable[[list[dict[str, Any]]], Path]
@@ -42,18 +36,7 @@ def write_corpus(tmp_path: Path) -> CorpusMaker:
     """Write records as a corpus file in a folder that also holds their images."""
     root = tmp_path / "corpus"
 
-    def write(records: list[dict[str, Any]]) -> Path:
-        for record in records:
-            target = root / record["image"]
-            if not target.exists() and (SAMPLES / record["image"]).exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(SAMPLES / record["image"], target)
-        root.mkdir(exist_ok=True)
-        path = root / "corpus.jsonl"
-        path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
-        return path
-
-    return write
+    return partial(write_corpus_to, root)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 
 from indexing import Encoder, load_image
 from tests.indexing.tiny import SAMPLES, make_encoder
-from titrate.errors import InputError, TitrateError
+from titrate import InputError, TitrateError
 
 
 def some_images() -> list[Image.Image]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from indexing import BuildReport, Encoder, Exclusion, Index, load_image
-from titrate.errors import InputError
+from titrate import InputError
 
 Built = tuple[Path, Path, BuildReport]
 

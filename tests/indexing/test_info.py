@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from indexing import BuildReport, Encoder, Index, Manifest, StoreSettings, build_index, index_info
-from indexing.manifest import collection_name
+from indexing.stores.naming import collection_name
 from tests.indexing.conftest import CorpusMaker
 from tests.indexing.loopback import loopback
-from titrate.errors import InputError
+from titrate import InputError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),

@@ -20,7 +20,7 @@ from llama_index.core.vector_stores.types import (
 
 from indexing import BuildReport, Encoder, Index, LlamaStore, Match, StoreSettings, build_index, load_image
 from tests.indexing.loopback import loopback
-from titrate.errors import InputError
+from titrate import InputError
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Payload indexes have no effect in the local Qdrant"),

@@ -21,8 +21,8 @@ from preference import (
     weigh,
 )
 from preference.noise import signal_share
-from rag.mllm import MLLM, Prompt
-from titrate.errors import InputError
+from rag.models.base import MLLM, Prompt
+from titrate import InputError
 
 GREY = Image.new("RGB", (64, 64), (127, 127, 127))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from preference import Noise, PreferencePair, Skipped, read_pairs, write_pairs
-from titrate.errors import InputError
+from titrate import InputError
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from calibration import Certificate, DomainResult
 from indexing import Decoding, Encoder, Index
 from rag import Answer, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import query_image
-from titrate.errors import InputError, NothingCertifiedError
+from titrate import InputError, NothingCertifiedError
 
 YES_NO = ["yes", "no"]
 CertificateMaker = Callable[..., Certificate]

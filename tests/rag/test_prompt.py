@@ -3,7 +3,7 @@
 import pytest
 
 from rag import PromptTemplate
-from titrate.errors import InputError
+from titrate import InputError
 
 
 def test_rendered_by_hand() -> None:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from rag import Question, closed_questions, known_questions, questions_fingerprint, read_questions
-from titrate.errors import InputError
+from titrate import InputError
 
 GOOD: dict[str, Any] = {
     "id": "q1",

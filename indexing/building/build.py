@@ -1,0 +1,243 @@
+"""Building an index, or bringing one up to date.
+
+Records that have left the corpus stay in the index unless they are pruned; a record whose split is no longer the wanted
+one is always removed.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from indexing.building.embedding import CorpusEmbedder
+from indexing.building.finish import complete
+from indexing.building.reader import CorpusReader, Progress, Reading, Tally
+from indexing.building.writer import IndexWriter
+from indexing.corpora.base import Corpus
+from indexing.corpora.dicom_folder import DicomFolder
+from indexing.corpora.open import open_corpus
+from indexing.encoder import Encoder
+from indexing.folder.fixed_settings import Bound, BoundElsewhereError, bind, bound_store
+from indexing.folder.ledger import Ledger
+from indexing.folder.lock import lock_index
+from indexing.folder.manifest import LEDGER
+from indexing.folder.skipped import SkippedLog
+from indexing.folder.swap import (
+    claim_folder,
+    drop_collections,
+    is_taken_back,
+    pseudonym_key,
+    rebuilding,
+    remove_if_empty,
+    start_again,
+)
+from indexing.records import SkippedRecord
+from indexing.routing.classifier import DomainClassifier
+from indexing.stores.backend import Backend
+from indexing.stores.open import open_backend
+from indexing.stores.settings import StoreSettings
+from titrate import InputError
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What one build did.
+
+    Attributes
+    ----------
+    embedded, unchanged
+        Records whose embeddings were computed, and records that the index already held as they are.
+    other_split
+        Records left out because they belong to another split.
+    removed
+        Records that an earlier build had indexed and this one removed.
+    skipped
+        Number of records that could not be used; each with its reason in ``skipped.jsonl`` in the index folder.
+    problems
+        The first of these.
+    counts
+        Records of each domain that the index now holds.
+    """
+
+    embedded: int
+    unchanged: int
+    other_split: int
+    removed: int
+    skipped: int
+    problems: list[SkippedRecord]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True)
+class CorpusReport:
+    """What `check_corpus` found: numbers of records as in `BuildReport`, and those that an index would hold."""
+
+    usable: int
+    other_split: int
+    skipped: int
+    problems: list[SkippedRecord]
+
+
+def check_corpus(corpus: Path, reading: Reading | None = None, *, progress: Progress | None = None) -> CorpusReport:
+    """Read and decode a whole corpus as `build_index` would, without embedding or writing anything.
+
+    Raises
+    ------
+    InputError
+        If the corpus is missing or cannot be read at all, or, when strict, at the first record that cannot be used.
+    """
+    reading = reading or Reading()
+    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)
+    usable = 0
+    with Ledger(None) as ledger:
+        reader = CorpusReader(
+            opened, reading, ledger, lambda image: image.size, lambda _: None, lambda _: False, progress
+        )
+        for prepared in reader.records():
+            usable += not prepared.held_out
+            reader.advance()
+    return CorpusReport(usable, reader.tally.other_split, reader.tally.skipped, reader.tally.problems)
+
+
+def _ignore(_: object) -> bool:
+    return False
+
+
+def build_index(
+    corpus: Path,
+    index: Path,
+    encoder: Encoder,
+    reading: Reading | None = None,
+    *,
+    zero_shot: Mapping[str, Sequence[str]] | None = None,
+    store: StoreSettings | None = None,
+    api_key: str | None = None,
+    prune: bool = False,
+    rebuild: bool = False,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Embed a corpus into an index folder, one collection per domain; embed only what changed since the last build.
+
+    May be killed at any moment and run again: nothing is lost and nothing is there twice. Images of the ``prefer``
+    split, a sample of them in a large corpus, are embedded as well but not indexed: the threshold of "none of these"
+    comes from them, or, where there are too few, from a fifth of the indexed patients; see
+    `indexing.routing.conformal`.
+
+    Parameters
+    ----------
+    corpus
+        See `open_corpus`.
+    index
+        Folder of the index, made if it is not there.
+    encoder
+        An index keeps the encoder that it was begun with.
+    reading
+        Which records are used, and how they are read.
+    zero_shot
+        Domains, with prompts for each, for records that name none; see `default_prompts`. None puts these records into
+        one domain, ``general``.
+    store
+        Where the vectors are kept; by default where they are already, or in the index folder.
+    api_key
+        Of the Qdrant server, if the vectors are on one.
+    prune
+        Remove records that have left the corpus.
+    rebuild
+        Build anew, in a folder beside the index that takes its place at the end: needed for another encoder, another
+        store or other zero-shot domains.
+    progress
+        Told how far the build is.
+
+    Raises
+    ------
+    InputError
+        If the corpus is missing or holds nothing usable, the index belongs to another encoder or store or is in use, or
+        ``index`` is a folder of something else. A new index that came to nothing is not left behind.
+    TitrateError
+        If a disk is full or a server cannot be reached; run it again and it goes on from there.
+    """
+    reading = reading or Reading()
+    if prune and reading.limit is not None:
+        raise InputError("pruning needs the whole corpus; leave out the limit")
+    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)  # before anything is made, if it is missing
+    build = _Build(opened, encoder, reading, zero_shot, store, api_key, prune, progress)
+    if not rebuild or not (index / LEDGER).exists():
+        return build.run(index)
+    with rebuilding(index) as aside:
+        old = bound_store(index)
+        wanted = store or old
+        build = replace(build, store=wanted)
+        try:
+            report = build.run(aside)
+        except BoundElsewhereError:  # left by an interrupted rebuild that was to become something else
+            start_again(aside, bound_store(aside), api_key, wanted.url)
+            report = build.run(aside)
+    drop_collections(index, old, api_key, wanted.url)
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class _Build:
+    """The arguments of `build_index`, for a folder."""
+
+    corpus: Corpus
+    encoder: Encoder
+    reading: Reading
+    zero_shot: Mapping[str, Sequence[str]] | None
+    store: StoreSettings | None
+    api_key: str | None
+    prune: bool
+    progress: Progress | None
+
+    def run(self, index: Path) -> BuildReport:
+        fresh = claim_folder(index)
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(lock_index(index, exclusive=True))
+                ledger = stack.enter_context(Ledger(index / LEDGER))
+                bound = bind(ledger, self.encoder, self.store, self.zero_shot)
+                backend = stack.enter_context(open_backend(bound.store, index, self.api_key))
+                try:
+                    return self._fill(index, ledger, bound, backend)
+                except BaseException:
+                    fresh = fresh and is_taken_back(ledger, backend)
+                    raise
+        except BaseException:
+            if fresh:
+                remove_if_empty(index)
+            raise
+
+    def _fill(self, index: Path, ledger: Ledger, bound: Bound, backend: Backend) -> BuildReport:
+        with IndexWriter(index, backend, ledger, self.encoder.dimension) as writer, SkippedLog(index) as skipped:
+            reader = self._reader(index, ledger, writer, skipped)
+            classifier = DomainClassifier.zero_shot(bound.zero_shot, self.encoder) if bound.zero_shot else None
+            embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
+            embedder.run(reader)
+            if self.prune:
+                reader.tally.removed += sum(writer.withdraw(id) for id in ledger.vanished())
+            writer.settle()
+            if not ledger.counts():
+                raise InputError(self._nothing_usable(reader.tally))
+            complete(index, self.encoder, ledger, writer, bound, self.reading.decoding, embedder.held_out_changed)
+            return BuildReport(**vars(reader.tally), counts=ledger.counts())
+
+    def _reader(
+        self, index: Path, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
+    ) -> CorpusReader[torch.Tensor]:
+        corpus = self.corpus
+        if isinstance(corpus, DicomFolder):  # its pseudonyms need the index's secret
+            corpus = open_corpus(corpus.path, key=pseudonym_key(index))
+        return CorpusReader(
+            corpus, self.reading, ledger, self.encoder.preprocess, skipped.add, writer.withdraw, self.progress
+        )
+
+    def _nothing_usable(self, tally: Tally) -> str:
+        path = self.corpus.path
+        if tally.problems:
+            first = tally.problems[0]
+            return f"{path} holds no usable record; the first problem is in line {first.line}: {first.reason}"
+        if tally.other_split:
+            return f"{path} holds no record of split {self.reading.split!r}; choose another split, or all"
+        return f"{path} is empty; it needs records with image and report"

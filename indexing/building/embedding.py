@@ -1,0 +1,69 @@
+"""Embedding what a reader yields, in batches, while its threads decode the next and the writer stores the last."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from indexing.building.reader import CorpusReader, Prepared
+from indexing.building.writer import Entry, IndexWriter
+from indexing.encoder import Encoder
+from indexing.folder.ledger import Ledger
+from indexing.routing.classifier import DomainClassifier
+from indexing.stores.base import Point
+
+BATCH = 64
+
+
+class CorpusEmbedder:
+    """Takes each prepared record to where it belongs: the index, or the held-out embeddings.
+
+    Parameters
+    ----------
+    encoder, ledger, writer
+        Of the index.
+    zero_shot
+        Says the domain of records that name none; None puts them all into one.
+    """
+
+    def __init__(
+        self, encoder: Encoder, ledger: Ledger, writer: IndexWriter, zero_shot: DomainClassifier | None
+    ) -> None:
+        self._encoder, self._ledger, self._writer, self._zero_shot = encoder, ledger, writer, zero_shot
+        self.held_out_changed = False
+
+    def run(self, reader: CorpusReader[torch.Tensor]) -> None:
+        """Embed and store every record; memory holds at most a few batches."""
+        batch: list[Prepared[torch.Tensor]] = []
+        for prepared in reader.records():
+            batch.append(prepared)
+            if len(batch) == BATCH:
+                self._embed(batch, reader)
+                batch = []
+        if batch:
+            self._embed(batch, reader)
+        self._writer.finish()
+
+    def _embed(self, batch: list[Prepared[torch.Tensor]], reader: CorpusReader[torch.Tensor]) -> None:
+        pixels = [item.pixels for item in batch if item.pixels is not None]
+        images = self._encoder.embed_pixels(torch.stack(pixels))
+        kept = [row for row, item in enumerate(batch) if not item.held_out]
+        if kept:
+            texts = self._encoder.embed_texts([batch[row].record.report for row in kept])
+            domains = self._zero_shot.predict(images[kept]) if self._zero_shot is not None else [None] * len(kept)
+            entries = []
+            for row, text, domain in zip(kept, texts, domains, strict=True):
+                record = batch[row].record
+                placed = replace(record, domain=record.domain or domain)
+                entries.append(Entry(Point(placed, images[row], text), batch[row].content))
+            self._writer.write(entries)
+            reader.tally.embedded += len(kept)
+        held_out = [
+            (item.record.id, item.content, item.record.patient or item.record.study or item.record.id, image.tobytes())
+            for item, image in zip(batch, images.astype(np.float32), strict=True)
+            if item.held_out
+        ]
+        if held_out:
+            self._ledger.keep_held_out(held_out)
+            self.held_out_changed = True
+        reader.advance(len(batch))

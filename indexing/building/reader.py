@@ -1,0 +1,215 @@
+"""Reading a corpus: every line goes to a record, read and decoded in threads, or to the list of what was skipped."""
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from PIL import Image
+
+from indexing.corpora.base import Corpus
+from indexing.folder.ledger import Ledger
+from indexing.images.decode import decode_image
+from indexing.images.files import read_image_bytes, resolve_image
+from indexing.images.view import Decoding
+from indexing.records import Record, SkippedRecord
+from titrate import InputError, hash_bytes, hash_json
+
+THREADS = min(8, os.cpu_count() or 1)
+AHEAD = 128
+"""Records that may be decoded before they are asked for: enough to keep the threads busy, and memory stays bounded."""
+
+HELD_OUT_SPLIT, HELD_OUT = "prefer", 4000
+"""The threshold of "none of these" comes from images of this split, drawn as if about so many of the corpus were."""
+
+PROBLEMS = 20
+
+Progress = Callable[[int, int], None]
+"""Called as the work goes on with (records done, records in all)."""
+
+Pixels = TypeVar("Pixels")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which records of a corpus are used, and how they are read.
+
+    Attributes
+    ----------
+    root
+        Folder that image paths are relative to; by default the corpus file's.
+    fields
+        Our field names to the corpus's: ``{"report": "findings"}``.
+    split
+        Use the records of this split and those that name none; None uses all.
+    limit
+        Read the first so many records only.
+    strict
+        Stop at the first record that cannot be used, instead of skipping it.
+    decoding
+        Window and frame of images that have several.
+    """
+
+    root: Path | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    split: str | None = "train"
+    limit: int | None = None
+    strict: bool = False
+    decoding: Decoding = field(default_factory=Decoding)
+
+    def __post_init__(self) -> None:
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit is {self.limit}; give at least 1")
+
+
+@dataclass
+class Tally:
+    """What became of the records read so far; the fields are those of `BuildReport`."""
+
+    embedded: int = 0
+    unchanged: int = 0
+    other_split: int = 0
+    removed: int = 0
+    skipped: int = 0
+    problems: list[SkippedRecord] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared(Generic[Pixels]):
+    """A record that was read; ``pixels`` is None when this content is known already."""
+
+    record: Record
+    content: str
+    pixels: Pixels | None
+    held_out: bool
+
+
+class CorpusReader(Generic[Pixels]):
+    """One pass over a corpus, in its order.
+
+    Parameters
+    ----------
+    corpus, reading
+        What to read, and how.
+    ledger
+        Knows which contents are there already, and which ids this pass has seen.
+    prepare
+        Runs in a worker thread on each decoded image.
+    skipped
+        Called with each record that cannot be used.
+    leaves
+        Called with the id of each record that belongs to another split; True if it had been indexed.
+    progress
+        Told how far the pass is.
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        reading: Reading,
+        ledger: Ledger,
+        prepare: Callable[[Image.Image], Pixels],
+        skipped: Callable[[SkippedRecord], object],
+        leaves: Callable[[str], bool],
+        progress: Progress | None,
+    ) -> None:
+        self.tally = Tally()
+        self._corpus, self._reading, self._ledger, self._prepare_image = corpus, reading, ledger, prepare
+        self._skipped, self._leaves, self._progress = skipped, leaves, progress
+        total = len(corpus)
+        self._total = total if reading.limit is None else min(total, reading.limit)
+        self._share = min(1.0, HELD_OUT / max(1, total))
+        self._done = 0
+
+    def records(self) -> Iterator[Prepared[Pixels]]:
+        """Every usable record; what is taken is counted by `advance`."""
+        waiting: deque[Future[Prepared[Pixels] | SkippedRecord]] = deque()
+        pool = ThreadPoolExecutor(THREADS, "decode")
+        try:
+            for record, held_out in self._wanted():
+                known = self._ledger.held_out_hash(record.id) if held_out else self._ledger.confirmed(record.id)
+                waiting.append(pool.submit(self._prepare, record, known, held_out))
+                if len(waiting) > AHEAD:
+                    yield from self._usable(waiting.popleft().result())
+            while waiting:
+                yield from self._usable(waiting.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def advance(self, records: int = 1) -> None:
+        """Count records as done."""
+        self._done += records
+        if self._progress is not None:
+            self._progress(self._done, max(self._total, self._done))
+
+    def _wanted(self) -> Iterator[tuple[Record, bool]]:
+        """Records to read, and whether each is held out; the others are tallied here."""
+        for number, record in enumerate(self._corpus):
+            if number == self._reading.limit:
+                return
+            if isinstance(record, SkippedRecord):
+                self._skip(record)
+                continue
+            line = record.line or 0
+            first = self._ledger.first_line(record.id, line)
+            other = self._reading.split is not None and record.split not in (None, self._reading.split)
+            if first != line:
+                self._skip(SkippedRecord(line, record.id, f"same id as line {first}"))
+                continue
+            held_out = other and record.split == HELD_OUT_SPLIT and _drawn(record.id, self._share)
+            if not held_out:
+                self._ledger.drop_held_out(record.id)
+            if other:
+                self.tally.other_split += 1
+                # A patient moved from the indexed split to a held-out one must not be retrieved any more.
+                self.tally.removed += self._leaves(record.id)
+            if held_out or not other:
+                yield record, held_out
+            else:
+                self.advance()
+
+    def _prepare(self, record: Record, known: str | None, held_out: bool) -> Prepared[Pixels] | SkippedRecord:
+        """Runs in a worker thread: read, hash and, unless this content is known, decode."""
+        decoding = self._reading.decoding
+        try:
+            data = read_image_bytes(resolve_image(self._corpus.root, record.image))
+            content = content_hash(record, data, decoding)
+            fresh = content != known
+            pixels = self._prepare_image(decode_image(data, record.image, decoding)) if fresh else None
+        except InputError as error:
+            return SkippedRecord(record.line or 0, record.id, str(error))
+        return Prepared(record, content, pixels, held_out)
+
+    def _usable(self, result: Prepared[Pixels] | SkippedRecord) -> Iterator[Prepared[Pixels]]:
+        if isinstance(result, SkippedRecord):
+            self._skip(result)
+        elif result.pixels is None:
+            self.tally.unchanged += not result.held_out
+            self.advance()
+        else:
+            yield result
+
+    def _skip(self, record: SkippedRecord) -> None:
+        if self._reading.strict:
+            raise InputError(f"line {record.line} of the corpus cannot be used: {record.reason}")
+        self.tally.skipped += 1
+        if len(self.tally.problems) < PROBLEMS:
+            self.tally.problems.append(record)
+        self._skipped(record)
+        self.advance()
+
+
+def content_hash(record: Record, image: bytes, decoding: Decoding) -> str:
+    """SHA-256 over the image file's bytes, how they are decoded, and every field of the record that the index keeps."""
+    fields = asdict(record)
+    del fields["line"]
+    return hash_bytes(image, hash_json([fields, asdict(decoding)]).encode())
+
+
+def _drawn(id: str, share: float) -> bool:
+    """A draw that depends on nothing but the id, so that a second run draws the same."""
+    return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4]) < share * 2**32

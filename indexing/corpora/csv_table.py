@@ -1,0 +1,131 @@
+"""CSV and TSV corpora, read row by row; a badly quoted row costs itself, not the rows after it."""
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from indexing.corpora.base import Corpus, open_failed
+from indexing.corpora.columns import Fields
+from indexing.records import Record, SkippedRecord
+from titrate import InputError
+
+MAX_LINE = 1 << 20
+"""Characters of a physical line. A single cell may have as many as the csv module takes: 131,072."""
+
+_DELIMITERS = ",;\t|"
+_OVERLONG = "\0\n"
+
+
+class CsvTable(Corpus):
+    r"""A table with a header: UTF-8, with quoted newlines; rows without any content do not count.
+
+    Parameters
+    ----------
+    path, root
+        The file, and the folder that its image paths are relative to.
+    fields
+        Which columns hold what.
+    delimiters
+        Tried in this order on the header, the first that separates the needed columns is taken: more than the header
+        is not guessed from, because reports are full of commas and semicolons.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not text, or its header lacks a column.
+    """
+
+    def __init__(self, path: Path, fields: Fields, root: Path, delimiters: str = _DELIMITERS) -> None:
+        self.path, self.root, self._fields = path, root, fields
+        headers = {delimiter: self._header(delimiter) for delimiter in delimiters}
+        complete = (delimiter for delimiter, header in headers.items() if fields.is_complete(header))
+        self._delimiter = next(complete, max(headers, key=lambda delimiter: len(headers[delimiter])))
+        self._columns = headers[self._delimiter]
+        self._needed = [(name, self._columns.index(name)) for name in fields.select(self._columns, path)]
+
+    def __iter__(self) -> Iterator[Record | SkippedRecord]:
+        rows = self._rows(self._delimiter)
+        next(rows)
+        width = len(self._columns)
+        for line, cells in rows:
+            if isinstance(cells, str):
+                yield SkippedRecord(line, None, cells)
+            elif len(cells) != width:
+                reason = f"{len(cells)} cells where the header has {width}; quote cells that hold the delimiter"
+                yield SkippedRecord(line, None, reason)
+            else:
+                yield from self._fields.read({name: cells[place] for name, place in self._needed}, line)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._rows(self._delimiter)) - 1
+
+    def _header(self, delimiter: str) -> list[str]:
+        first = next(self._rows(delimiter), None)
+        if first is None:
+            raise InputError(f"{self.path} is empty; it needs a header with image and report, and a row for each image")
+        line, cells = first
+        if isinstance(cells, str):
+            raise InputError(f"{self.path}, line {line}: the header cannot be read ({cells})")
+        return [cell.strip() for cell in cells]
+
+    def _rows(self, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+        """Where each row begins, and its cells, or what is wrong with it."""
+        try:
+            with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+                lines = _Lines(file)
+                # Strict: otherwise a quote that is never closed swallows the next rows into one cell without a word.
+                reader = csv.reader(lines, delimiter=delimiter, strict=True)
+                while True:
+                    line = lines.begin_row()
+                    try:
+                        cells = next(reader)
+                    except StopIteration:
+                        return
+                    except csv.Error as error:
+                        lines.return_all_but_first()
+                        yield line, f"not a row of a table ({error}); double the quotes inside a quoted cell"
+                        continue
+                    if cells == [_OVERLONG[0]]:
+                        yield line, f"a line of more than {MAX_LINE:,} characters"
+                    elif any(cell.strip() for cell in cells):
+                        yield line, cells
+        except OSError as error:
+            raise open_failed(self.path, error) from error
+
+
+class _Lines(Iterator[str]):
+    """Physical lines, counted, of which those of a failed row can be given back."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._given_back: deque[str] = deque()
+        self._row: list[str] = []
+        self._number = 0
+
+    def begin_row(self) -> int:
+        """Number of the line that comes next."""
+        self._row.clear()
+        return self._number + 1
+
+    def return_all_but_first(self) -> None:
+        self._given_back.extendleft(reversed(self._row[1:]))
+        self._number -= len(self._row) - 1
+        self._row.clear()
+
+    def __next__(self) -> str:
+        line = self._given_back.popleft() if self._given_back else self._read()
+        if not line:
+            raise StopIteration
+        self._number += 1
+        self._row.append(line)
+        return line
+
+    def _read(self) -> str:
+        line = self._file.readline(MAX_LINE)
+        if len(line) < MAX_LINE or line.endswith(("\n", "\r")):
+            return line
+        while (piece := self._file.readline(MAX_LINE)) and not piece.endswith(("\n", "\r")):
+            pass
+        return _OVERLONG

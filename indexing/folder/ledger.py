@@ -1,0 +1,190 @@
+"""What the index durably holds: one row a record, its content hash and its domain, in SQLite.
+
+A row exists only for a point that its collection has flushed. Before a point is written or removed, its (id, domain)
+goes into ``doubt``: after a kill, the doubts name every place where an unconfirmed point may lie.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from titrate import InputError, TitrateError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS record (
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS doubt (id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held_out (id TEXT PRIMARY KEY, hash TEXT NOT NULL, unit TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
+"""
+
+
+class Ledger:
+    """The open ledger; a context manager.
+
+    Parameters
+    ----------
+    path
+        Its file, made if it is not there; None for a temporary one that leaves nothing behind.
+
+    Raises
+    ------
+    InputError
+        If the file is not a ledger.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        try:
+            self._database = sqlite3.connect(path or "", isolation_level=None)
+            try:
+                self._database.execute("PRAGMA synchronous = FULL")
+                self._database.executescript(_SCHEMA)
+            except sqlite3.Error:
+                self._database.close()
+                raise
+        except sqlite3.Error as error:
+            raise InputError(f"cannot use ledger {path} ({error}); delete the index folder and build again") from error
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def bind(self, name: str, value: str) -> str:
+        """Tie the index to a setting for good; returns what it is tied to, by this call or an earlier one."""
+        row = self._one("SELECT value FROM setting WHERE name = ?", name)
+        if row is None:
+            self._write([("INSERT INTO setting VALUES (?, ?)", [(name, value)])])
+        return row[0] if row else value
+
+    def first_line(self, id: str, line: int) -> int:
+        """The line of this run's corpus that first used an id: ``line`` itself unless it is a duplicate."""
+        self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (id, line))
+        row = self._one("SELECT line FROM seen WHERE id = ?", id)
+        return int(row[0]) if row else line
+
+    def confirmed(self, id: str) -> str | None:
+        """Content hash of a record that the index durably holds, or None."""
+        row = self._one("SELECT hash FROM record WHERE id = ?", id)
+        return row[0] if row else None
+
+    def begin(self, places: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+        """Declare that points are about to be written at these (id, domain).
+
+        Returns
+        -------
+        dict
+            For each other domain, the ids whose older points must be removed from it.
+        """
+        ids = [(id,) for id, _ in places]
+        self._write(
+            [
+                ("INSERT OR IGNORE INTO doubt SELECT id, domain FROM record WHERE id = ?", ids),
+                ("INSERT OR IGNORE INTO doubt VALUES (?, ?)", places),
+                ("DELETE FROM record WHERE id = ?", ids),
+            ]
+        )
+        stale: dict[str, list[str]] = {}
+        for id, domain in places:
+            for (other,) in self._database.execute(
+                "SELECT domain FROM doubt WHERE id = ? AND domain <> ?", (id, domain)
+            ).fetchall():
+                stale.setdefault(other, []).append(id)
+        return stale
+
+    def confirm(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
+        """Record that the points of these (id, hash, domain, hashed patient) are flushed, and their older ones gone."""
+        self._write(
+            [
+                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows),
+                ("DELETE FROM doubt WHERE id = ?", [(row[0],) for row in rows]),
+            ]
+        )
+
+    def withdraw(self, id: str) -> bool:
+        """Declare that a record is to leave the index; True if the index held it."""
+        if self.confirmed(id) is None:
+            return False
+        self._write(
+            [
+                ("INSERT OR IGNORE INTO doubt SELECT id, domain FROM record WHERE id = ?", [(id,)]),
+                ("DELETE FROM record WHERE id = ?", [(id,)]),
+            ]
+        )
+        return True
+
+    def patients(self) -> set[str]:
+        """The hashed patients, or else studies, of all confirmed records that name any."""
+        return {row[0] for row in self._database.execute("SELECT DISTINCT patient FROM record WHERE patient <> ''")}
+
+    def vanished(self) -> Iterator[str]:
+        """Confirmed records that this run's corpus did not name, in pages, so that they may be withdrawn meanwhile."""
+        query = "SELECT id FROM record WHERE id > ? AND id NOT IN (SELECT id FROM seen) ORDER BY id LIMIT 1000"
+        last = ""
+        while page := self._database.execute(query, (last,)).fetchall():
+            yield from (id for (id,) in page)
+            last = page[-1][0]
+
+    def held_out_hash(self, id: str) -> str | None:
+        """Content hash of a held-out image whose embedding is kept, or None."""
+        row = self._one("SELECT hash FROM held_out WHERE id = ?", id)
+        return row[0] if row else None
+
+    def keep_held_out(self, rows: Sequence[tuple[str, str, str, bytes]]) -> None:
+        """Keep the embeddings of held-out images: (id, hash, patient or else study or id, float32 bytes)."""
+        self._write([("INSERT OR REPLACE INTO held_out VALUES (?, ?, ?, ?)", rows)])
+
+    def drop_held_out(self, id: str) -> None:
+        """Forget a record's held-out embedding, if there is one."""
+        if self.held_out_hash(id) is not None:
+            self._write([("DELETE FROM held_out WHERE id = ?", [(id,)])])
+
+    def held_out(self) -> list[tuple[str, bytes]]:
+        """The held-out embeddings in order of their ids: (patient or else study or id, float32 bytes)."""
+        return self._database.execute("SELECT unit, vector FROM held_out ORDER BY id").fetchall()
+
+    def doubts(self) -> dict[str, list[str]]:
+        """Per domain, the ids of points that may be there but are not confirmed."""
+        places: dict[str, list[str]] = {}
+        for id, domain in self._database.execute("SELECT id, domain FROM doubt ORDER BY domain, id"):
+            places.setdefault(domain, []).append(id)
+        return places
+
+    def clear_doubts(self) -> None:
+        """Record that no unconfirmed point is left anywhere."""
+        self._write([("DELETE FROM doubt", [()])])
+
+    def counts(self) -> dict[str, int]:
+        """Number of confirmed records of each domain, sorted by domain."""
+        return dict(self._database.execute("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
+
+    def fingerprint(self, encoder: str) -> str:
+        """SHA-256 of the encoder's fingerprint and every (id, content hash), indexed or held out, in order of id."""
+        digest = hashlib.sha256(encoder.encode())
+        for table in ("record", "held_out"):
+            for id, content in self._database.execute(f"SELECT id, hash FROM {table} ORDER BY id"):
+                digest.update(f"{table} {len(id.encode())} {id} {content}\n".encode())
+        return digest.hexdigest()
+
+    def _one(self, query: str, *values: str) -> tuple[str, ...] | None:
+        row: tuple[str, ...] | None = self._database.execute(query, values).fetchone()
+        return row
+
+    def _write(self, statements: Iterable[tuple[str, Sequence[tuple[str | bytes, ...]]]]) -> None:
+        """Run all statements in one transaction: after a kill, all of them happened or none."""
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            for statement, rows in statements:
+                self._database.executemany(statement, rows)
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+            raise TitrateError(f"cannot write the index's ledger: {error}; check free space") from error

@@ -1,0 +1,117 @@
+"""The index folder: where its parts lie, and the manifest that marks it complete."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from indexing.images.view import Decoding
+from indexing.stores.settings import StoreSettings
+from titrate import InputError, write_atomic
+
+MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
+    "manifest.json",
+    "ledger.sqlite",
+    "domains.safetensors",
+    "novelty.safetensors",
+    "skipped.jsonl",
+    "lock",
+)
+Threshold = Literal["prefer", "index", "none"]
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a complete index says about itself.
+
+    Attributes
+    ----------
+    encoder
+        What `Encoder.open` takes.
+    encoder_fingerprint
+        Of the encoder that made every vector here.
+    fingerprint
+        Of the encoder and every record's content; any change of the index changes it.
+    dimension
+        Length of a vector.
+    logit_scale
+        The encoder's factor on cosines.
+    domains
+        Number of records of each domain.
+    store
+        Where the vectors are.
+    decoding
+        How its images were decoded, and queries are to be.
+    threshold
+        Which images set the thresholds of "none of these": those of the ``prefer`` split, or those of patients of the
+        ``index`` itself. With ``none``, as too few are there, nothing is refused. None in an index made before this was
+        noted.
+    """
+
+    encoder: str
+    encoder_fingerprint: str
+    fingerprint: str
+    dimension: int
+    logit_scale: float
+    domains: dict[str, int]
+    store: StoreSettings = field(default_factory=StoreSettings)
+    decoding: Decoding = field(default_factory=Decoding)
+    threshold: Threshold | None = None
+    schema_version: int = SCHEMA_VERSION
+
+    def save(self, index: Path) -> None:
+        """Write into the index folder, whole or not at all."""
+        write_atomic(index / MANIFEST, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def load(cls, index: Path) -> "Manifest":
+        """Read from the index folder.
+
+        Raises
+        ------
+        InputError
+            If there is no index, it is unfinished, or its manifest is malformed.
+        """
+        path = index / MANIFEST
+        try:
+            value = json.loads(path.read_bytes())
+        except OSError as error:
+            if (index / LEDGER).exists():
+                raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
+            if swapped_out(index).exists():
+                raise InputError(f"a rebuild of {index} was cut off; run `titrate index` again to mend it") from error
+            raise InputError(f"no index in {index}; make one with `titrate index CORPUS --index {index}`") from error
+        except ValueError as error:
+            raise InputError(f"{path} is damaged; run `titrate index` again") from error
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if version != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
+        try:
+            parts = {"store": StoreSettings.parse(value.get("store")), "decoding": _decoding(value.get("decoding"))}
+            manifest = cls(**{**value, **parts})
+        except (InputError, TypeError, ValueError, LookupError) as error:
+            raise InputError(f"{path} is malformed; build the index again") from error
+        texts = (manifest.encoder, manifest.encoder_fingerprint, manifest.fingerprint)
+        sound = (
+            all(isinstance(text, str) for text in texts)
+            and isinstance(manifest.dimension, int)
+            and isinstance(manifest.logit_scale, (int, float))
+            and isinstance(manifest.domains, dict)
+            and bool(manifest.domains)
+            and all(isinstance(number, int) for number in manifest.domains.values())
+            and manifest.threshold in (None, *get_args(Threshold))
+        )
+        if not sound:
+            raise InputError(f"{path} is malformed; build the index again")
+        return manifest
+
+
+def swapped_out(index: Path) -> Path:
+    """Where an index lies for the moment in which a rebuilt one takes its place."""
+    return index.with_name(f".{index.name}.old")
+
+
+def _decoding(value: Any) -> Decoding:
+    window = value["window"]
+    return Decoding(**{**value, "window": None if window is None else (float(window[0]), float(window[1]))})

@@ -1,0 +1,45 @@
+"""The list of records that could not be used, written as they are met: it may be longer than memory."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+from indexing.folder.manifest import SKIPPED
+from indexing.records import SkippedRecord
+from titrate import InputError
+
+
+class SkippedLog:
+    """``skipped.jsonl`` of an index folder, one object a record; a context manager.
+
+    The last run's list stays until this run has come to its end.
+    """
+
+    def __init__(self, index: Path) -> None:
+        self._path, self._new = index / SKIPPED, index / f".{SKIPPED}.new"
+        try:
+            self._file = self._new.open("w", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"cannot write {self._new}: {error.strerror}; check free space and rights") from error
+        self._count = 0
+
+    def __enter__(self) -> "SkippedLog":
+        return self
+
+    def add(self, record: SkippedRecord) -> None:
+        """Append a record."""
+        self._file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+        self._count += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if error is not None:
+            self._new.unlink(missing_ok=True)
+        elif self._count:
+            self._new.replace(self._path)
+        else:
+            self._new.unlink()
+            self._path.unlink(missing_ok=True)

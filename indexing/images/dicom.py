@@ -1,0 +1,204 @@
+"""DICOM files: the grey or colour image, and pseudonyms of patient and study; nothing else leaves the header.
+
+Only the tags that decoding needs are read. pydicom's warnings, log lines and error texts may quote header values, so
+they are switched off for the whole process, and no error here passes them on.
+
+Not applied: overlays, presentation states, colour profiles, and padding as a colour of its own.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+from pydicom import uid
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pydicom.pixels.decoders.base import get_decoder
+
+from indexing.images.limits import MAX_BYTES
+from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
+from indexing.images.stored_pixels import DECODERS, NATIVE, check_header, check_pixels
+from indexing.images.view import Decoding
+from titrate import InputError
+
+SHORTEST_KEY = 16
+_PREAMBLE = 128
+
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_IMAGE_TAGS = (
+    "SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows",
+    "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths", *_PIXELS, *PRESENTATION_TAGS,
+)  # fmt: skip
+_VALUE_TYPES = frozenset(
+    b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
+)
+
+for _logger in [name for name in logging.root.manager.loggerDict if name.split(".")[0] == "pydicom"]:
+    logging.getLogger(_logger).disabled = True
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether this is a DICOM file, or begins like a data set stored without the 128 bytes and the mark before it."""
+    return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or _encoding(data) is not None
+
+
+def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
+    """Decode one frame to 8-bit RGB as a viewer would first show it.
+
+    Grey values go through the modality look-up table or rescaling, then the wanted window, else the file's own (its
+    first VOI look-up table, else its first window), else a stretch between the least and greatest value that is not
+    padding; MONOCHROME1 is inverted last. DICOM PS3.3, C.7.6.3, C.11.1 and C.11.2.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    name
+        What error messages call it.
+    decoding
+        The window and the frame to show.
+
+    Raises
+    ------
+    InputError
+        If it holds no image, exceeds the limits, is compressed in a way not decoded here, or is damaged.
+    """
+    _silence()
+    try:
+        dataset = _read(data, name, _IMAGE_TAGS)
+        kept = [keyword for keyword in _PIXELS if keyword in dataset]
+        if not kept:
+            raise InputError(
+                f"image {name} is DICOM that holds no image{_kind(dataset)}; leave it out, or if it should hold one, "
+                "copy it again from the archive"
+            )
+        frame = check_header(dataset, name, decoding)
+        array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
+            dataset,
+            index=frame,
+            decoding_plugin=check_pixels(dataset, kept[0], frame, name),
+            allow_excess_frames=False,  # type: ignore[arg-type]  # the keyword options are typed as one dict
+        )
+        photometric = str(properties["photometric_interpretation"])
+        return Image.fromarray(to_rgb(array, dataset, photometric, frame, decoding.window))
+    except InputError:
+        raise
+    except Exception:  # hostile bytes make pydicom raise nearly anything, and its texts quote the header
+        raise InputError(f"image {name} is damaged DICOM and cannot be decoded; replace or remove it") from None
+
+
+def pseudonyms(data: bytes, key: bytes) -> tuple[str | None, str | None]:
+    """Pseudonyms of a file's patient and study: the same for the same ids and key, and not to be undone without it.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    key
+        Secret of at least 16 bytes. Whoever has it can test a guessed id.
+
+    Returns
+    -------
+    tuple
+        For PatientID with IssuerOfPatientID, and for StudyInstanceUID: the first 16 hex digits of HMAC-SHA-256
+        (RFC 2104), or None where the file has no such id.
+
+    Raises
+    ------
+    InputError
+        If this is not a readable DICOM file.
+    ValueError
+        If the key is shorter.
+    """
+    if len(key) < SHORTEST_KEY:
+        raise ValueError(f"the key for pseudonyms has {len(key)} bytes; it needs at least {SHORTEST_KEY}")
+    _silence()
+    try:
+        if not is_dicom(data):
+            raise InputError("the file is not DICOM")
+        dataset = _read(data, "file", ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))
+        patient, issuer, study = (
+            str(dataset.get(keyword) or "").strip(" \0")
+            for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+        )
+    except InputError:
+        raise
+    except Exception:  # its text may quote the header
+        raise InputError("the file is damaged DICOM; replace or remove it") from None
+    return (
+        _pseudonym(key, "patient", patient, issuer) if patient else None,
+        _pseudonym(key, "study", study) if study else None,
+    )
+
+
+def _pseudonym(key: bytes, *parts: str) -> str:
+    message = b"".join(len(part := text.encode()).to_bytes(8, "big") + part for text in parts)
+    return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
+
+
+def _silence() -> None:
+    """Keep pydicom's warnings from showing header values. Not `catch_warnings`: decoding runs in several threads."""
+    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|stored_pixels)$"
+    known: list[Any] = [entry[3] for entry in warnings.filters]
+    if re.compile(modules) not in known:
+        warnings.filterwarnings("ignore", module=modules)
+
+
+def _encoding(start: bytes) -> uid.UID | None:
+    """The transfer syntax of an uncompressed data set, by its first element; None if that is not DICOM."""
+    if len(start) < 8:
+        return None
+    for order, explicit in (("<", uid.ExplicitVRLittleEndian), (">", uid.ExplicitVRBigEndian)):
+        group, element, kind = struct.unpack_from(f"{order}HH2s", start)
+        if group in (0x0002, 0x0008) and element < 0x0100:
+            if kind in _VALUE_TYPES:
+                return explicit
+            [length] = struct.unpack_from("<I", start, 4)
+            if order == "<" and length % 2 == 0 and length <= 1024:
+                return uid.ImplicitVRLittleEndian
+    return None
+
+
+def _read(data: bytes, name: str, keywords: tuple[str, ...]) -> Dataset:
+    """Read the wanted tags only. Not `dcmread`, which inflates a deflated data set whatever its size."""
+    stream = BytesIO(data)
+    stream.seek(_PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0)
+    meta = FileMetaDataset(read_dataset(stream, False, True, stop_when=lambda tag, kind, length: tag.group != 2))
+    start = stream.tell()
+    syntax = meta.get("TransferSyntaxUID") or _encoding(data[start : start + 8]) or uid.ImplicitVRLittleEndian
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(memoryview(data)[start:], MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise InputError(
+                f"image {name} inflates to more than {MAX_BYTES >> 20} MiB; the limit is {MAX_BYTES >> 20}"
+            )
+        stream, syntax = BytesIO(content), uid.ExplicitVRLittleEndian
+    elif syntax not in (*NATIVE, *DECODERS):
+        known = uid.UID(syntax).name
+        raise InputError(
+            f"image {name} is stored as {'an unknown transfer syntax' if known == syntax else known}, which is not "
+            "decoded here; convert it to Explicit VR Little Endian first"
+        )
+    implicit, little = syntax == uid.ImplicitVRLittleEndian, syntax != uid.ExplicitVRBigEndian
+    tags: list[Any] = [tag_for_keyword(keyword) for keyword in keywords]
+    dataset = read_dataset(stream, implicit, little, specific_tags=tags)
+    dataset.set_original_encoding(implicit, little)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.MediaStorageSOPClassUID = meta.get("MediaStorageSOPClassUID", "")
+    return dataset
+
+
+def _kind(dataset: Dataset) -> str:
+    """The standard's name for what the file holds instead of an image, where there is one."""
+    given = uid.UID(dataset.get("SOPClassUID") or dataset.file_meta.MediaStorageSOPClassUID)
+    return "" if given.name == given else f" ({given.name})"

@@ -1,0 +1,140 @@
+"""From a DICOM file's stored values to what a viewer would show: grey transformations, palettes and colours."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+
+from indexing.images.greyscale import apply_window, stretch
+
+_GREY_TAGS = (
+    "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
+)  # fmt: skip
+_PALETTE = tuple(
+    f"{kind}PaletteColorLookupTable{part}"
+    for kind, part in [
+        *((colour, part) for colour in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")),
+        *((f"Segmented{colour}", "Data") for colour in ("Red", "Green", "Blue")),
+    ]
+)
+PRESENTATION_TAGS = (
+    *_GREY_TAGS, "ModalityLUTSequence", "VOILUTSequence", "PixelPaddingValue", "PixelPaddingRangeLimit",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_PALETTE,
+)  # fmt: skip
+
+
+def to_rgb(
+    stored: NDArray[Any], dataset: Dataset, photometric: str, frame: int, window: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    """One frame as uint8 [rows, columns, 3].
+
+    Parameters
+    ----------
+    stored
+        Decoded values, [rows, columns] or [rows, columns, 3].
+    dataset
+        The header's tags named in `PRESENTATION_TAGS`, and those of the pixels.
+    photometric
+        Photometric interpretation of ``stored``, which decoding may have changed from the header's.
+    frame
+        Which frame this is: enhanced multi-frame files keep the grey transformation for each.
+    window
+        Centre and width to use instead of the file's.
+
+    Raises
+    ------
+    ValueError
+        If the photometric interpretation is another, or a look-up table is malformed.
+    """
+    if photometric in ("MONOCHROME1", "MONOCHROME2") and stored.ndim == 2:
+        grey = _grey(stored, dataset, _transformation(dataset, frame), window)
+        return np.repeat((255 - grey if photometric == "MONOCHROME1" else grey)[..., np.newaxis], 3, axis=2)
+    if photometric == "PALETTE COLOR" and stored.ndim == 2:
+        _check_segments(dataset)
+        colours = apply_color_lut(stored, dataset)[..., :3]
+        deep = dataset.RedPaletteColorLookupTableDescriptor[2] == 16
+        return (colours >> 8 if deep else colours).astype(np.uint8)
+    if photometric == "RGB" and stored.ndim == 3 and stored.shape[2] == 3:
+        if dataset.BitsStored == 8:
+            return stored.astype(np.uint8, copy=False)
+        levels: NDArray[np.float64] = (stored * (255 / (2.0**dataset.BitsStored - 1))).round()
+        return levels.clip(0, 255).astype(np.uint8)
+    raise ValueError(f"photometric interpretation {photometric} is not shown")
+
+
+def _transformation(dataset: Dataset, frame: int) -> Dataset:
+    """The rescaling and window of a frame: its own, else those of all frames, else the file's."""
+    found = Dataset()
+    groups: list[Dataset] = [*(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]]
+    groups += (dataset.get("PerFrameFunctionalGroupsSequence") or [])[frame : frame + 1]
+    sources = [dataset]
+    for group in groups:
+        for keyword in ("PixelValueTransformationSequence", "FrameVOILUTSequence"):
+            sources += (group.get(keyword) or [])[:1]
+    for source in sources:
+        for keyword in _GREY_TAGS:
+            if keyword in source and source[keyword].value not in (None, "", []):
+                found[keyword] = source[keyword]
+    return found
+
+
+def _grey(
+    stored: NDArray[Any], dataset: Dataset, transformation: Dataset, window: tuple[float, float] | None
+) -> NDArray[np.uint8]:
+    values = stored
+    if dataset.get("ModalityLUTSequence"):
+        values = apply_modality_lut(stored, dataset)
+    elif "RescaleSlope" in transformation and "RescaleIntercept" in transformation:
+        values = stored * _first(transformation, "RescaleSlope") + _first(transformation, "RescaleIntercept")
+    if window is not None:
+        return apply_window(values, *window)
+    if dataset.get("VOILUTSequence"):
+        first, bits = (int(part) for part in dataset.VOILUTSequence[0].LUTDescriptor[1:3])
+        entries = dataset.VOILUTSequence[0].LUTDescriptor[0] or 2**16
+        indices = values.round().clip(first, first + entries - 1).astype(np.int64)
+        shown: NDArray[np.float64] = apply_voi(indices, dataset) * (255 / (2.0**bits - 1))
+        return shown.round().clip(0, 255).astype(np.uint8)
+    if "WindowCenter" in transformation and "WindowWidth" in transformation:
+        centre, width = _first(transformation, "WindowCenter"), _first(transformation, "WindowWidth")
+        function = str(transformation.get("VOILUTFunction", "LINEAR")).upper()
+        if width >= 1 or (width > 0 and function != "LINEAR"):  # some writers state a width of 0 for "none"
+            return apply_window(values, centre, width, function)
+    return stretch(values, _not_padding(stored, dataset))
+
+
+def _first(dataset: Dataset, keyword: str) -> float:
+    value = dataset[keyword].value
+    return float(value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value)
+
+
+def _not_padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
+    """Which stored values are no padding (PS3.3, C.7.5.1.1.2); None if the file names no padding or holds only that."""
+    padding = dataset.get("PixelPaddingValue")
+    if padding is None:
+        return None
+    limit = dataset.get("PixelPaddingRangeLimit", padding)
+    low, high = sorted((int(padding), int(limit)))
+    counts: NDArray[np.bool_] = (stored < low) | (stored > high)
+    return counts if counts.any() else None
+
+
+def _check_segments(dataset: Dataset) -> None:
+    """Refuse segmented palettes that would grow without bound (PS3.3, C.7.9.2)."""
+    for colour in ("Red", "Green", "Blue"):
+        data: bytes | None = dataset.get(f"Segmented{colour}PaletteColorLookupTableData")
+        if data is None:
+            continue
+        wide = dataset.RedPaletteColorLookupTableDescriptor[2] == 16
+        codes = np.frombuffer(data, np.uint16 if wide else np.uint8)
+        position, entries = 0, 0
+        while position + 1 < len(codes) and entries <= 2**16:
+            kind, length = int(codes[position]), int(codes[position + 1])
+            if kind not in (0, 1):
+                raise ValueError("palette segments that refer to other segments are not expanded")
+            entries += length
+            position += 2 + (length if kind == 0 else 1)
+        if entries > 2**16:
+            raise ValueError("the palette has too many entries")

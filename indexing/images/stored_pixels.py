@@ -1,0 +1,100 @@
+"""Pixels as a DICOM file stores them: which compressions are decoded, and the limits, all checked before decoding."""
+
+import math
+from importlib.util import find_spec
+
+from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+
+from indexing.images.limits import MAX_BYTES, check_size
+from indexing.images.stream_headers import MAX_RLE_RATIO, codestream_shape, rle_length
+from indexing.images.view import Decoding
+from titrate import InputError
+
+MAX_FRAMES = 100_000
+
+# One decoder for each compression, so that an image gives the same pixels wherever it is decoded.
+DECODERS: dict[str, str] = {
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pillow",
+    uid.JPEGLossless: "gdcm",
+    uid.JPEGLosslessSV1: "gdcm",
+    uid.JPEGLSLossless: "pyjpegls",
+    uid.JPEGLSNearLossless: "pyjpegls",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+    uid.HTJ2KLossless: "pylibjpeg",
+    uid.HTJ2KLosslessRPCL: "pylibjpeg",
+    uid.HTJ2K: "pylibjpeg",
+    uid.RLELossless: "pydicom",
+}
+NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
+
+
+def check_header(dataset: Dataset, name: str, decoding: Decoding) -> int:
+    """Hold the header against the limits; the index of the frame to decode."""
+    rows, columns, samples, bits = (
+        _whole(dataset, keyword, name) for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    )
+    frames = _whole(dataset, "NumberOfFrames", name) if dataset.get("NumberOfFrames") else 1
+    check_size(columns, rows, name)
+    if frames > MAX_FRAMES:
+        raise InputError(f"image {name} claims {frames:,} frames; the limit is {MAX_FRAMES:,}")
+    if rows * columns * samples * bits // 8 > MAX_BYTES:
+        raise InputError(f"a frame of image {name} claims more than {MAX_BYTES >> 20} MiB; convert it to 8 bits first")
+    return decoding.choose(frames, name)
+
+
+def _whole(dataset: Dataset, keyword: str, name: str) -> int:
+    try:
+        if (value := int(dataset[keyword].value)) > 0:
+            return value
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise InputError(f"image {name} has no usable {keyword} in its DICOM header; replace or remove it")
+
+
+def check_pixels(dataset: Dataset, keyword: str, frame: int, name: str) -> str:
+    """Hold the stored pixels of one frame against the header before decoding; which decoder to use."""
+    syntax, element = dataset.file_meta.TransferSyntaxUID, dataset[keyword]
+    shape = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
+    frames, bits = int(dataset.get("NumberOfFrames") or 1), int(dataset.BitsAllocated)
+    if syntax in NATIVE:
+        if element.is_undefined_length:
+            raise InputError(f"image {name} is compressed but does not say how; convert it with a DICOM tool first")
+        expected = math.prod(shape) * frames * bits
+        if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+            expected = expected * 2 // 3
+        if len(element.value) * 8 < expected:
+            raise InputError(f"image {name} holds fewer pixels than its header says; copy it again from the archive")
+        return ""
+    if syntax == uid.JPEGExtended12Bit and int(dataset.BitsStored) > 8:
+        if find_spec("libjpeg") is None:  # licensed under the GPL, so it is the user's to choose
+            raise InputError(
+                f"image {name} is JPEG of 12 bits; pip install pylibjpeg-libjpeg (GPL), or convert it first"
+            )
+        decoder = "pylibjpeg"
+    else:
+        decoder = DECODERS[syntax]
+    offsets = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    try:
+        stream = get_frame(element.value, frame, number_of_frames=frames, extended_offsets=offsets)
+    except ValueError:
+        stream = b""
+    if not stream:
+        raise InputError(f"image {name} holds fewer frames than its header says; copy it again from the archive")
+    if syntax == uid.RLELossless:
+        fits = len(stream) * MAX_RLE_RATIO <= MAX_BYTES or rle_length(stream) <= 2 * math.prod(shape) * bits // 8
+    else:
+        fits = codestream_shape(stream) == shape
+    if not fits:
+        raise InputError(f"the compressed pixels of image {name} are not of the size its header says; replace it")
+    if decoder == "gdcm":
+        import gdcm  # only here, because it is large
+
+        gdcm.Trace.WarningOff()  # its complaints go past Python straight to stderr
+        gdcm.Trace.ErrorOff()
+    return decoder

@@ -1,0 +1,4 @@
+"""Which domain an image belongs to, and whether it belongs to any.
+
+May import `indexing.encoder`.
+"""

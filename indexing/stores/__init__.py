@@ -1,0 +1,4 @@
+"""Vectors in Qdrant: in a folder (Edge) or on a server, behind one interface.
+
+May import `indexing.records`.
+"""

@@ -1,0 +1,68 @@
+"""Where the collections of one index live, one for each domain; manifest, ledger and classifier stay in its folder.
+
+A domain cannot be told from the name of its collection: the ledger and the manifest know the domains.
+"""
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+
+from indexing.stores.base import VectorStore
+from indexing.stores.settings import StoreSettings
+
+
+class Backend(ABC):
+    """The collections of one index; a context manager. Close the stores that it opened first.
+
+    Attributes
+    ----------
+    settings
+        As the manifest keeps them.
+    location
+        Folder or URL, for people.
+    """
+
+    def __init__(self, settings: StoreSettings, location: str) -> None:
+        self.settings = settings
+        self.location = location
+
+    def __enter__(self) -> "Backend":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def create(self, domain: str, dimension: int) -> VectorStore:
+        """A new, empty collection for embeddings of length ``dimension``; there must be none of that domain yet."""
+
+    @abstractmethod
+    def open(self, domain: str, dimension: int) -> VectorStore:
+        """An existing collection.
+
+        Raises
+        ------
+        TitrateError
+            If it is missing, cannot be used, or holds vectors of another length.
+        """
+
+    @abstractmethod
+    def exists(self, domain: str) -> bool:
+        """True if the domain has a collection."""
+
+    @abstractmethod
+    def collections(self) -> list[str]:
+        """Names of this index's collections, sorted."""
+
+    @abstractmethod
+    def drop_all(self) -> None:
+        """Delete every collection of this index."""
+
+    @abstractmethod
+    def size_bytes(self) -> int | None:
+        """What the collections take on disk; None where that cannot be known."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release connections."""

@@ -1,0 +1,244 @@
+"""What a store of one domain's vectors does, whatever keeps them; the parts that all of them share are here."""
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.records import Record
+from indexing.stores.filters import Condition, Exclusion
+from titrate import TitrateError
+
+VectorName = Literal["image", "text"]
+VECTOR_NAMES: tuple[VectorName, VectorName] = ("image", "text")
+
+DEPTH = 128
+"""Neighbours asked of the engine, however few are wanted. An approximate search looks further the more it is asked for,
+so that its best 2 of 2 need not be its best 2 of 8, and a certificate reads one list for every k."""
+
+OVERSAMPLING = 2.0
+"""Quantised vectors propose so many times the candidates, and the full vectors choose among them."""
+
+WHOSE = ("id", "study", "patient")
+"""The fields that tell whose a record is; exclusions go by them, so a server indexes them."""
+
+QUERIES_AT_ONCE = 256
+PAGE = 1000
+# Points are numbered by a hash of the record id: Qdrant takes only integers and UUIDs.
+_NAMESPACE = uuid.UUID("0f3a3a52-5d3c-5c0e-9a55-7c1c1f6d2f0e")
+
+Payload = dict[str, str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A record with the embeddings, each float32 [d], of its image and of its report."""
+
+    record: Record
+    image: NDArray[np.float32]
+    text: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A retrieved record and its cosine similarity to the query, −1 to 1."""
+
+    record: Record
+    similarity: float
+
+
+class VectorStore(ABC):
+    """One collection of points under the named vectors ``image`` and ``text``.
+
+    Parameters
+    ----------
+    name
+        Of the collection, for messages.
+    dimension
+        Length d of its vectors.
+    """
+
+    def __init__(self, name: str, dimension: int) -> None:
+        self.name = name
+        self.dimension = dimension
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Insert points, replacing those with the same record id. Durable only after `flush`.
+
+        Raises
+        ------
+        ValueError
+            If a vector has another length: some engines would accept points that lack one.
+        TitrateError
+            If they cannot be written.
+        """
+        shape = (self.dimension,)
+        if any(point.image.shape != shape or point.text.shape != shape for point in points):
+            raise ValueError(f"collection {self.name} takes vectors of length {self.dimension}")
+        if points:
+            self._write(points)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Remove the records with these ids, if present. Durable only after `flush`."""
+        if ids:
+            self._delete([point_id(identifier) for identifier in ids])
+
+    def search(
+        self,
+        vectors: NDArray[np.float32],
+        using: VectorName = "image",
+        limit: int = 10,
+        exclusions: Sequence[Exclusion] | None = None,
+        conditions: Sequence[Condition] = (),
+    ) -> list[list[Match]]:
+        """The nearest records of each query, best first, equal ones by id.
+
+        The result for a smaller limit is the beginning of that for a larger one, up to a limit of 128.
+
+        Parameters
+        ----------
+        vectors
+            Queries, float32 [n, d].
+        using
+            Which of the named vectors to compare with.
+        limit
+            At most so many matches a query.
+        exclusions
+            One a query, or None for none.
+        conditions
+            That every match must meet.
+
+        Raises
+        ------
+        ValueError
+            If the queries have another length than the stored vectors, or the exclusions another number.
+        TitrateError
+            If the collection cannot be read.
+        """
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimension:
+            raise ValueError(f"queries must be [n, {self.dimension}], found {list(vectors.shape)}")
+        if exclusions is not None and len(exclusions) != len(vectors):
+            raise ValueError(f"{len(vectors)} queries but {len(exclusions)} exclusions")
+        if limit < 1:
+            return [[] for _ in vectors]
+        asked = [[*conditions, *own.conditions()] for own in exclusions or [Exclusion()] * len(vectors)]
+        found: list[list[Match]] = []
+        for start in range(0, len(vectors), QUERIES_AT_ONCE):
+            chunk = slice(start, start + QUERIES_AT_ONCE)
+            ranked = self._nearest(vectors[chunk], using, max(limit, DEPTH), asked[chunk])
+            found += self._matches([_leading(row, limit) for row in ranked], limit)
+        return found
+
+    def vectors(self, using: VectorName, limit: int) -> tuple[NDArray[np.float32], list[str]]:
+        """Some of the stored vectors, a selection that depends on nothing but the ids.
+
+        Parameters
+        ----------
+        using
+            Which of the named vectors.
+        limit
+            At most so many.
+
+        Returns
+        -------
+        tuple
+            The vectors, float32 [n, d], and whose each is: the patient, or else the study, or else the record's id.
+        """
+        rows: list[Any] = []
+        units: list[str] = []
+        offset: Any = None
+        while len(rows) < limit:
+            page, offset = self._scroll(using, min(PAGE, limit - len(rows)), offset)
+            rows += [vector for vector, _ in page]
+            units += [payload.get("patient") or payload.get("study") or payload["id"] for _, payload in page]
+            if offset is None:
+                break
+        return np.asarray(rows, np.float32).reshape(-1, self.dimension), units
+
+    @abstractmethod
+    def flush(self) -> None:
+        """Return once everything done so far survives the end of the process, however it ends."""
+
+    @abstractmethod
+    def optimize(self) -> None:
+        """Build the search graph, and the quantised vectors if any, where the collection is large enough to gain."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Number of points, exactly."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files and memory; the store cannot be used afterwards."""
+
+    @abstractmethod
+    def _write(self, points: Sequence[Point]) -> None: ...
+
+    @abstractmethod
+    def _delete(self, ids: list[str]) -> None:
+        """Remove points by `point_id`."""
+
+    @abstractmethod
+    def _nearest(
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
+    ) -> list[list[tuple[str, float]]]:
+        """Point id and cosine of each query's nearest that meet its conditions, best first."""
+
+    @abstractmethod
+    def _payloads(self, ids: list[str]) -> dict[str, Any]:
+        """Payloads by point id."""
+
+    @abstractmethod
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
+        """Vectors and the `WHOSE` of their payloads by point id from an offset (None: the first), and the next one."""
+
+    def _matches(self, ranked: list[list[tuple[str, float]]], limit: int) -> list[list[Match]]:
+        wanted = sorted({identifier for row in ranked for identifier, _ in row})
+        records: dict[str, Record] = {}
+        for start in range(0, len(wanted), PAGE):
+            for identifier, payload in self._payloads(wanted[start : start + PAGE]).items():
+                records[identifier] = self._record(payload)
+        found = []
+        for row in ranked:
+            matches = [Match(records[identifier], score) for identifier, score in row]
+            found.append(sorted(matches, key=lambda match: (-match.similarity, match.record.id))[:limit])
+        return found
+
+    def _record(self, payload: Any) -> Record:
+        try:
+            return Record(**payload)
+        except TypeError as error:
+            raise TitrateError(f"collection {self.name} holds foreign points; build the index anew") from error
+
+
+def point_id(record_id: str) -> str:
+    """UUID, as text, of the point that holds a record."""
+    return str(uuid.uuid5(_NAMESPACE, record_id))
+
+
+def payload_of(record: Record) -> Payload:
+    """What a point keeps beside its vectors."""
+    return {
+        "id": record.id,
+        "image": record.image,
+        "report": record.report,
+        "domain": record.domain,
+        "patient": record.patient,
+        "study": record.study,
+        "split": record.split,
+    }
+
+
+def vectors_of(point: Point) -> dict[str, Any]:
+    """Both vectors by name."""
+    return {"image": point.image.tolist(), "text": point.text.tolist()}
+
+
+def _leading(row: list[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
+    """The first ``limit`` and all that equal the last of these, so that their ids can decide; cosines clamped."""
+    clamped = [(identifier, min(1.0, max(-1.0, score))) for identifier, score in row]
+    return clamped if len(clamped) <= limit else [hit for hit in clamped if hit[1] >= clamped[limit - 1][1]]

@@ -1,0 +1,234 @@
+"""One domain's vectors in a folder, on Qdrant Edge: in this process, without a server.
+
+Edge's write-ahead log stays off. With it, opening a collection takes an exclusive lock even to read, so two questions
+could not be answered at once; without it, what was flushed survives a kill at any moment, and the build's ledger counts
+only what was flushed. Edge needs write access to the folder even to read.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from indexing.stores.backend import Backend
+from indexing.stores.base import (
+    DEPTH,
+    OVERSAMPLING,
+    VECTOR_NAMES,
+    WHOSE,
+    Point,
+    VectorName,
+    VectorStore,
+    payload_of,
+    point_id,
+    vectors_of,
+)
+from indexing.stores.filters import Condition
+from indexing.stores.naming import COLLECTIONS, collection_folder
+from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
+from titrate import TitrateError, one_line
+
+ROOM = 64 * 1024 * 1024
+"""Bytes that must be free before anything is written. Edge writes through memory maps: on a full disk the system would
+end the process (SIGBUS) where an error should be."""
+
+_SEARCH = edge.SearchParams(
+    hnsw_ef=DEPTH, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+)
+
+
+class EdgeStore(VectorStore):
+    """A collection in a folder. Make one with `EdgeStore.create` or `EdgeStore.open`."""
+
+    def __init__(self, shard: edge.EdgeShard, dimension: int, path: Path) -> None:
+        super().__init__(path.name, dimension)
+        self._shard = shard
+        self._path = path
+
+    @classmethod
+    def create(cls, path: Path, dimension: int, quantization: Quantization = "none") -> "EdgeStore":
+        """A new, empty collection for embeddings of length ``dimension``; ``path`` must not exist yet.
+
+        Raises
+        ------
+        TitrateError
+            If the folder cannot be written.
+        """
+        vectors: dict[str, edge.EdgeVectorParams] = {
+            name: edge.EdgeVectorParams(size=dimension, distance=edge.Distance.Cosine) for name in VECTOR_NAMES
+        }
+        int8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=QUANTILE, always_ram=True)
+        config = edge.EdgeConfig(
+            vectors=vectors, quantization_config=int8 if quantization == "int8" else None, wal_enabled=False
+        )
+        # Built aside and renamed: a kill half way leaves no folder that looks like a collection and is not.
+        aside = path.with_name(f".{path.name}.new")
+        try:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            _check_room(aside, ROOM)
+            edge.EdgeShard.create(str(aside), config).close()
+            os.rename(aside, path)
+        except TitrateError:
+            raise
+        except Exception as error:  # Edge raises bare Exception
+            raise TitrateError(f"cannot create collection {path}: {error}; check free space and rights") from error
+        return cls.open(path, dimension)
+
+    @classmethod
+    def open(cls, path: Path, dimension: int) -> "EdgeStore":
+        """An existing collection, quantised or not.
+
+        Raises
+        ------
+        TitrateError
+            If it is missing, damaged, not writable (Edge needs that even to read), or of another dimension.
+        """
+        try:
+            shard = edge.EdgeShard.load(str(path))
+        except Exception as error:  # Edge raises bare Exception
+            raise TitrateError(
+                f"cannot open collection {path}: {one_line(error)}; check its rights or build the index anew"
+            ) from error
+        store = cls(shard, dimension, path)
+        sample, _ = store._scroll("image", 1, None)
+        if sample and len(sample[0][0]) != dimension:
+            store.close()
+            raise TitrateError(
+                f"collection {path} holds vectors of length {len(sample[0][0])}, not {dimension}; build the index anew"
+            )
+        return store
+
+    def flush(self) -> None:
+        """Make everything durable; see `VectorStore.flush`."""
+        self._change(self._shard.flush)
+
+    def optimize(self) -> None:
+        """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
+        _check_room(self._path, ROOM + 2 * size_on_disk(self._path))
+        self._change(self._shard.optimize)
+        self.flush()
+
+    def count(self) -> int:
+        """Number of points, exactly."""
+        return self._shard.count(edge.CountRequest(exact=True))
+
+    def close(self) -> None:
+        """Release the collection."""
+        self._shard.close()
+
+    def _write(self, points: Sequence[Point]) -> None:
+        rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
+        _check_room(self._path, ROOM + 16 * self.dimension * len(rows))  # both vectors, twice over
+        self._change(lambda: self._shard.update(edge.UpdateOperation.upsert_points(rows)))
+
+    def _delete(self, ids: list[str]) -> None:
+        self._change(lambda: self._shard.update(edge.UpdateOperation.delete_points([*ids])))
+
+    def _nearest(
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
+    ) -> list[list[tuple[str, float]]]:
+        requests = [
+            edge.QueryRequest(
+                limit=limit,
+                query=edge.Query.Nearest(vector.tolist(), using=using),
+                filter=_filter(asked),
+                params=_SEARCH,
+                with_payload=False,
+            )
+            for vector, asked in zip(vectors, conditions, strict=True)
+        ]
+        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        return [[(str(point.id), point.score) for point in points] for points in answers]
+
+    def _payloads(self, ids: list[str]) -> dict[str, Any]:
+        found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
+        return {str(record.id): record.payload for record in found}
+
+    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
+        page: Any = self._shard.scroll(
+            edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*WHOSE], with_vector=[using])
+        )
+        records, following = page
+        return [(record.vector[using], record.payload) for record in records], following
+
+    def _change(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # Edge raises bare Exception
+            raise TitrateError(f"cannot write collection {self._path}: {one_line(error)}; check free space") from error
+
+
+class EdgeBackend(Backend):
+    """Collections on Qdrant Edge, inside the index folder."""
+
+    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+        super().__init__(settings, str(folder))
+        self._folder = folder
+
+    def create(self, domain: str, dimension: int) -> VectorStore:
+        """A new collection; see `Backend.create`."""
+        return EdgeStore.create(collection_folder(self._folder, domain), dimension, self.settings.quantization)
+
+    def open(self, domain: str, dimension: int) -> VectorStore:
+        """An existing collection; see `Backend.open`."""
+        return EdgeStore.open(collection_folder(self._folder, domain), dimension)
+
+    def exists(self, domain: str) -> bool:
+        """True if the domain has a collection."""
+        return collection_folder(self._folder, domain).exists()
+
+    def collections(self) -> list[str]:
+        """Names of this index's collections, sorted."""
+        return sorted(f.name for f in (self._folder / COLLECTIONS).glob("*") if not f.name.startswith("."))
+
+    def drop_all(self) -> None:
+        """Delete every collection of this index."""
+        for name in self.collections():
+            folder = self._folder / COLLECTIONS / name
+            aside = folder.with_name(f".{name}.old")  # a kill half way leaves no half of a collection under its name
+            try:
+                shutil.rmtree(aside, ignore_errors=True)
+                os.rename(folder, aside)
+                shutil.rmtree(aside)
+            except OSError as error:
+                raise TitrateError(f"cannot delete collection {folder}: {error.strerror}; check its rights") from error
+
+    def size_bytes(self) -> int:
+        """What the collections take on disk: blocks in use, as Edge reserves more room than it fills."""
+        return size_on_disk(self._folder / COLLECTIONS)
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _filter(conditions: Sequence[Condition]) -> edge.Filter | None:
+    sides: dict[bool, list[Any]] = {True: [], False: []}
+    for condition in conditions:
+        match = edge.MatchAny([*condition.values])
+        sides[condition.wanted].append(edge.FieldCondition(key=condition.field, match=match))
+    return edge.Filter(must=sides[True], must_not=sides[False]) if conditions else None
+
+
+def size_on_disk(folder: Path) -> int:
+    """Bytes of the blocks that a folder's files occupy: Edge reserves more room than it fills."""
+    blocks = 0
+    for path in folder.rglob("*"):
+        try:
+            blocks += path.lstat().st_blocks
+        except FileNotFoundError:  # a file of a moment
+            continue
+    return 512 * blocks
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise TitrateError(
+            f"the disk of {folder} has {free >> 20} MiB free and needs {-(-needed >> 20)}; free some, run again"
+        )

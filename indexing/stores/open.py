@@ -1,0 +1,39 @@
+"""The place of an index's vectors by its settings: its own folder, or a server."""
+
+from pathlib import Path
+
+from indexing.stores.backend import Backend
+from indexing.stores.edge import EdgeBackend
+from indexing.stores.settings import StoreSettings
+from titrate import InputError
+
+
+def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | None = None) -> Backend:
+    """The place that an index's settings name.
+
+    Parameters
+    ----------
+    settings
+        As the manifest keeps them.
+    index_folder
+        Holds the collections where the settings name no server.
+    api_key
+        Of the server, if it wants one. It is sent to the server that the settings name: hand it over only for an index
+        that you made or trust.
+
+    Raises
+    ------
+    InputError
+        If there is a key and no server to use it for, or it would go over plain http to another machine.
+    TitrateError
+        If the server cannot be reached, refuses the key, or is too old.
+    """
+    if settings.url is None:
+        if api_key is not None:
+            raise InputError("this index is in a folder and needs no API key; leave it out")
+        return EdgeBackend(index_folder, settings)
+    from indexing.stores.server import (
+        ServerBackend,  # its client takes 0.9 s to import, and an index in a folder needs none
+    )
+
+    return ServerBackend(settings, api_key)

@@ -1,0 +1,131 @@
+"""The model card that stands beside the weights."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preference.pairs import PreferencePair
+from preference.training.lora import ALPHA, RANK
+from preference.training.result import Evaluation, TrainingReport
+from preference.training.settings import TrainingSettings
+
+CARD = "README.md"
+_LAST, _MOST_ANSWERS = 10, 12
+_LORA = f"rank {RANK}, alpha {ALPHA}, on the attention and MLP projections of the language model"
+_KINDS = {
+    "adapter": ("peft", "[lora, dpo, trl]", "# Preference adapter", f"A LoRA adapter ({_LORA}) for"),
+    "model": ("transformers", "[dpo, trl]", "# Model trained on preferences", "A copy, all of its weights trained, of"),
+    "merged model": (
+        "transformers",
+        "[lora, dpo, trl]",
+        "# Model trained on preferences",
+        f"A copy, with a LoRA adapter ({_LORA}) merged into its weights, of",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What weights were trained on, how, with what result, and what they are not for.
+
+    Attributes
+    ----------
+    pairs
+        All pairs, those held out among them.
+    mllm, fingerprint
+        The model that training began with.
+    settings
+        How it was trained.
+    report
+        With what result.
+    """
+
+    pairs: Sequence[PreferencePair]
+    mllm: str
+    fingerprint: str
+    settings: TrainingSettings
+    report: TrainingReport
+
+    def text(self, kind: str) -> str:
+        """Markdown for an ``"adapter"``, a ``"model"`` or a ``"merged model"``."""
+        library, tags, title, what = _KINDS[kind]
+        lines = [
+            *["---", f"library_name: {library}", f"tags: {tags}", "---", title, ""],
+            f"{what} `{self.mllm}` (fingerprint `{self.fingerprint}`), trained by preferences to lean on the image and "
+            "on what was retrieved as far as each deserves.",
+            "",
+            "It is another model now: a certificate made before no longer holds. Calibrate again.",
+            "",
+            "For research only. Not a medical device.",
+            *["", "## Data", "", *self._data()],
+            *[
+                "",
+                "## Settings",
+                "",
+                *(f"- {name}: {value}" for name, value in self.settings.describe().items()),
+            ],
+            *["", "## Result", "", *self._result()],
+            "",
+            "These say that the pairs were learnt, not that answers got better: run `titrate evaluate` for that.",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _data(self) -> list[str]:
+        counts = Counter((pair.kind, pair.domain or "unknown") for pair in self.pairs)
+        ks = Counter(pair.k for pair in self.pairs if pair.k is not None)
+        answers = Counter(pair.chosen for pair in self.pairs)
+        weights = [pair.weight for pair in self.pairs]
+        questions = {pair.question or (pair.image, pair.prompt) for pair in self.pairs}
+        two_images = sum(not pair.one_image for pair in self.pairs)
+        lines = [
+            f"{len(self.pairs)} preference pairs from {len(questions)} questions of "
+            f"{len({pair.patient or pair.image for pair in self.pairs})} patients, {self.report.held_out} of the pairs "
+            "held out.",
+            "",
+            "| kind | domain | pairs |",
+            "|---|---|---|",
+            *(f"| {kind} | {_cell(domain)} | {count} |" for (kind, domain), count in sorted(counts.items())),
+            "",
+            f"- weights: {min(weights):.3g} to {max(weights):.3g}, on average {sum(weights) / len(weights):.3g}",
+            f"- pairs whose rejected answer was given to another image: {two_images}",
+        ]
+        if ks:
+            lines.append(
+                "- pairs by number of contexts in the prompt: " + ", ".join(f"{k}: {ks[k]}" for k in sorted(ks))
+            )
+        if len(answers) <= _MOST_ANSWERS:
+            told = ", ".join(f"{_cell(answer)}: {count}" for answer, count in sorted(answers.items()))
+            lines.append(f"- chosen answers: {told}")
+        return lines
+
+    def _result(self) -> list[str]:
+        losses, margins = self.report.losses, self.report.margins
+        last = min(_LAST, len(losses))
+        lines = [
+            f"- steps: {len(losses)}; the weights are those after step {self.report.step}",
+            f"- loss on the training pairs: {losses[0]:.4f} at the first step, "
+            f"{sum(losses[-last:]) / last:.4f} over the last {last}",
+            f"- reward margin on them: {margins[0]:.4f} at the first step, "
+            f"{sum(margins[-last:]) / last:.4f} over the last {last}",
+        ]
+        kept = self.report.kept
+        if kept is not None:
+            lines += [
+                f"- held-out pairs before training: {_told(self.report.evaluations[0])}",
+                f"- held-out pairs with these weights: {_told(kept)}",
+            ]
+        if not self.report.improved:
+            lines.append("- **the held-out loss never fell below what it was before training**")
+        return lines
+
+
+def _told(evaluation: Evaluation) -> str:
+    return (
+        f"loss {evaluation.loss:.4f}, reward margin {evaluation.margin:.4f}, "
+        f"{evaluation.accuracy:.0%} with a margin above 0"
+    )
+
+
+def _cell(text: str) -> str:
+    """A text that may stand in a table."""
+    return " ".join(text.split()).replace("|", "\\|")

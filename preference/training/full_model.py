@@ -1,0 +1,47 @@
+"""Whole models on disk: what `rag.TransformersMLLM.open` opens without an adapter."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from preference.training.card import CARD
+from titrate import InputError, write_atomic
+
+
+def refuse_taken(folder: Path) -> None:
+    """Make sure that nothing would be overwritten.
+
+    Raises
+    ------
+    InputError
+        If the folder exists and holds anything, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} is taken; give another folder, or empty it first")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {folder.parent}: {error.strerror}; give another folder") from error
+
+
+def write_whole(model: Any, processor: Any, folder: Path, card: str) -> None:
+    """Write a model with its processor and a card, whole or not at all.
+
+    Parameters
+    ----------
+    model
+        Of transformers, without an adapter around it.
+    processor
+        What reads texts and images for it.
+    folder
+        To write; it is empty or does not exist.
+    card
+        Its README.
+    """
+    part = folder.parent / f".{folder.name}.part"
+    shutil.rmtree(part, ignore_errors=True)
+    model.save_pretrained(str(part))
+    processor.save_pretrained(str(part))
+    write_atomic(part / CARD, card)
+    os.replace(part, folder)

@@ -1,0 +1,78 @@
+"""Pairs held out of training: whose, what their loss says, and when it says to stop."""
+
+import random
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from preference.pairs import PreferencePair
+from preference.training.rows import Row
+from titrate import InputError
+
+LOSS = "eval_loss"
+History = Sequence[Mapping[str, Any]]
+
+
+def hold_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+    """Split rows by patient into those to train on and those to hold out.
+
+    A pair that names no patient belongs to its image.
+
+    Parameters
+    ----------
+    rows
+        To split; order is kept.
+    share
+        Of the patients to hold out, rounded, but at least one; 0 for none.
+    seed
+        Of the choice.
+
+    Raises
+    ------
+    InputError
+        If a share is wanted and all pairs are of one patient.
+    """
+    if share == 0:
+        return list(rows), []
+    owners = sorted({owner(row.pair) for row in rows})
+    if len(owners) == 1:
+        raise InputError("all pairs are of one patient, and none can be held out; set --hold-out to 0")
+    count = min(max(round(share * len(owners)), 1), len(owners) - 1)
+    held = set(random.Random(seed).sample(owners, count))
+    return [row for row in rows if owner(row.pair) not in held], [row for row in rows if owner(row.pair) in held]
+
+
+def owner(pair: PreferencePair) -> str:
+    """Whom a pair is about: its patient, or where nobody is named, its image."""
+    return str(pair.image) if pair.patient is None else f"patient {pair.patient}"
+
+
+def ran_out(history: History, patience: int) -> bool:
+    """Whether the held-out loss has not fallen below its lowest for so many evaluations.
+
+    Depends on the history alone, which checkpoints keep, so that a run that is taken up stops where it would have.
+
+    >>> ran_out([{"eval_loss": 0.7}, {"loss": 0.1}, {"eval_loss": 0.6}, {"eval_loss": 0.6}], patience=1)
+    True
+    """
+    losses = [entry[LOSS] for entry in history if LOSS in entry]
+    return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= patience
+
+
+class StopEarly(TrainerCallback):
+    """Ends training when the held-out loss has run out of patience."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Say where the best checkpoint, which is not to be deleted, is: the folder may have moved meanwhile."""
+        if state.best_global_step:
+            state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.best_global_step}")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """After each evaluation, whose figures the history holds by now."""
+        if ran_out(state.log_history, self._patience):
+            control.should_training_stop = True

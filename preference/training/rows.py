@@ -1,0 +1,160 @@
+"""Preference pairs as a model reads them; what cannot be trained on is named before training begins."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from PIL import Image
+from trl.data_utils import apply_chat_template
+
+from indexing import Decoding
+from preference.pair_files import Skipped
+from preference.pairs import PreferencePair
+from rag import TransformersMLLM
+from titrate import InputError
+
+Size = tuple[int, int]
+Skip = Callable[[Skipped], None]
+_NONE_LEFT = "no preference pair can be trained on; see why each was left out"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A pair as the model reads it: the prompt as `ask` renders it, the answers up to the end of the turn."""
+
+    pair: PreferencePair
+    prompt: str
+    chosen: str
+    rejected: str
+
+    def identity(self) -> dict[str, Any]:
+        """All that training sees of it, as JSON; images by name."""
+        pair = self.pair
+        noise = None if pair.rejected_noise is None else asdict(pair.rejected_noise)
+        images = [str(pair.image), None if pair.rejected_image is None else str(pair.rejected_image), noise]
+        return {"texts": [self.prompt, self.chosen, self.rejected], "images": images, "weight": pair.weight}
+
+
+@dataclass(frozen=True)
+class Readable:
+    """A pair whose images can be read, and their sizes in pixels."""
+
+    pair: PreferencePair
+    chosen: Size
+    rejected: Size
+
+
+def readable(pairs: Sequence[PreferencePair], decoding: Decoding | None, skip: Skip | None) -> list[Readable]:
+    """Read every image once.
+
+    Parameters
+    ----------
+    pairs
+        At least one.
+    decoding
+        How images are decoded.
+    skip
+        Told of each pair whose images cannot be read, which is then left out; by default the first is an error.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be read, or no pair is left.
+    """
+    if not pairs:
+        raise InputError("there are no preference pairs to train on; make some with `titrate mine`")
+    known: dict[Any, tuple[Size, Size]] = {}
+    found = []
+    for pair in pairs:
+        key = (pair.image, pair.rejected_image, pair.rejected_noise)
+        try:
+            if key not in known:
+                chosen, rejected = pair.load_images(decoding)
+                known[key] = chosen.size, rejected.size
+        except InputError as error:
+            _leave_out(pair, error, skip)
+        else:
+            found.append(Readable(pair, *known[key]))
+    if not found:
+        raise InputError(_NONE_LEFT)
+    return found
+
+
+def fitting(pairs: Sequence[Readable], model: TransformersMLLM, skip: Skip | None) -> list[Row]:
+    """Render the pairs, and make sure that the model reads every prompt and answer whole.
+
+    Parameters
+    ----------
+    pairs, model
+        What to render, and for what.
+    skip
+        As for `readable`.
+
+    Raises
+    ------
+    InputError
+        If a prompt with an answer is too long for the model, an answer holds one of its special tokens, or no pair
+        is left.
+    """
+    lengths, rows = _Lengths(model), []
+    for found in pairs:
+        try:
+            row = render(found.pair, model)
+            lengths.check(row.prompt, row.chosen, found.chosen)
+            lengths.check(row.prompt, row.rejected, found.rejected)
+        except InputError as error:
+            _leave_out(found.pair, error, skip)
+        else:
+            rows.append(row)
+    if not rows:
+        raise InputError(_NONE_LEFT)
+    return rows
+
+
+def render(pair: PreferencePair, model: TransformersMLLM) -> Row:
+    """Put the chat template around a pair.
+
+    Raises
+    ------
+    InputError
+        If an answer holds a special token of the model.
+    """
+    for answer in (pair.chosen, pair.rejected):
+        if answer.strip() not in model.render(answer):  # which takes special tokens out
+            raise InputError(f"answer {answer!r} holds a special token of this model; word it otherwise")
+    turn: dict[str, Any] = {
+        "prompt": [{"role": "user", "content": [{"type": "text", "text": "?"}]}],
+        "chosen": [{"role": "assistant", "content": [{"type": "text", "text": pair.chosen}]}],
+        "rejected": [{"role": "assistant", "content": [{"type": "text", "text": pair.rejected}]}],
+    }
+    answers = apply_chat_template(turn, model.processor)
+    return Row(pair, model.render(pair.prompt), answers["chosen"], answers["rejected"])
+
+
+class _Lengths:
+    """Tokens of prompts with their images, without looking at pixels: an image's tokens depend on its size alone."""
+
+    def __init__(self, model: TransformersMLLM) -> None:
+        self._model = model
+        self._most: int = model.base.config.get_text_config().max_position_embeddings
+        self._added: dict[Size, int] = {}
+
+    def check(self, prompt: str, answer: str, size: Size) -> None:
+        """Refuse a prompt that leaves no room for its answer."""
+        text = len(self._model.token_ids([prompt])[0])
+        if size not in self._added:
+            whole = self._model.inputs([prompt], [Image.new("RGB", size)])["input_ids"].shape[1]
+            self._added[size] = whole - text
+        ids = self._model.processor.tokenizer(answer, add_special_tokens=False).input_ids
+        length = text + self._added[size] + len(ids)
+        if length > self._most:
+            raise InputError(
+                f"prompt and answer have {length} tokens, this model reads at most {self._most}, and the answer would "
+                "be cut; mine with a smaller --max-k"
+            )
+
+
+def _leave_out(pair: PreferencePair, error: InputError, skip: Skip | None) -> None:
+    if skip is None:
+        raise InputError(f"pair {pair.id}: {error}") from error
+    skip(Skipped(f"pair {pair.id}", str(error)))

@@ -1,0 +1,239 @@
+"""Preference training: DPO (arXiv 2305.18290) on TRL's trainer, into a LoRA adapter or all of the model's weights."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PrinterCallback, TrainerCallback, TrainerState
+from trl.trainer.dpo_config import DPOConfig
+
+from indexing import Decoding
+from preference.pairs import PreferencePair
+from preference.training import processes
+from preference.training.card import CARD, ModelCard
+from preference.training.checkpoints import Checkpoints
+from preference.training.full_model import refuse_taken, write_whole
+from preference.training.held_out import StopEarly, hold_out, ran_out
+from preference.training.lora import hold_still, lora_config
+from preference.training.result import TrainingReport, make_report
+from preference.training.rows import Row, Skip, fitting, readable
+from preference.training.settings import TrainingSettings
+from preference.training.trainer import PairCollator, PairTrainer
+from rag import TransformersMLLM
+from titrate import InputError, hash_json, write_atomic
+
+_CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN = 10, 100
+
+
+def train_adapter(
+    pairs: Sequence[PreferencePair],
+    mllm: str,
+    out: Path,
+    settings: TrainingSettings | None = None,
+    *,
+    device: str | None = None,
+    decoding: Decoding | None = None,
+    merge: Path | None = None,
+    skip: Skip | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> TrainingReport:
+    """Train a LoRA adapter, or the whole model, on preference pairs.
+
+    Interrupted, the same call goes on from the last checkpoint, which stays inside ``out`` until the result is whole.
+    The processes that `accelerate launch` starts train together; the first of them writes.
+
+    Parameters
+    ----------
+    pairs
+        At least one. Every image is read once before training begins, and again as it is needed.
+    mllm, device
+        As for `rag.TransformersMLLM.open`.
+    out
+        The adapter's folder: weights and settings in PEFT's format, and a model card. With ``settings.full`` the
+        model's: all that `rag.TransformersMLLM.open` needs.
+    settings
+        `TrainingSettings()` where None.
+    decoding
+        How images are decoded; give what the index was built with, so that training sees what answering sees.
+    merge
+        A folder for a whole model into whose weights the adapter is merged, besides the adapter.
+    skip
+        Told of each pair that cannot be trained on, which is then left out; by default the first is an error.
+    progress
+        Told the steps done and the number of steps.
+
+    Raises
+    ------
+    InputError
+        If the model cannot be loaded, a pair or a setting is unsound, ``out`` holds an adapter or a model already or
+        the checkpoints of another run, ``merge`` is taken, or one of them cannot be written to.
+    TitrateError
+        If the loss is no longer a number.
+    """
+    settings = settings or TrainingSettings()
+    checkpoints = Checkpoints(out, writes=processes.is_main_process())
+    checkpoints.refuse_finished()
+    if merge is not None:
+        if settings.full:
+            raise InputError("all weights are trained, and there is nothing to merge; leave out --merge or --full")
+        refuse_taken(merge)
+    sound = readable(pairs, decoding, skip)
+    model = _open(mllm, device, settings)
+    rows = fitting(sound, model, skip)
+    taught, held = hold_out(rows, settings.hold_out, settings.seed)
+    identity = {
+        "mllm": model.fingerprint,
+        "pairs": hash_json([row.identity() for row in rows]),
+        "decoding": str(decoding or Decoding()),
+        "settings": settings.describe(),
+        "processes": processes.count(),
+    }
+    with checkpoints.of_run(identity) as resume_from, _without_renaming_notices():
+        reference = _open(mllm, device, settings).model if settings.full else None
+        trainer = make_trainer(model, taught, held, settings, checkpoints.folder, decoding, reference)
+        if progress is not None:
+            trainer.add_callback(_Progress(progress))
+        step = _train(trainer, settings, checkpoints, resume_from)
+        report = make_report(out, len(taught), len(held), trainer.state.log_history, step)
+        if processes.is_main_process():
+            card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, report)
+            trained = trainer.accelerator.unwrap_model(trainer.model)
+            checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge))
+        trainer.accelerator.wait_for_everyone()
+    return report
+
+
+def _open(mllm: str, device: str | None, settings: TrainingSettings) -> TransformersMLLM:
+    """The model; all its weights can only be trained in float32, where small steps are not rounded away."""
+    return TransformersMLLM.open(mllm, device=processes.own_device(device), dtype="float32" if settings.full else None)
+
+
+def make_trainer(
+    model: TransformersMLLM,
+    taught: Sequence[Row],
+    held: Sequence[Row],
+    settings: TrainingSettings,
+    folder: Path,
+    decoding: Decoding | None = None,
+    reference: Any = None,
+) -> PairTrainer:
+    """Set up the trainer.
+
+    Parameters
+    ----------
+    model
+        To train.
+    taught, held
+        Rows to train on, and rows to evaluate on, if any.
+    settings
+        See `TrainingSettings`.
+    folder
+        For checkpoints.
+    decoding
+        How images are decoded.
+    reference
+        With ``settings.full``, another copy of the model, which stays as it is.
+    """
+    total = settings.steps(len(taught), processes.count())
+    on_gpu = model.model.device.type == "cuda"
+    between = max(1, min(total // _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN))
+    peft_config = None if settings.full else lora_config(model.model)
+    hold_still(model.model)
+    arguments = DPOConfig(
+        output_dir=str(folder),
+        max_steps=total,
+        learning_rate=settings.rate,
+        beta=settings.beta,
+        loss_type=[name for name, _ in settings.losses],
+        loss_weights=[factor for _, factor in settings.losses],
+        label_smoothing=settings.label_smoothing,
+        router_aux_loss_coef=0.0,  # the pairs' loss is all there is
+        seed=settings.seed,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.accumulate,
+        use_cpu=model.model.device.type == "cpu",
+        bf16=on_gpu and torch.cuda.is_bf16_supported(),
+        dataloader_pin_memory=False,  # batches are made where the model is
+        gradient_checkpointing=False,
+        max_length=None,  # any limit could cut the image or the answer
+        remove_unused_columns=False,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="steps" if held else "no",
+        eval_steps=between,
+        eval_on_start=bool(held),
+        metric_for_best_model="loss" if held else None,
+        greater_is_better=False if held else None,
+        save_steps=between,
+        save_total_limit=2,  # one may have been cut short
+        report_to="none",
+        disable_tqdm=True,
+    )
+    trainer = PairTrainer(
+        model=model.model,
+        ref_model=reference,
+        args=arguments,
+        train_dataset=_dataset(taught),
+        eval_dataset=_dataset(held, first=len(taught)) if held else None,
+        data_collator=PairCollator([*taught, *held], model, decoding),
+        processing_class=model.processor,
+        peft_config=peft_config,
+    )
+    trainer.remove_callback(PrinterCallback)  # stdout is for answers
+    if held:
+        trainer.add_callback(StopEarly(settings.patience))
+    return trainer
+
+
+def _dataset(rows: Sequence[Row], first: int = 0) -> Dataset:
+    """The rows' numbers; by the images, TRL sees that this is about images."""
+    numbers = list(range(first, first + len(rows)))
+    return Dataset.from_dict({"row": numbers, "image": [str(row.pair.image) for row in rows]})
+
+
+def _train(trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkpoints, resume_from: Path | None) -> int:
+    """Train to the end and go back to the best weights; says after which step those were."""
+    state = None if resume_from is None else TrainerState.load_from_json(str(resume_from / "trainer_state.json"))
+    if state is not None and (state.global_step >= state.max_steps or ran_out(state.log_history, settings.patience)):
+        trainer.state = state  # it had come to its end, and would do one step more
+    else:
+        if state is not None:
+            trainer.args.eval_on_start = False  # it did
+        trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
+    best = trainer.state.best_global_step or trainer.state.global_step
+    if best != trainer.state.global_step or trainer.state is state:
+        trainer.take(checkpoints.of_step(best))
+    return best
+
+
+def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None) -> None:
+    if card.settings.full:
+        write_whole(trained, processor, folder, card.text("model"))
+        return
+    trained.save_pretrained(str(folder), save_embedding_layers=False)
+    write_atomic(folder / CARD, card.text("adapter"))
+    if merge is not None:
+        write_whole(trained.merge_and_unload(), processor, merge, card.text("merged model"))
+
+
+class _Progress(TrainerCallback):
+    """Passes on the number of steps done."""
+
+    def __init__(self, progress: Callable[[int, int], None]) -> None:
+        self._progress = progress
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._progress(state.global_step, state.max_steps)
+
+
+@contextmanager
+def _without_renaming_notices() -> Iterator[None]:
+    """Hide what transformers says at every step about a property that TRL and PEFT still ask for by its old name."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
+        yield

@@ -1,0 +1,156 @@
+"""Policies side by side on the same questions: fixed k, the certified policy, and two baselines that need no model.
+
+Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration import Certificate, OutcomeTable
+from rag.evaluation.metrics import Metrics, measure
+from rag.outcomes.score import Outcomes
+from rag.questions import Question
+from titrate import InputError
+
+MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One policy in one domain; without metrics where it answers nothing.
+
+    Attributes
+    ----------
+    domain, policy
+        What was measured.
+    metrics
+        Over the questions that got an answer.
+    asked
+        Closed questions routed to the domain.
+    """
+
+    domain: str
+    policy: str
+    metrics: Metrics | None
+    asked: int
+
+
+class Baselines:
+    """Answers that need no model, learnt from answered questions of other patients.
+
+    Parameters
+    ----------
+    known
+        Answered questions, of the indexed split.
+    """
+
+    def __init__(self, known: Sequence[Question]) -> None:
+        closed = [question for question in known if question.options]
+        self._by_text = _majorities((question.text, question.answer) for question in closed)
+        self._by_kind = _majorities((str(question.kind), question.answer) for question in closed)
+        self._of_record = {(str(question.record), question.text): question.answer for question in closed}
+        self._of_kind = {(str(question.record), question.kind): question.answer for question in closed if question.kind}
+
+    def majority(self, question: Question) -> str:
+        """The commonest known answer to the same question, or else to its kind, or else the first option."""
+        answer = self._by_text.get(question.text) or self._by_kind.get(str(question.kind))
+        options = question.options or ("",)
+        return answer if answer in options else options[0]
+
+    def nearest(self, question: Question, records: Sequence[str]) -> str:
+        """The answer of the most similar case that was asked the same, in the same words or of the same kind."""
+        options = question.options or ("",)
+        for record in records:
+            answer = self._of_record.get((record, question.text)) or self._of_kind.get((record, str(question.kind)))
+            if answer in options:
+                return answer
+        return self.majority(question)
+
+
+def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[Row]:
+    """Measure every policy in every domain that closed questions were routed to.
+
+    Parameters
+    ----------
+    outcomes
+        Of the questions to judge by.
+    known
+        Answered questions of the indexed split, for the baselines.
+    certificate
+        Adds the certified policy; it answers nothing in a domain where nothing is certified.
+
+    Raises
+    ------
+    InputError
+        If the certificate reads more contexts than the outcomes hold.
+    """
+    baselines = Baselines(known)
+    rows = []
+    table = outcomes.table
+    for domain in sorted(set(table.domains)):
+        chosen = [row for row, name in enumerate(table.domains) if name == domain and outcomes.questions[row].options]
+        if not chosen:
+            continue
+        questions = [outcomes.questions[row] for row in chosen]
+        near = [[match.record.id for match in outcomes.matches[row]] for row in chosen]
+        policies: list[tuple[str, Sequence[str | None]]] = [
+            (MAJORITY, [baselines.majority(question) for question in questions]),
+            (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
+        ]
+        policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
+        if certificate is not None:
+            policies.append((CERTIFIED, _certified_answers(certificate, domain, table, chosen)))
+        for name, given in policies:
+            pairs = [
+                (answer, question) for answer, question in zip(given, questions, strict=True) if answer is not None
+            ]
+            said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
+            right, patients = [question.answer for question in asked], [question.unit for question in asked]
+            rows.append(Row(domain, name, measure(said, right, patients) if pairs else None, len(chosen)))
+    return rows
+
+
+def format_rows(rows: Sequence[Row]) -> str:
+    """The rows as a plain table, a domain after the other."""
+    lines = [f"{'domain':<15}{'policy':<22}{'n':>6}{'accuracy':>10}{'95 % interval':>17}{'balanced':>10}{'F1':>7}"]
+    for row in rows:
+        m = row.metrics
+        if m is None:
+            lines.append(f"{row.domain:<15}{row.policy:<22}{0:>6}  no answer to any of {row.asked} questions")
+            continue
+        interval = f"{m.low:.3f} to {m.high:.3f}"
+        lines.append(
+            f"{row.domain:<15}{row.policy:<22}{m.questions:>6}{m.accuracy:>10.3f}{interval:>17}"
+            f"{m.balanced_accuracy:>10.3f}{m.f1:>7.3f}"
+        )
+    return "\n".join(lines)
+
+
+def _certified_answers(
+    certificate: Certificate, domain: str, table: OutcomeTable, rows: Sequence[int]
+) -> list[str | None]:
+    """What the certified policy answers, None where it declines, as it does where nothing is certified."""
+    result = certificate.domains.get(domain)
+    if result is None or result.policy is None:  # a domain that calibration never met has no promise either
+        return [None] * len(rows)
+    policy = result.policy
+    if policy.k > table.max_k:
+        raise InputError(f"the certificate reads {policy.k} reports in {domain}, scored are {table.max_k}; raise max-k")
+    answers: list[str | None] = []
+    for row in rows:
+        k = policy.k
+        if table.similarities is not None:
+            similarities = table.similarities[row]
+            k = policy.count(similarities[np.isfinite(similarities)])
+        answers.append(table.answers[row][k] if policy.answers(table.confidences[row, k]) else None)
+    return answers
+
+
+def _majorities(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    counts: dict[str, Counter[str]] = {}
+    for key, answer in pairs:
+        counts.setdefault(key, Counter())[answer] += 1
+    return {key: count.most_common(1)[0][0] for key, count in counts.items()}

@@ -1,0 +1,79 @@
+"""A transformers model with its processor: how a message and an image become what the model reads."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+
+from rag.models.option_tokens import OptionTokens
+from titrate import InputError
+
+_PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
+
+
+class ChatModel:
+    """An image-text-to-text model that is asked through its chat template.
+
+    Parameters
+    ----------
+    model
+        Of transformers, with a PEFT adapter around it or not.
+    processor
+        Its own, with tokeniser, image processor and chat template.
+    """
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self.model, self.processor = model, processor
+        self.base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
+        self._tokenizer = processor.tokenizer
+        self._tokenizer.padding_side = "left"
+        if self._tokenizer.pad_token_id is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self.pad_id = int(self._tokenizer.pad_token_id)
+        special = {str(token) for token in self._tokenizer.added_tokens_decoder.values() if token.special}
+        special |= {str(getattr(processor, name, "")) for name in _PLACEHOLDERS} - {"", "None"}
+        self._special = sorted(special, key=lambda token: (-len(token), token))
+        ends = getattr(model.generation_config, "eos_token_id", None) or self._tokenizer.eos_token_id
+        ends = [ends] if isinstance(ends, int) else list(ends or ())
+        self.option_tokens = OptionTokens(self._tokenizer, self._special, ends)
+
+    def render(self, text: str) -> str:
+        """The chat template around the user's message, up to where the answer begins.
+
+        Special tokens that the text happens to contain, such as an image placeholder in a report, are taken out.
+        """
+        for token in self._special:
+            text = text.replace(token, " ")
+        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+        rendered: str = self.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+        return rendered
+
+    def token_ids(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of rendered texts, with each image a placeholder."""
+        ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=not self._opened(texts[0])).input_ids
+        return ids
+
+    def inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
+        """What the model reads: rendered texts with an image each, padded on the left."""
+        inputs = self.processor(
+            text=texts,
+            images=[[image] for image in images],  # a flat list would be one prompt's to Gemma 3
+            padding=True,
+            add_special_tokens=not self._opened(texts[0]),
+            return_tensors="pt",
+        )
+        self.check_length(inputs["input_ids"].shape[1])
+        return {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+
+    def check_length(self, length: int) -> None:
+        """Refuse a prompt of more tokens than the model reads."""
+        most = self.base.config.get_text_config().max_position_embeddings
+        if length > most:
+            raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
+
+    def _opened(self, text: str) -> bool:
+        """Whether the chat template has written the token that begins a text: one beginning is enough."""
+        return self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)

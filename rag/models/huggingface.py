@@ -1,0 +1,204 @@
+"""Any `AutoModelForImageTextToText` of transformers as an MLLM, with an optional PEFT adapter."""
+
+import warnings
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from rag.models.base import MLLM, NestedPrompt, Prompt
+from rag.models.chat_model import ChatModel
+from rag.models.inputs import append, positions
+from rag.models.prefix_scoring import NestedScorer, try_to_nest
+from rag.models.shared_images import SharedImages
+from titrate import InputError, hash_files, hash_json, is_address
+
+# Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
+_NUMBERS = ("float32", "bfloat16", "float16")
+_CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+
+BATCH = {"cpu": 4}
+"""Prompts in a forward pass by device, 16 elsewhere: on a CPU more cost more by padding than they gain."""
+
+
+class TransformersMLLM(ChatModel, MLLM):
+    """A transformers image-text-to-text model. Make one with `TransformersMLLM.open`."""
+
+    def __init__(self, model: Any, processor: Any, fingerprint: str) -> None:
+        super().__init__(model, processor)
+        self._fingerprint = fingerprint
+        self._prefix_scorer: NestedScorer | None = None
+        self._tried_to_nest = False
+
+    @classmethod
+    def open(
+        cls, name: str, *, adapter: Path | None = None, device: str | None = None, dtype: str | None = None
+    ) -> "TransformersMLLM":
+        """Load a model.
+
+        Parameters
+        ----------
+        name
+            A folder, or a name on the model hub.
+        adapter
+            A PEFT adapter's folder.
+        device
+            A torch device; by default the first GPU, or else the CPU.
+        dtype
+            ``"float32"``, ``"bfloat16"`` or ``"float16"``; by default bfloat16 on a GPU and float32 on the CPU.
+
+        Raises
+        ------
+        InputError
+            If there is no such model or adapter, or it cannot be loaded.
+        """
+        if is_address(name):
+            raise InputError(
+                f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
+            )
+        folder = Path(name).expanduser()
+        if not (folder / "config.json").is_file() and (folder.exists() or name.count("/") != 1):
+            raise InputError(
+                f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub"
+            )
+        for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
+            if not (Path(adapter or "") / file).is_file():
+                raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
+        if dtype not in (None, *_NUMBERS):
+            raise InputError(f"unknown dtype {dtype}; it can be {', '.join(_NUMBERS)}")
+        source = str(folder) if folder.exists() else name
+        try:
+            chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+            numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
+            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+            model: Any = AutoModelForImageTextToText.from_pretrained(
+                source, dtype=getattr(torch, numbers), use_safetensors=True, trust_remote_code=False
+            )
+            if adapter is not None:
+                from peft import PeftModel
+
+                with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
+                    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+                    model = PeftModel.from_pretrained(model, str(adapter))
+            model = model.to(chosen).eval()
+        except Exception as error:  # transformers, peft and the hub client raise many kinds
+            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"cannot load model {name}: {line}") from error
+        if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
+            raise InputError(f"model {name} does not read both text and images; its folder needs a processor for both")
+        if not getattr(processor, "chat_template", None):
+            raise InputError(f"model {name} has no chat template; add chat_template.jinja to its folder")
+        fingerprint = hash_json(
+            {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
+        )
+        return cls(model, processor, fingerprint)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of weights (of a hub model: its commit), tokeniser, preprocessing, adapter and number format."""
+        return self._fingerprint
+
+    @property
+    def image_side(self) -> int:
+        """What the image processor brings every image to; what is usual, where it keeps an image's own size."""
+        reader = self.processor.image_processor
+        size = reader.crop_size if getattr(reader, "do_center_crop", False) else reader.size
+        return int(getattr(size, "height", None) or super().image_side)
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
+        """The most likely continuation of each prompt, greedily, without the prompt."""
+        if not prompts:
+            return []
+        inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
+        output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.pad_id)
+        answers = output[:, inputs["input_ids"].shape[1] :]
+        return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
+
+    @torch.inference_mode()
+    def score(
+        self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int | None = None
+    ) -> list[NDArray[np.float64]]:
+        """Log-probability of each prompt's options as its answer, each float64 [number of options].
+
+        Options that differ in their last token only, as yes and no do, share one forward pass. An image that several
+        prompts share is encoded once a call where the architecture allows it. Where one option begins another ("left",
+        "left and right"), the end of the answer is scored too, or else the longer one could never win. At most
+        ``batch_size`` prompts are in a forward pass; None for what suits the device.
+
+        Raises
+        ------
+        InputError
+            If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
+        """
+        batch_size = batch_size or BATCH.get(self.model.device.type, 16)
+        texts = [self.render(prompt.text) for prompt in prompts]
+        scores = [np.zeros(len(choices)) for choices in options]
+        jobs = [(row, stem) for row, text in enumerate(texts) for stem in self.option_tokens.stems(text, options[row])]
+        jobs.sort(key=lambda job: (len(job[1].ids), len(texts[job[0]]), job[0]))
+        images = SharedImages(self.base)
+        for length, group in groupby(jobs, key=lambda job: len(job[1].ids)):
+            same_length = list(group)
+            for start in range(0, len(same_length), batch_size):
+                rows, stems = zip(*same_length[start : start + batch_size], strict=True)
+                inputs = self.inputs([texts[row] for row in rows], [prompts[row].image for row in rows])
+                inputs = append(inputs, torch.tensor([stem.ids for stem in stems], dtype=torch.long))
+                inputs = images.share(inputs, [id(prompts[row].image) for row in rows])
+                inputs |= positions(self.base, inputs)
+                logits = self.model(**inputs, logits_to_keep=length + 1).logits
+                found = self.option_tokens.log_probabilities(logits.flatten(0, 1), stems)
+                for row, values in zip(rows, found, strict=True):
+                    scores[row][list(values)] = list(values.values())
+        return scores
+
+    def score_nested(
+        self,
+        prompts: Sequence[NestedPrompt],
+        options: Sequence[Sequence[Sequence[str]]],
+        max_k: int,
+        batch_tokens: int | None = None,
+    ) -> list[list[NDArray[np.float64]]]:
+        """Log-probability of the options of every question at every k, each float64 [max_k + 1, number of options].
+
+        Reads the contexts once for all k. The first call compares that with scoring each k on its own: where an
+        architecture gives other scores, or refuses, each k is scored on its own from then on, and a warning says so.
+
+        Parameters
+        ----------
+        prompts, options, max_k
+            As for `MLLM.score_nested`.
+        batch_tokens
+            At most so many tokens, padding included, in a forward pass, or one prompt; None for what suits the device.
+
+        Raises
+        ------
+        InputError
+            As `score`.
+        """
+        if not self._tried_to_nest and prompts:
+            self._prefix_scorer = try_to_nest(self, super().score_nested, prompts, options, max_k)
+            self._tried_to_nest = any(prompt.contexts[:max_k] for prompt in prompts)  # else there was nothing to share
+        if self._prefix_scorer is not None:
+            return self._prefix_scorer.score(prompts, options, max_k, batch_tokens)
+        return super().score_nested(prompts, options, max_k)
+
+
+def _source_fingerprint(folder: Path, model: Any) -> str:
+    """Of a folder: its files' contents. Of a hub model: the commit, which names contents as surely and at no cost."""
+    if folder.exists():
+        return _folder_hash(folder)
+    commit = getattr(model.config, "_commit_hash", None)
+    if not commit:
+        raise InputError(f"the hub did not say which version of {model.config.name_or_path} this is; use a local copy")
+    return str(commit)
+
+
+def _folder_hash(folder: Path | None) -> str:
+    if folder is None:
+        return ""
+    return hash_files(sorted(path for pattern in _CONTENT for path in folder.glob(pattern)))

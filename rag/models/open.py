@@ -1,0 +1,48 @@
+"""A model by whatever the user calls it."""
+
+from pathlib import Path
+
+from rag.models.base import MLLM
+from titrate import InputError, is_address
+
+
+def open_mllm(
+    name: str,
+    *,
+    adapter: str | Path | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    api_key: str | None = None,
+) -> MLLM:
+    """Load a model, or connect to the server that runs it.
+
+    Parameters
+    ----------
+    name
+        A folder, a name on the model hub, or ``http://HOST:PORT/v1#MODEL`` of an OpenAI-compatible server.
+    adapter, device, dtype
+        As for `TransformersMLLM.open`. A server has its own: no adapter or dtype may be given, and the device is not
+        the model's.
+    api_key
+        Of the server; of no use without one.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or an adapter or dtype is given with a server.
+    TitrateError
+        If the server fails.
+    """
+    if not is_address(name):
+        from rag.models.huggingface import TransformersMLLM
+
+        return TransformersMLLM.open(
+            name, adapter=None if adapter is None else Path(adapter), device=device, dtype=dtype
+        )
+    from rag.models.openai import OpenAIMLLM
+
+    if adapter is not None:
+        raise InputError("a server loads adapters itself: leave out the adapter, and name the server's model with it")
+    if dtype is not None:
+        raise InputError("a server chooses the number format itself: leave out the dtype")
+    return OpenAIMLLM.open(name, api_key=api_key)

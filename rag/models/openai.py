@@ -1,0 +1,214 @@
+"""A model behind any OpenAI-compatible server, such as vLLM, SGLang, llama.cpp or `transformers serve`, as an MLLM."""
+
+import base64
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rag.models.base import MLLM, Prompt
+from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
+from rag.models.option_reading import RULE, Place, named_option, option_scores, tokens_needed
+from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, one_line
+
+LISTED = 20
+"""Tokens whose log-probabilities are asked for at each place: the most that the usual servers list."""
+WRITTEN_TOKENS = 96
+"""Of an answer in words that is searched for an option."""
+
+_IDENTITY = ("id", "root", "parent", "owned_by")  # `created` is the time of asking to some servers
+_SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?(?:INST|IMG)\w*\]")
+_SHOWN = 5
+
+
+class OpenAIMLLM(MLLM):
+    """A model that a server runs. Make one with `OpenAIMLLM.open`.
+
+    Options are scored by the log-probabilities that the server lists for the first tokens of the answer, as
+    `rag.models.option_reading` says; where these leave it open, and where the server lists none, by the words of the
+    answer it writes: probability 1 for the option that these name, and the same for all if they name none. It is one
+    function of image and message, so that a certificate made with it holds for it.
+
+    What the server runs is known by its word alone: its fingerprint is that of the model's name and of what the server
+    says of it, not of weights, and a server whose weights are changed under the same name cannot be told from what it
+    was. The address is not part of it, so the same model may move to another machine.
+    """
+
+    def __init__(self, server: OpenAIServer, model: str, said: Mapping[str, Any], *, lists_tokens: bool) -> None:
+        self.server, self.model, self._lists_tokens = server, model, lists_tokens
+        self._identity = {"name": model} | {key: said[key] for key in _IDENTITY if isinstance(said.get(key), str)}
+        self._warned: set[str] = set()
+
+    @classmethod
+    def open(cls, address: str, *, api_key: str | None = None) -> "OpenAIMLLM":
+        """Ask a server for its models, and the one chosen a first question, to see what it can do.
+
+        Parameters
+        ----------
+        address
+            The URL up to ``/v1``, and the model's name after ``#``, unless the server has one model only:
+            ``http://localhost:8000/v1#MODEL``.
+        api_key
+            Of the server; it is neither stored nor shown.
+
+        Raises
+        ------
+        InputError
+            If the address is none, or the server has no such model, or the model reads no images.
+        TitrateError
+            If the server cannot be reached, refuses the key, or is no such server.
+        """
+        url, _, model = address.partition("#")
+        server = OpenAIServer(url, api_key)
+        if not is_private(server.url):
+            _warn(f"images and reports go over plain http to {urlsplit(server.url).hostname}; https would hide them")
+        known = {str(entry["id"]): entry for entry in server.models()}
+        names = f"it has {one_line(', '.join([*known][:_SHOWN]))}" if known else "it lists none"
+        if not model and len(known) != 1:
+            raise InputError(f"which model of server {server.url}? {names}; give one as {EXAMPLE}")
+        model = model or next(iter(known))
+        opened = cls(server, model, known.get(model, {}), lists_tokens=True)
+        question = Prompt(Image.new("RGB", (64, 64), "grey"), "Is this an image?\nOptions: yes, no")
+        try:
+            places = _places(opened._ask([question], 1, listed=True)[0])
+            reason = None if places else "it lists no log-probabilities"
+        except RefusedError as error:
+            reason = str(error)
+            try:
+                opened._ask([question], 1)
+            except RefusedError as refusal:
+                # Not its name: servers may know more models than they list.
+                raise InputError(f"{refusal}; {names}, and the model must read images") from None
+        if reason is not None:
+            _warn(
+                f"options are told from the words that {model} writes, with probability 0 or 1, as the server does not "
+                f"tell log-probabilities ({reason})"
+            )
+            opened._lists_tokens = False
+        return opened
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the server says of its model, and of how options are scored; see above what that is worth."""
+        rule = [RULE, LISTED if self._lists_tokens else 0, WRITTEN_TOKENS]
+        return hash_json({"server's model": self._identity, "rule": rule})
+
+    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
+        """The model's answer to each prompt at temperature 0.
+
+        Raises
+        ------
+        InputError
+            If a prompt is too long for the model.
+        TitrateError
+            If the server fails.
+        """
+        return [_text(choice).strip() for choice in self._ask(prompts, max_new_tokens)]
+
+    def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
+        """Log-probability of each prompt's options as its answer, each float64 [number of options]; see above.
+
+        Raises
+        ------
+        InputError
+            If a prompt is too long for the model.
+        TitrateError
+            If the server fails, or no longer lists log-probabilities.
+        """
+        scores: dict[int, NDArray[np.float64]] = {}
+        if self._lists_tokens:
+            needed = [tokens_needed(choices) for choices in options]
+            for row, choice in enumerate(self._ask(prompts, needed, listed=True)):
+                places = _places(choice)
+                if not places and _text(choice):
+                    raise TitrateError(
+                        f"server {self.server.url} no longer lists log-probabilities, as it did at first; start it as "
+                        "it was, or run again to go by the words of answers"
+                    )
+                found = option_scores(places, options[row], whole=choice.get("finish_reason") == "stop")
+                if found is not None:
+                    scores[row] = found
+        rest = [row for row in range(len(prompts)) if row not in scores]
+        if rest and self._lists_tokens:
+            self._note("some first tokens leave it open which option is meant; those answers are told by their words")
+        for row, answer in zip(rest, self.generate([prompts[row] for row in rest], WRITTEN_TOKENS), strict=True):
+            scores[row] = self._by_words(answer, options[row])
+        return [scores[row] for row in range(len(prompts))]
+
+    def _by_words(self, answer: str, options: Sequence[str]) -> NDArray[np.float64]:
+        named = named_option(answer, options)
+        if named is None:
+            self._note("some answers name none of the options; all are then equally likely, and the first is given")
+            return np.full(len(options), -np.log(len(options)))
+        return np.where(np.arange(len(options)) == named, 0.0, -np.inf)
+
+    def _ask(
+        self, prompts: Sequence[Prompt], most: int | Sequence[int], *, listed: bool = False
+    ) -> list[dict[str, Any]]:
+        """The server's first choice for each prompt, of at most so many tokens."""
+        lengths = [most] * len(prompts) if isinstance(most, int) else most
+        images: dict[int, str] = {}
+        for prompt in prompts:
+            images.setdefault(id(prompt.image), _data_url(prompt.image))
+        more: dict[str, Any] = {"logprobs": True, "top_logprobs": LISTED} if listed else {}
+        return self.server.complete(
+            [
+                {
+                    "model": self.model,
+                    "messages": [_message(images[id(prompt.image)], prompt.text)],
+                    "temperature": 0,
+                    "max_tokens": length,
+                    **more,
+                }
+                for prompt, length in zip(prompts, lengths, strict=True)
+            ]
+        )
+
+    def _note(self, message: str) -> None:
+        """Warn once."""
+        if message not in self._warned:
+            self._warned.add(message)
+            _warn(message)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, TitrateWarning, stacklevel=3)
+
+
+def _message(image: str, text: str) -> dict[str, Any]:
+    """The image and then the text, as `TransformersMLLM.render` has them, without what could be a special token."""
+    parts = [{"type": "image_url", "image_url": {"url": image}}, {"type": "text", "text": _SPECIAL.sub(" ", text)}]
+    return {"role": "user", "content": parts}
+
+
+def _data_url(image: Image.Image) -> str:
+    file = BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _text(choice: Mapping[str, Any]) -> str:
+    return choice["message"]["content"] or ""
+
+
+def _places(choice: Mapping[str, Any]) -> list[Place]:
+    """The places of an answer, up to the first whose log-probabilities are not told as they should be."""
+    found: list[Place] = []
+    try:
+        for entry in choice["logprobs"]["content"]:
+            listed = [(str(each["token"]), min(float(each["logprob"]), 0.0)) for each in entry["top_logprobs"]]
+            own = (str(entry["token"]), min(float(entry["logprob"]), 0.0))
+            if not listed or not all(math.isfinite(value) for _, value in (*listed, own)):
+                break
+            told = any(token == own[0] for token, _ in listed)  # some list so many others besides the one written
+            found.append(Place(own[0], tuple(listed if told else [own, *listed])))
+    except (KeyError, TypeError, ValueError):
+        return found
+    return found

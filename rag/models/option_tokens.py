@@ -1,0 +1,96 @@
+"""Answer options as tokens: how they follow a prompt, what they share, and their log-probabilities."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any
+
+import torch
+
+from titrate import InputError
+
+TAIL = 64
+"""Characters of the prompt that can affect how an option is tokenised, with room to spare."""
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first tokens of some options, which share one forward pass, and those options' tokens by number."""
+
+    ids: tuple[int, ...]
+    options: dict[int, list[int]]
+
+
+class OptionTokens:
+    """Options in a model's tokens.
+
+    Parameters
+    ----------
+    tokenizer
+        The model's.
+    special
+        Tokens that no option may hold.
+    ends
+        Ids of the tokens that end an answer.
+    """
+
+    def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int]) -> None:
+        self._tokenizer, self._special, self._ends = tokenizer, special, list(ends)
+
+    def stems(self, text: str, options: Sequence[str]) -> list[Stem]:
+        """One stem for each beginning that some options share, a beginning being all of an option but its last token.
+
+        Where one option begins another, a beginning is a whole option.
+
+        Raises
+        ------
+        InputError
+            If an option cannot be told from the prompt, or holds a special token.
+        """
+        stems: dict[tuple[int, ...], dict[int, list[int]]] = {}
+        found = [self.continuation(text[-TAIL:], option) for option in options]
+        ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
+        for number, ids in enumerate(found):
+            stems.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
+        return [Stem(ids, chosen) for ids, chosen in stems.items()]
+
+    def continuation(self, tail: str, option: str) -> list[int]:
+        """Token ids of an option after the prompt's last characters.
+
+        Scores of an option mean something only if its tokens follow the prompt's as they would in running text, so
+        tokenise(prompt + option) must begin with tokenise(prompt); some vocabularies need a space between for that.
+        """
+        for token in self._special:
+            if token in option:
+                raise InputError(f"option {option!r} holds {token}, a special token of this model; word it otherwise")
+        before = self._tokenizer(tail, add_special_tokens=False).input_ids
+        for spelling in (option, f" {option}"):
+            whole: list[int] = self._tokenizer(tail + spelling, add_special_tokens=False).input_ids
+            if len(whole) > len(before) and whole[: len(before)] == before:
+                return whole[len(before) :]
+        raise InputError(f"this model's tokeniser joins the option {option!r} to the prompt; word the option otherwise")
+
+    def log_probabilities(self, logits: torch.Tensor, stems: Sequence[Stem]) -> list[dict[int, float]]:
+        """Of each stem's options by number.
+
+        Parameters
+        ----------
+        logits
+            [n, vocabulary]; first those after the prompt and after each token of the first stem, then the next stem's.
+        """
+        columns = sorted({*self._ends, *(token for stem in stems for ids in stem.options.values() for token in ids)})
+        place = {token: column for column, token in enumerate(columns)}
+        table = torch.log_softmax(logits.double(), dim=-1)[:, columns].cpu()
+        scores, start = [], 0
+        for stem in stems:
+            rows = table[start : start + len(stem.ids) + 1]
+            scores.append({number: self._total(rows, ids, place) for number, ids in stem.options.items()})
+            start += len(rows)
+        return scores
+
+    def _total(self, table: torch.Tensor, ids: list[int], place: dict[int, int]) -> float:
+        """Of an option's tokens, and of the answer's end if the table [tokens, columns] has a row for it."""
+        total = table[torch.arange(len(ids)), [place[token] for token in ids]].sum()
+        if len(table) > len(ids):
+            total = total + table[len(ids), [place[end] for end in self._ends]].logsumexp(0)
+        return float(total)

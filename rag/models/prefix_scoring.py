@@ -1,0 +1,256 @@
+"""Scoring every k in one pass over the contexts (METHODS §5).
+
+The prompt with all contexts, the trunk, is read once and its keys and values are kept. Every other prompt shares a
+beginning with it: only what follows is read, packed with what follows in the others, and sees no more than its own
+beginning. Where two prompts part is found by comparing the tokens of whole prompts, never by joining those of pieces.
+
+Exact for decoders whose tokens look back only, be it to the beginning or through a sliding window.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from transformers import DynamicCache
+
+from rag.models.base import NestedPrompt
+from rag.models.chat_model import ChatModel
+from rag.models.inputs import join, kind, positions, takes_positions
+from rag.models.option_tokens import TAIL, Stem
+from rag.models.packing import Branch, Packed, chunks, pack
+from titrate import TitrateWarning
+
+BATCH_TOKENS = {"cpu": 512}
+"""Tokens in a forward pass by device, 8,192 elsewhere: a CPU gains nothing from a batch, and loses by its padding."""
+WIDTH = 512
+"""Tokens of one trunk's branches in a forward pass: each of these is compared with all others."""
+LOOKS_BACK = {"full_attention", "sliding_attention"}
+
+
+class CannotNestError(Exception):
+    """Why a model cannot share contexts between prompts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trunk:
+    """The inputs of an image's prompt with all its contexts, and all its prompts as branches of it."""
+
+    number: int
+    inputs: dict[str, torch.Tensor]
+    branches: list[Branch]
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return int(self.inputs["input_ids"].shape[1])
+
+
+def layer_types(config: Any) -> set[str]:
+    """The kinds of attention layers of a decoder.
+
+    Raises
+    ------
+    CannotNestError
+        If nested scoring would not be exact for one of them, or attention takes no mask of its own.
+    """
+    types = getattr(config, "layer_types", None)
+    if types is None:
+        types = ["full_attention" if getattr(config, "sliding_window", None) is None else "sliding_attention"]
+    if other := sorted(set(types) - LOOKS_BACK):
+        raise CannotNestError(f"it has layers of type {other[0]}")
+    if config._attn_implementation not in ("sdpa", "eager"):
+        raise CannotNestError(f"its attention is {config._attn_implementation}; load it with sdpa or eager")
+    return set(types)
+
+
+class NestedScorer:
+    """Scores nested prompts with a transformers model.
+
+    Parameters
+    ----------
+    mllm
+        The model with its processor.
+
+    Raises
+    ------
+    CannotNestError
+        If it is known not to work with this architecture.
+    """
+
+    def __init__(self, mllm: ChatModel) -> None:
+        self._mllm = mllm
+        self._config = mllm.base.config.get_text_config()
+        self._layer_types = layer_types(self._config)
+        if not takes_positions(mllm.base):
+            raise CannotNestError("it takes no positions")
+
+    @torch.inference_mode()
+    def score(
+        self,
+        prompts: Sequence[NestedPrompt],
+        options: Sequence[Sequence[Sequence[str]]],
+        max_k: int,
+        batch_tokens: int | None = None,
+    ) -> list[list[NDArray[np.float64]]]:
+        """As `TransformersMLLM.score_nested`."""
+        batch_tokens = batch_tokens or BATCH_TOKENS.get(self._mllm.model.device.type, 8192)
+        tables = [[np.zeros((max_k + 1, len(choices))) for choices in sets] for sets in options]
+        for batch in self._batches(prompts, options, max_k, batch_tokens):
+            for trunk, branch, scores in self._score_batch(batch, batch_tokens):
+                table = tables[trunk.number][branch.question]
+                for option, score in scores.items():
+                    table[branch.k, option] = score
+        for prompt, found in zip(prompts, tables, strict=True):
+            for table in found:
+                table[len(prompt.contexts) + 1 :] = table[min(max_k, len(prompt.contexts))]
+        return tables
+
+    def _batches(
+        self,
+        prompts: Sequence[NestedPrompt],
+        options: Sequence[Sequence[Sequence[str]]],
+        max_k: int,
+        batch_tokens: int,
+    ) -> Iterator[list[Trunk]]:
+        """Trunks of like length that fit together."""
+        sizes = [sum(map(len, prompt.contexts[:max_k])) for prompt in prompts]
+        batch: list[Trunk] = []
+        for number in sorted(range(len(prompts)), key=sizes.__getitem__):
+            if not options[number]:
+                continue
+            trunk = self._trunk(number, prompts[number], options[number], max_k)
+            longest = max(trunk.length, *(other.length for other in batch), 0)
+            full = longest * (len(batch) + 1) > batch_tokens
+            if batch and (full or kind(trunk.inputs) != kind(batch[0].inputs)):
+                yield batch
+                batch = []
+            batch.append(trunk)
+        if batch:
+            yield batch
+
+    def _trunk(self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], max_k: int) -> Trunk:
+        most = min(max_k, len(prompt.contexts))
+        asked = [(question, k) for question in range(len(options)) for k in range(most, -1, -1)]
+        texts = [self._mllm.render(prompt.at(question, k).text) for question, k in asked]
+        inputs = self._mllm.inputs(texts[:1], [prompt.image])
+        ids = self._ids(texts, prompt.image, inputs["input_ids"][0].cpu().numpy())
+        self._mllm.check_length(max(map(len, ids)))
+        stems: dict[tuple[str, int], list[Stem]] = {}
+        branches = []
+        for (question, k), text, row in zip(asked, texts, ids, strict=True):
+            seen = min(_common(row, ids[0]), len(row) - 1)
+            key = (text[-TAIL:], question)
+            if key not in stems:
+                stems[key] = self._mllm.option_tokens.stems(text, options[question])
+            branches.append(Branch(seen, row[seen:].tolist(), stems[key], question, k))
+        return Trunk(number, inputs, branches)
+
+    def _ids(self, texts: list[str], image: Image.Image, first: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Token ids of whole prompts about an image, given the first one's.
+
+        The processor puts more tokens in the image's place than one placeholder. From some token on, the first prompt's
+        are the same with and without the processor; if the others part from it behind that, theirs are known as well,
+        and the image need not be preprocessed again.
+        """
+        plain = [np.array(row) for row in self._mllm.token_ids(texts)]
+        added = len(first) - len(plain[0])
+        alike = len(plain[0]) - _common(first[::-1], plain[0][::-1])
+        shared = [_common(row, plain[0]) for row in plain]
+        if min(shared) > alike:
+            return [
+                np.concatenate([first[: part + added], row[part:]]) for part, row in zip(shared, plain, strict=True)
+            ]
+        inputs = self._mllm.inputs(texts, [image] * len(texts))
+        kept = inputs["attention_mask"].bool()
+        return [row[mask].cpu().numpy() for row, mask in zip(inputs["input_ids"], kept, strict=True)]
+
+    def _score_batch(self, batch: list[Trunk], batch_tokens: int) -> Iterator[tuple[Trunk, Branch, dict[int, float]]]:
+        """Every branch's options' log-probabilities by number."""
+        mllm = self._mllm
+        inputs = join([trunk.inputs for trunk in batch], mllm.pad_id)
+        inputs |= positions(mllm.base, inputs)
+        cache = DynamicCache()  # without a configuration it keeps all, also where layers look back through a window
+        mllm.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        starts = (inputs["attention_mask"] == 0).sum(1).cpu()
+        where = inputs["position_ids"].cpu()
+        width = min(WIDTH, batch_tokens // len(batch))
+        groups = [chunks(trunk.branches, width) for trunk in batch]
+        for number in range(max(map(len, groups))):
+            rows = [group[number] if number < len(group) else [] for group in groups]
+            packed = pack(rows, mllm.pad_id)
+            logits = self._forward(packed, cache, starts, where)
+            for trunk, branches, columns, table in zip(batch, rows, packed.columns, logits, strict=True):
+                owners = [branch for branch in branches for _ in branch.stems]
+                stems = [stem for branch in branches for stem in branch.stems]
+                found = mllm.option_tokens.log_probabilities(table[[c for some in columns for c in some]], stems)
+                for branch, scores in zip(owners, found, strict=True):
+                    yield trunk, branch, scores
+
+    def _forward(self, packed: Packed, cache: DynamicCache, starts: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        """Logits [n, wanted, vocabulary] of packed branches; leaves the cache as it was."""
+        model, width = self._mllm.model, packed.ids.shape[1]
+        last = (starts[:, None] + packed.seen - 1).clamp(min=0).expand(*where.shape[:-1], width)
+        places = where.gather(-1, last) + 1 + packed.places - packed.seen
+        masks = {name: self._mask(packed, starts, where.shape[-1], name) for name in sorted(self._layer_types)}
+        logits: torch.Tensor = model(
+            input_ids=packed.ids.to(model.device),
+            attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
+            position_ids=places.to(model.device),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=packed.wanted,
+        ).logits
+        cache.crop(-width)
+        return logits
+
+    def _mask(self, packed: Packed, starts: torch.Tensor, trunk: int, layer_type: str) -> torch.Tensor:
+        window = self._config.sliding_window if layer_type == "sliding_attention" else None
+        sees = packed.mask(starts, trunk, window).to(self._mllm.model.device)
+        if self._config._attn_implementation == "sdpa":
+            return sees
+        lowest = torch.finfo(self._mllm.model.dtype).min
+        return torch.zeros_like(sees, dtype=self._mllm.model.dtype).masked_fill(~sees, lowest)
+
+
+def try_to_nest(
+    mllm: ChatModel,
+    score_alone: Callable[..., list[list[NDArray[np.float64]]]],
+    prompts: Sequence[NestedPrompt],
+    options: Sequence[Sequence[Sequence[str]]],
+    max_k: int,
+) -> NestedScorer | None:
+    """A nested scorer, if it scores the longest prompt's first question as scoring each k on its own does."""
+    longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[:max_k])))
+    prompt, asked = replace(prompts[longest], closings=prompts[longest].closings[:1]), [options[longest][:1]]
+    alone = score_alone([prompt], asked, max_k)[0]
+    allowed = max(1e-3, 64 * torch.finfo(mllm.model.dtype).eps)  # half precision rounds every logit
+    try:
+        scorer = NestedScorer(mllm)
+        nested = scorer.score([prompt], asked, max_k)[0]
+        error = max((float(np.abs(a - b).max()) for a, b in zip(nested, alone, strict=True)), default=0.0)
+        if error <= allowed:
+            return scorer
+        reason = f"scores differ by {error:.2g}"
+    except torch.OutOfMemoryError:
+        raise
+    except (CannotNestError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
+        # What an architecture that was not made for masks and positions of the caller's raises.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+    warnings.warn(
+        f"this model cannot share reports between prompts ({reason}); each k is scored on its own, which is slower",
+        TitrateWarning,
+        stacklevel=3,
+    )
+    return None
+
+
+def _common(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """Length of the beginning that two rows of tokens share."""
+    length = min(len(one), len(other))
+    parts = np.flatnonzero(one[:length] != other[:length])
+    return int(parts[0]) if len(parts) else length

@@ -1,0 +1,92 @@
+"""Outcomes on disk: what has been scored once, under the same system, is not scored again."""
+
+import fcntl
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from titrate import InputError, TitrateError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one question came to at k = 0..K; each field [K + 1]."""
+
+    losses: list[float]
+    confidences: list[float]
+    answers: list[str]
+
+
+class OutcomeCache:
+    """A file of outcomes, a line a question; a context manager that holds it alone.
+
+    A line is written only when it is whole, and a torn last one, as a kill leaves it, is dropped.
+
+    Parameters
+    ----------
+    folder
+        Holds a file for each system; made if it is not there.
+    key
+        Hash of everything that could change an outcome, besides the question itself.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be used, or another process is scoring with the same system.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.path = folder / f"{key[:32]}.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise InputError(f"cannot write outcomes to {folder}: {error.strerror}; choose another folder") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise InputError(f"{self.path} is in use: another process is scoring; wait for it") from error
+        self._known: dict[str, Outcome] = {}
+        self._file.seek(0)
+        whole = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                row = json.loads(line)
+                name = row.pop("question")
+                self._known[name] = Outcome(**row)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                break
+            whole += len(line)
+        self._file.truncate(whole)
+
+    def __enter__(self) -> "OutcomeCache":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def get(self, questions: Sequence[str]) -> list[Outcome] | None:
+        """The outcomes of these questions, if all of them are known.
+
+        All or none, because what is scored together is padded together, and must be again to give the same bits.
+        """
+        found = [self._known.get(question) for question in questions]
+        whole = [outcome for outcome in found if outcome is not None]
+        return whole if len(whole) == len(found) else None
+
+    def put(self, questions: Sequence[str], outcomes: Sequence[Outcome]) -> None:
+        """Keep the outcomes of questions that were scored together."""
+        rows = [{"question": name} | asdict(outcome) for name, outcome in zip(questions, outcomes, strict=True)]
+        try:
+            self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
+            self._file.flush()
+        except OSError as error:
+            raise TitrateError(f"cannot write {self.path}: {error.strerror}; free some space and run again") from error
+        self._known.update(zip(questions, outcomes, strict=True))

@@ -1,0 +1,176 @@
+"""The outcome pass: every question answered with k = 0..K contexts, exactly as `ask` would answer it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby, pairwise
+
+import numpy as np
+from PIL import Image
+
+from calibration import OutcomeTable
+from indexing import Match, load_image
+from rag.models.base import MLLM, NestedPrompt, probabilities
+from rag.outcomes.cache import Outcome, OutcomeCache
+from rag.outcomes.losses import Loss, token_loss
+from rag.prompt import PromptTemplate
+from rag.questions import Question
+from rag.retrieval.routing import Retrieved
+from titrate import InputError, hash_files, hash_json
+
+_IMAGES_AT_ONCE = 16
+MAX_NEW_TOKENS = 96
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """The outcome table, with the questions and what was retrieved for them, all in the same order."""
+
+    table: OutcomeTable
+    questions: tuple[Question, ...]
+    matches: tuple[tuple[Match, ...], ...]
+
+
+def score_outcomes(
+    mllm: MLLM,
+    prompt: PromptTemplate,
+    retrieved: Retrieved,
+    max_k: int,
+    *,
+    loss: Loss = token_loss,
+    alter: Callable[[Image.Image], Image.Image] | None = None,
+    cache: OutcomeCache | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Outcomes:
+    """Answer questions at every k = 0..K.
+
+    Parameters
+    ----------
+    mllm, prompt
+        As for `ask`.
+    retrieved
+        Questions with their domains and similar cases. Where fewer than k cases exist, all are read.
+    max_k
+        K.
+    loss
+        Of open questions' answers.
+    alter
+        What to do to each image before the model sees it: how much answers depend on the image is measured so.
+    cache
+        Outcomes that are known already, and where new ones are kept; its key must name the loss and what alters.
+    progress
+        Told how many questions have been answered, and how many there are.
+
+    Returns
+    -------
+    Outcomes
+        Closed questions lose 0 with the reference answer and 1 with any other, and their confidence is the probability
+        of the answer given among the options. The confidence of open answers is 1: nothing measures it yet.
+
+    Raises
+    ------
+    InputError
+        If there is no question, or a loss is not in [0, 1].
+    """
+    if not retrieved.questions:
+        raise InputError("there is no question to answer; every image was declined, or none was given")
+    outcomes: list[Outcome] = []
+    for start, end in _image_chunks(retrieved.questions):
+        rows = range(start, end)
+        names = [_name(retrieved, row) for row in rows] if cache is not None else []
+        known = cache.get(names) if cache is not None else None
+        if known is None:
+            known = _answer(mllm, prompt, retrieved, rows, max_k, loss, alter)
+            if cache is not None:
+                cache.put(names, known)
+        outcomes += known
+        if progress is not None:
+            progress(end, len(retrieved.questions))
+    similarities = np.full((len(outcomes), max_k), np.nan)
+    falling = True
+    for row, matches in enumerate(retrieved.matches):
+        found = [retrieved.logit_scale * match.similarity for match in matches[:max_k]]
+        falling = falling and found == sorted(found, reverse=True)
+        similarities[row, : len(found)] = found
+    table = OutcomeTable(
+        question_ids=[question.id for question in retrieved.questions],
+        units=[question.unit for question in retrieved.questions],
+        domains=list(retrieved.domains),
+        losses=np.array([outcome.losses for outcome in outcomes]),
+        confidences=np.array([outcome.confidences for outcome in outcomes]),
+        answers=[outcome.answers for outcome in outcomes],
+        similarities=similarities if falling else None,  # fused rankings have no one similarity to cut at
+    )
+    return Outcomes(table, retrieved.questions, retrieved.matches)
+
+
+def _answer(
+    mllm: MLLM,
+    prompt: PromptTemplate,
+    retrieved: Retrieved,
+    rows: Sequence[int],
+    max_k: int,
+    loss: Loss,
+    alter: Callable[[Image.Image], Image.Image] | None,
+) -> list[Outcome]:
+    """Outcomes of questions about a few images, in the order of ``rows``."""
+    found: dict[int, Outcome] = {}
+    nested: list[NestedPrompt] = []
+    asked: list[list[int]] = []
+    for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
+        about = list(group)
+        picture = load_image(retrieved.questions[about[0]].image, retrieved.decoding)
+        if alter is not None:
+            picture = alter(picture)
+        reports = [match.record.report for match in retrieved.matches[about[0]][:max_k]]
+        contexts = tuple(prompt.context(number, report) for number, report in enumerate(reports, start=1))
+        for closed in (True, False):
+            chosen = [row for row in about if (retrieved.questions[row].options is not None) == closed]
+            if not chosen:
+                continue
+            questions = [retrieved.questions[row] for row in chosen]
+            closings = tuple(prompt.closing(question.text, question.options) for question in questions)
+            together = NestedPrompt(picture, prompt.opening(), contexts, closings)
+            if closed:
+                nested.append(together)
+                asked.append(chosen)
+            else:
+                found |= zip(chosen, _open_outcomes(mllm, together, questions, max_k, loss), strict=True)
+    options = [[retrieved.questions[row].options or () for row in chosen] for chosen in asked]
+    for chosen, scores in zip(asked, mllm.score_nested(nested, options, max_k) if nested else (), strict=True):
+        for row, table in zip(chosen, scores, strict=True):
+            question = retrieved.questions[row]
+            chances = [probabilities(choices) for choices in table]
+            said = [(question.options or ())[int(chance.argmax())] for chance in chances]
+            wrong = [float(answer != question.answer) for answer in said]
+            found[row] = Outcome(wrong, [float(min(1.0, chance.max())) for chance in chances], said)
+    return [found[row] for row in rows]
+
+
+def _open_outcomes(
+    mllm: MLLM, together: NestedPrompt, questions: Sequence[Question], max_k: int, loss: Loss
+) -> Iterator[Outcome]:
+    read = min(max_k, len(together.contexts)) + 1
+    prompts = [together.at(number, k) for number in range(len(questions)) for k in range(read)]
+    answers = mllm.generate(prompts, MAX_NEW_TOKENS)
+    for number, question in enumerate(questions):
+        said = answers[number * read : (number + 1) * read]
+        said += said[-1:] * (max_k + 1 - read)
+        losses = [float(loss(answer, question.answer)) for answer in said]
+        if not all(0 <= value <= 1 for value in losses):
+            raise InputError(f"the loss of question {question.id} is not in [0, 1]; mend the loss function")
+        yield Outcome(losses, [1.0] * len(said), said)
+
+
+def _name(retrieved: Retrieved, row: int) -> str:
+    """Hash of a question, its image's content, its domain and the cases that it gets to read."""
+    question = asdict(retrieved.questions[row])
+    image = question.pop("image")
+    reports = [[match.record.id, match.record.report] for match in retrieved.matches[row]]
+    return hash_json([question, hash_files([image]), retrieved.domains[row], reports])
+
+
+def _image_chunks(questions: Sequence[Question]) -> Iterator[tuple[int, int]]:
+    """Ranges of questions that are about a few images at a time, so that each image is encoded once."""
+    starts = [row for row, question in enumerate(questions) if row == 0 or question.image != questions[row - 1].image]
+    edges = [*starts[::_IMAGES_AT_ONCE], len(questions)]
+    yield from pairwise(edges)

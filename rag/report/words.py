@@ -1,0 +1,151 @@
+"""The words of the calibration report: how to read it, what it does not promise, how it was computed."""
+
+import math
+from pathlib import Path
+
+from calibration import Certificate, Policy
+from rag.report.domain_summary import DomainSummary, Measured
+
+READING = {
+    "risks": (
+        "Each mark is the average error measured with that many reports; the line through it, the 95 % interval from a "
+        "bootstrap over patients, each interval by itself. Filled marks are certified: their true error is at most α "
+        "(the dashed line) with the confidence promised, all of them together. A hollow mark below the dashed line "
+        "only looks good: there is not enough evidence for it. Where no error at all was seen the interval shrinks to "
+        "nothing, which does not mean that there can be none."
+    ),
+    "choices": (
+        "Ways to choose without a test are shown for comparison. The least of several measured errors looks better "
+        "than it is, and nothing limits how much worse it may turn out."
+    ),
+    "thresholds": (
+        "With a threshold τ the model answers only where its confidence is at least τ. Further left, fewer questions "
+        "are answered; further down, fewer of the answers are wrong. Marks as above."
+    ),
+    "contexts": (
+        "A ratio cut γ stops reading where the similarity S of the next report falls by more than a factor of e to the "
+        "γ, so questions get different numbers of reports."
+    ),
+}
+
+STOPPED = {
+    "certified": "as soon as the evidence was enough",
+    "futile": "when no choice could be expected to be certified any more",
+}
+
+LIMITS = (
+    "The promise is about the average over many {unit}s. Any single answer can be wrong, and for some kinds of "
+    "question or {unit} the error may be higher than the average.",
+    "It holds for new {unit}s like those tested. It does not carry over to another hospital, device, population or "
+    "kind of question.",
+    "It holds for exactly the system with the fingerprints below. With another model, prompt, encoder or index, "
+    "calibrate again.",
+    "The confidence is not certainty: of many calibrations like this one, up to a share of {odds} may promise "
+    "something that is not true.",
+    "Where a threshold is used, it says nothing about the questions left unanswered.",
+    "An error is a difference from the reference answer. How much harm an error does is not measured.",
+)
+
+_P_VALUES = {
+    "wsr": "betting (Waudby-Smith and Ramdas)",
+    "hoeffding-bentkus": "Hoeffding and Bentkus",
+    "binomial": "exact binomial",
+}
+_PROCEDURES = {"sgt": "sequential graphical testing", "holm": "Holm", "bonferroni": "Bonferroni"}
+_PRIORS = {
+    "uniform": "uniform: the same share of δ for every choice",
+    "prefer": "from the outcomes of other patients",
+}
+_SHORT = 12  # hex digits, enough to tell fingerprints apart by eye
+
+CSS = """
+body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #111; background: #fff;
+  max-width: 78rem; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.2rem; } h1, h2 { overflow-wrap: anywhere; }
+section { border-top: 2px solid #111; margin-top: 2.5rem; }
+.promise { font-size: 1.15rem; border-left: 6px solid #0072b2; padding: .3rem 0 .3rem 1rem; overflow-wrap: anywhere; }
+.nothing { border-left: 6px double #111; }
+.warning { border: 2px solid #111; padding: .7rem 1rem 0; margin: 1rem 0; break-inside: avoid; }
+.pair { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
+figure { flex: 1 1 26rem; margin: 1rem 0; min-width: 0; break-inside: avoid; }
+figcaption { font-size: .88rem; color: #333; margin-top: .4rem; }
+svg { width: 100%; max-width: 40rem; height: auto; }
+table { border-collapse: collapse; font-size: .92rem; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #999; }
+thead th { border-bottom: 2px solid #111; } tbody th { font-weight: normal; min-width: 8rem; overflow-wrap: anywhere; }
+tr.marked > * { font-weight: bold; }
+footer { border-top: 2px solid #111; margin-top: 2.5rem; font-size: .92rem; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; }
+dd { margin: 0; overflow-wrap: anywhere; }
+@media print { body { max-width: none; margin: 0; font-size: 10pt; } h2 { break-after: avoid; }
+  .pair { display: block; } svg { max-width: 12cm; } }
+"""
+
+
+def settings(certificate: Certificate, certificate_path: Path | None) -> list[tuple[str, str]]:
+    """Name and value of everything that the promise rests on."""
+    prior = _PRIORS[certificate.prior]
+    if certificate.prior_table is not None:
+        prior += f" (table {certificate.prior_table[:_SHORT]})"
+    entries = [
+        ("Promised error α", f"{certificate.alpha:.6g}"),
+        ("Chance δ that a promise is false", f"{certificate.delta:.6g}"),
+        ("Procedure", _PROCEDURES.get(certificate.procedure, certificate.procedure)),
+        ("p-value", _P_VALUES.get(certificate.p_value, certificate.p_value)),
+        ("Prior", prior),
+        ("Stopped early where possible", "yes" if certificate.sequential else "no"),
+        ("Independent unit", certificate.unit),
+        ("Seed", str(certificate.seed)),
+        ("Shares no patient with", ", ".join(certificate.disjoint_from) or "not checked"),
+        *((f"Fingerprint: {name}", value[:_SHORT]) for name, value in sorted(certificate.fingerprints.items())),
+        *((f"Version: {name}", value) for name, value in sorted(certificate.versions.items())),
+        ("Calibrated", certificate.created),
+    ]
+    return entries if certificate_path is None else [("Certificate", certificate_path.name), *entries]
+
+
+def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
+    """Say what was tested, on whom, and whether it ended early."""
+    result, unit = summary.result, certificate.unit
+    patients, questions = counted(result.n_units, unit), counted(result.n_questions, "question")
+    tried = f"every number of reports from 0 to {result.max_k}" if result.max_k else "answers without reports"
+    tried += "".join(
+        f", {what} of {', '.join(f'{value:g}' for value in values)}"
+        for what, values in (("ratio cuts (γ)", result.gammas), ("confidence thresholds (τ)", result.taus))
+        if values
+    )
+    said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.risks), 'choice')} in all)."
+    if result.stopped == "all":
+        return said
+    return (
+        f"{said} The tests ended early, {STOPPED[result.stopped]}: {result.questions_saved} of the "
+        f"{result.planned_questions} questions planned were never needed. Errors measured up to such a moment look "
+        "somewhat better, or worse, than they are; the promise allows for it."
+    )
+
+
+def policy_name(policy: Policy, *, with_k: bool = True) -> str:
+    """Name a policy by what it limits."""
+    parts = [f"k = {policy.k}"] if with_k else []
+    if not math.isinf(policy.gamma):
+        parts.append(f"γ = {policy.gamma:.3g}")
+    if policy.tau > 0:
+        parts.append(f"τ = {policy.tau:g}")
+    return ", ".join(parts)
+
+
+def error_text(one: Measured) -> str:
+    """The average error with its interval."""
+    if one.coverage == 0:
+        return "no answers given"
+    return f"{one.risk:.1%} ({one.low:.1%} to {one.high:.1%})"
+
+
+def percent(fraction: float) -> str:
+    """A level as it was given, not rounded."""
+    return f"{100 * fraction:.6g}%"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and a noun."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,246 @@
+"""What a build can be asked for: pruning, rebuilding, limits, strictness, a dry run, zero-shot domains, a threshold."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from indexing import (
+    BuildReport,
+    Decoding,
+    Encoder,
+    Index,
+    Manifest,
+    Reading,
+    StoreSettings,
+    build_index,
+    check_corpus,
+    index_info,
+    load_image,
+)
+from indexing.corpora.json_corpora import JsonList
+from indexing.folder.ledger import Ledger
+from indexing.folder.manifest import LEDGER
+from indexing.folder.swap import KEY
+from tests.indexing.dicom_files import image_file
+from tests.indexing.tiny import make_encoder
+from titrate import InputError
+
+CorpusMaker = Callable[[list[dict[str, Any]]], Path]
+Built = tuple[Path, Path, BuildReport]
+PROMPTS = {"pathology": ["cells"], "radiology": ["lungs"]}
+
+
+@pytest.fixture(scope="session")
+def other_encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    folder = make_encoder(tmp_path_factory.mktemp("encoder"), seed=2)
+    return Encoder.open(f"local-dir:{folder}", device="cpu")
+
+
+def test_pruning_removes_what_has_left_the_corpus(
+    built: Built, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    index, _, _ = built
+    fewer = write_corpus(samples[3:])
+    assert build_index(fewer, index, encoder).counts == {"pathology": 20, "radiology": 20}
+    report = build_index(fewer, index, encoder, prune=True)
+    assert (report.removed, report.counts) == (3, {"pathology": 17, "radiology": 20})
+    with Index.open(index) as opened:
+        found = opened.search("pathology", np.ones((1, 16), np.float32), 50)[0]
+    assert {match.record.id for match in found}.isdisjoint(record["id"] for record in samples[:3])
+    with pytest.raises(InputError, match="pruning needs the whole corpus"):
+        build_index(fewer, index, encoder, Reading(limit=1), prune=True)
+
+
+def test_rebuild_takes_another_encoder_and_swaps_at_the_end(
+    built: Built, encoder: Encoder, other_encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, corpus, _ = built
+    before = Manifest.load(index)
+    with pytest.raises(InputError, match="--rebuild"):
+        build_index(corpus, index, other_encoder)
+    with monkeypatch.context() as patch:
+        patch.setattr("indexing.building.finish.Manifest.save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_index(corpus, index, other_encoder, rebuild=True)
+    assert Manifest.load(index) == before, "the old index serves until the new one is whole"
+    report = build_index(corpus, index, other_encoder, rebuild=True)
+    assert (report.embedded, report.unchanged) == (0, 40), "an interrupted rebuild is taken up again"
+    assert Manifest.load(index).encoder_fingerprint == other_encoder.fingerprint
+    # An interrupted rebuild to one encoder does not mix with a rebuild to another.
+    with monkeypatch.context() as patch:
+        patch.setattr("indexing.building.finish.Manifest.save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            build_index(corpus, index, encoder, rebuild=True)
+    assert build_index(corpus, index, other_encoder, rebuild=True).embedded == 40
+    assert [path.name for path in index.parent.iterdir() if path.name.startswith(".index")] == []
+
+
+def test_rebuild_waits_for_readers_and_a_cut_off_swap_is_mended(
+    built: Built, encoder: Encoder, other_encoder: Encoder
+) -> None:
+    index, corpus, _ = built
+    with Index.open(index), pytest.raises(InputError, match="busy"):
+        build_index(corpus, index, other_encoder, rebuild=True)
+    index.rename(index.with_name(f".{index.name}.old"))  # as a kill between the swap's two renames leaves it
+    with pytest.raises(InputError, match=r"rebuild of .* was cut off"):
+        Index.open(index)
+    assert build_index(corpus, index, encoder).unchanged == 40
+    Index.open(index).close()
+
+
+def test_another_store_needs_a_rebuild(built: Built, encoder: Encoder) -> None:
+    index, corpus, _ = built
+    int8 = StoreSettings(quantization="int8")
+    with pytest.raises(InputError, match="another store"):
+        build_index(corpus, index, encoder, store=int8)
+    build_index(corpus, index, encoder, store=int8, rebuild=True)
+    assert index_info(index).quantization == "int8"
+    assert build_index(corpus, index, encoder).unchanged == 40, "without settings, the index keeps its own"
+
+
+def test_limit_and_field(
+    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    renamed = [{"findings" if name == "report" else name: value for name, value in r.items()} for r in samples]
+    corpus = write_corpus(renamed)
+    report = build_index(corpus, tmp_path / "index", encoder, Reading(limit=5, fields={"report": "findings"}))
+    assert report.counts == {"pathology": 5}
+    with Index.open(tmp_path / "index") as index:
+        assert index.search("pathology", np.ones((1, 16), np.float32), 1)[0][0].record.report in {
+            record["report"] for record in samples
+        }
+
+
+def test_strict_stops_at_the_first_bad_record_and_names_it(
+    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    corpus = write_corpus([samples[0], {"id": "b", "image": "b.png", "report": "none"}, samples[1]])
+    with pytest.raises(InputError, match=r"line 2 .*b\.png does not exist"):
+        build_index(corpus, tmp_path / "index", encoder, Reading(strict=True))
+    assert not (tmp_path / "index").exists()
+
+
+def test_dry_run_reads_everything_and_writes_nothing(
+    tmp_path: Path, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    corpus = write_corpus([*samples, {"id": "b", "image": "b.png", "report": "none"}, {"id": "c", "image": "c.png"}])
+    before = sorted(tmp_path.rglob("*"))
+    report = check_corpus(corpus)
+    assert (report.usable, report.other_split, report.skipped) == (40, 4, 2)
+    assert [problem.line for problem in report.problems] == [
+        46,
+        45,
+    ]  # what cannot be parsed is met before it is decoded
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(InputError, match="line 46"):
+        check_corpus(corpus, Reading(strict=True))
+
+
+def test_zero_shot_places_records_without_a_domain(
+    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    bare = [{name: record[name] for name in ("id", "image", "report")} for record in samples]
+    corpus, index = write_corpus(bare), tmp_path / "index"
+    report = build_index(corpus, index, encoder, zero_shot=PROMPTS)
+    assert sum(report.counts.values()) == 44
+    assert set(report.counts) <= set(PROMPTS)
+    with Index.open(index) as opened:
+        vectors = encoder.embed_images([load_image(corpus.parent / record["image"]) for record in bare])
+        routed, _ = opened.route(vectors)
+        for domain in opened.domains:
+            stored = {match.record.id for match in opened.search(domain, vectors[:1], 44)[0]}
+            assert stored == {r["id"] for r, where in zip(bare, routed, strict=True) if where == domain}
+    assert build_index(corpus, index, encoder).unchanged == 44, "without prompts, the index keeps its own"
+    with pytest.raises(InputError, match="another zero-shot domains"):
+        build_index(corpus, index, encoder, zero_shot={"x": ["y"]})
+
+
+def test_held_out_images_set_the_threshold_but_are_not_indexed(
+    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    indexed = [record for record in samples if record["domain"] == "pathology" and record["split"] == "train"]
+    held_out = [
+        dict(record, id=f"h{number}", domain="pathology", split="prefer", patient=f"p{number}", study=None)
+        for number, record in enumerate(samples[:25])
+    ]
+    index = tmp_path / "index"
+    report = build_index(write_corpus(indexed + held_out), index, encoder)
+    assert (report.embedded, report.other_split) == (20, 25)
+    first = Manifest.load(index)
+    with Index.open(index) as opened:
+        assert opened.detector.units.tolist() == [25]
+        assert np.isfinite(opened.detector.thresholds).all()
+        images = encoder.embed_images([load_image(tmp_path / "corpus" / record["image"]) for record in held_out])
+        # Of 25 at 5 %, the 25th smallest: the threshold is the greatest score, which rounding may push to either side.
+        assert opened.familiar(images, ["pathology"] * 25).sum() >= 24
+        assert not opened.familiar(-images, ["pathology"] * 25).any()
+    assert build_index(write_corpus(indexed + held_out), index, encoder).embedded == 0
+    assert Manifest.load(index) == first
+    # Moved to another split, they no longer count; moved to the indexed one, they are indexed.
+    moved = [dict(record, split="test" if number else "train") for number, record in enumerate(held_out)]
+    assert build_index(write_corpus(indexed + moved), index, encoder).counts == {"pathology": 21}
+    with Ledger(index / LEDGER) as ledger:
+        assert ledger.held_out() == []
+
+
+def test_a_folder_of_dicom_files(tmp_path: Path, encoder: Encoder) -> None:
+    folder, index = tmp_path / "archive", tmp_path / "index"
+    folder.mkdir()
+    for name, patient in (("a", "DOE^1"), ("b", "DOE^1"), ("c", "ROE^2")):
+        pixels = np.arange(64, dtype=np.uint16).reshape(8, 8)
+        (folder / f"{name}.dcm").write_bytes(image_file(pixels, PatientID=patient, StudyInstanceUID=f"1.{len(name)}"))
+        (folder / f"{name}.txt").write_text("No finding.")
+    (folder / "d.dcm").write_bytes(b"no image")
+    report = build_index(folder, index, encoder, Reading(decoding=Decoding(window=(40.0, 400.0))))
+    assert (report.embedded, report.skipped) == (3, 1)
+    assert Manifest.load(index).decoding == Decoding(window=(40.0, 400.0))
+    with Index.open(index) as opened:
+        found = {
+            match.record.id: match.record for match in opened.search("general", np.ones((1, 16), np.float32), 9)[0]
+        }
+    assert found["a"].patient == found["b"].patient != found["c"].patient
+    assert "DOE" not in str(found)
+    assert ((index / KEY).stat().st_mode & 0o777) == 0o600
+    again = build_index(folder, index, encoder, Reading(decoding=Decoding(window=(40.0, 400.0))))
+    assert (again.embedded, again.unchanged) == (0, 3)
+    assert build_index(folder, index, encoder).embedded == 3, "another window gives other pixels"
+    shutil.rmtree(folder)
+    with pytest.raises(InputError, match="check the path"):
+        build_index(folder, index, encoder)
+
+
+def test_the_list_of_the_skipped_is_whole_however_long(
+    tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
+) -> None:
+    bad = [{"id": f"b{number}", "image": "none.png", "report": "x"} for number in range(50)]
+    report = build_index(write_corpus([samples[0], *bad]), tmp_path / "index", encoder)
+    assert (report.skipped, len(report.problems)) == (50, 20)
+    lines = (tmp_path / "index/skipped.jsonl").read_text().splitlines()
+    assert [json.loads(line)["line"] for line in lines] == list(range(2, 52))
+    build_index(write_corpus([samples[0]]), tmp_path / "index", encoder)
+    assert not (tmp_path / "index/skipped.jsonl").exists()
+
+
+def test_a_json_list_is_read_twice_once_to_check_it_and_once_to_use_it(
+    tmp_path: Path,
+    encoder: Encoder,
+    samples: list[dict[str, Any]],
+    write_corpus: CorpusMaker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed = write_corpus(samples[:3]).with_name("list.json")
+    listed.write_text(json.dumps(samples[:3]))
+    passes, entries = [], JsonList._entries
+
+    def counted(corpus: JsonList) -> Any:
+        passes.append(corpus)
+        return entries(corpus)
+
+    monkeypatch.setattr(JsonList, "_entries", counted)
+    assert build_index(listed, tmp_path / "index", encoder).embedded == 3
+    assert len(passes) == 2

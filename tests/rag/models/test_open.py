@@ -1,0 +1,158 @@
+"""What is no usable model is refused in one line; what a fingerprint covers."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
+
+from rag import TransformersMLLM
+from titrate import InputError
+
+
+def refused(folder: Path, message: str, **settings: object) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        TransformersMLLM.open(str(folder), **{"device": "cpu", **settings})  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def copy(tiny_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+
+
+@pytest.fixture
+def adapter(tiny_folder: Path, tmp_path: Path) -> Path:
+    model = AutoModelForImageTextToText.from_pretrained(tiny_folder)
+    wrapped = get_peft_model(
+        model, LoraConfig(r=2, target_modules=r".*language_model.*q_proj", init_lora_weights=False)
+    )
+    wrapped.save_pretrained(str(tmp_path / "adapter"))
+    return tmp_path / "adapter"
+
+
+def test_unknown_folder(tmp_path: Path) -> None:
+    refused(tmp_path / "nowhere", "no model in .*config.json is not there; give a model folder")
+
+
+def test_empty_folder(tmp_path: Path) -> None:
+    refused(tmp_path, "config.json is not there")
+
+
+def test_unknown_name_of_the_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(Path("nobody/no-such-model"), "cannot load model nobody/no-such-model: ")
+
+
+def test_no_chat_template(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+    refused(copy, "has no chat template; add chat_template.jinja")
+
+
+def test_no_weights(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    refused(copy, "cannot load model")
+
+
+def test_pickled_weights_are_not_read(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    refused(copy, "cannot load model .*safetensors")
+
+
+def test_damaged_weights(copy: Path) -> None:
+    (copy / "model.safetensors").write_bytes(b"not weights")
+    refused(copy, "cannot load model")
+
+
+def test_damaged_configuration(copy: Path) -> None:
+    (copy / "config.json").write_text("{")
+    refused(copy, "cannot load model")
+
+
+def test_a_model_of_text_alone(copy: Path) -> None:
+    (copy / "config.json").write_text(json.dumps({"model_type": "qwen2", "architectures": ["Qwen2ForCausalLM"]}))
+    refused(copy, "cannot load model")
+
+
+def test_no_image_processor(copy: Path) -> None:
+    for file in ("processor_config.json", "preprocessor_config.json"):
+        (copy / file).unlink(missing_ok=True)
+    refused(copy, "cannot load model|does not read both text and images")
+
+
+def test_unknown_device_and_dtype(tiny_folder: Path) -> None:
+    refused(tiny_folder, "cannot load model", device="abacus")
+    refused(tiny_folder, "unknown dtype float12; it can be float32, bfloat16, float16", dtype="float12")
+
+
+def test_missing_adapter(tiny_folder: Path, tmp_path: Path) -> None:
+    refused(tiny_folder, "no adapter in .*adapter_config.json is not there; make one", adapter=tmp_path / "nowhere")
+
+
+def test_adapter_without_weights(tiny_folder: Path, adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").unlink()
+    refused(tiny_folder, "adapter_model.safetensors is not there", adapter=adapter)
+
+
+def test_adapter_of_another_model(tiny_folder: Path, adapter: Path) -> None:
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: tensor[:1].contiguous() for name, tensor in load_file(file).items()}, file)
+    refused(tiny_folder, "cannot load model", adapter=adapter)
+
+
+def flip_a_weight(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = sorted(weights)[0]
+    save_file({**weights, name: weights[name] + 1}, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def edit(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new, 1))
+
+    return change
+
+
+CHANGES = {
+    "weights": flip_a_weight,
+    "chat template": edit("chat_template.jinja", "<user>", "<user> "),
+    "image size": edit("processor_config.json", "0.5", "0.4"),
+    "vocabulary": edit("tokenizer.json", '"yes"', '"yep"'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_fingerprint_changes_with_the_files(
+    tiny: TransformersMLLM, copy: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert TransformersMLLM.open(str(copy), device="cpu").fingerprint == tiny.fingerprint
+    CHANGES[change](copy)
+    monkeypatch.setattr("rag.models.huggingface.AutoProcessor.from_pretrained", lambda *_, **__: tiny.processor)
+    assert TransformersMLLM.open(str(copy), device="cpu").fingerprint != tiny.fingerprint
+
+
+def test_fingerprint_changes_with_adapter_and_dtype(tiny: TransformersMLLM, tiny_folder: Path, adapter: Path) -> None:
+    adapted = TransformersMLLM.open(str(tiny_folder), adapter=adapter, device="cpu")
+    half = TransformersMLLM.open(str(tiny_folder), device="cpu", dtype="bfloat16")
+    assert len({tiny.fingerprint, adapted.fingerprint, half.fingerprint}) == 3
+    file = adapter / "adapter_model.safetensors"
+    save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
+    assert TransformersMLLM.open(str(tiny_folder), adapter=adapter, device="cpu").fingerprint != adapted.fingerprint
+
+
+def test_an_adapter_changes_the_scores_and_shares_images(
+    tiny: TransformersMLLM, tiny_folder: Path, adapter: Path, pictures: list[object]
+) -> None:
+    from rag import Prompt
+
+    adapted = TransformersMLLM.open(str(tiny_folder), adapter=adapter, device="cpu")
+    prompt = Prompt(pictures[0], "Question: Is it?")  # type: ignore[arg-type]
+    before, after = (m.score([prompt, prompt], [["yes", "no"], ["no", "yes"]]) for m in (tiny, adapted))
+    assert abs(before[0] - after[0]).max() > 1e-5
+    assert after[0] - after[1][::-1] == pytest.approx(0, abs=1e-6)

@@ -1,0 +1,66 @@
+"""Outcomes kept on disk: what was whole is known again, what was torn is not, and one process writes at a time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexing import Encoder, Index
+from rag import Outcome, OutcomeCache, PromptTemplate, Question, TransformersMLLM, retrieve, score_outcomes
+from titrate import InputError
+
+KEY = "a" * 64
+FIRST, SECOND = Outcome([0.0, 1.0], [0.75, 0.5], ["yes", "no"]), Outcome([1.0, 1.0], [1.0, 1.0], ["ä", "b"])
+
+
+def test_what_was_kept_is_known_again(tmp_path: Path) -> None:
+    for names, rows in ((["q1", "q2"], [FIRST, SECOND]), (["q3"], [SECOND])):
+        with OutcomeCache(tmp_path, KEY) as cache:
+            cache.put(names, rows)
+    with OutcomeCache(tmp_path, KEY) as cache:
+        assert cache.get(["q3", "q1", "q2"]) == [SECOND, FIRST, SECOND]
+        assert cache.get(["q1", "unknown"]) is None, "all or none"
+    with OutcomeCache(tmp_path, "b" * 64) as other:
+        assert other.get(["q1"]) is None
+
+
+@pytest.mark.parametrize(
+    "torn", [b'{"question": "q2", "los', b'{"question": "q2"}\n', b"[]\n", b"\xff\n", b"no JSON\n"]
+)
+def test_what_was_torn_is_dropped_and_written_anew(tmp_path: Path, torn: bytes) -> None:
+    with OutcomeCache(tmp_path, KEY) as cache:
+        cache.put(["q1"], [FIRST])
+    with cache.path.open("ab") as file:
+        file.write(torn)
+    for _ in range(2):
+        with OutcomeCache(tmp_path, KEY) as cache:
+            assert cache.get(["q1"]) == [FIRST]
+            if cache.get(["q2"]) is None:
+                cache.put(["q2"], [SECOND])
+    assert cache.path.read_text(encoding="utf-8").count("\n") == 2
+
+
+def test_two_at_once_and_a_folder_that_cannot_be(tmp_path: Path) -> None:
+    with OutcomeCache(tmp_path, KEY), pytest.raises(InputError, match="another process is scoring; wait for it"):
+        OutcomeCache(tmp_path, KEY)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder"):
+        OutcomeCache(tmp_path / "file", KEY)
+
+
+def test_a_second_pass_asks_the_model_nothing(
+    index: Index,
+    encoder: Encoder,
+    tiny: TransformersMLLM,
+    judged: list[Question],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    retrieved = retrieve(index, encoder, judged, 2)
+    tables = []
+    for _ in range(2):
+        with OutcomeCache(tmp_path, KEY) as cache:
+            tables.append(score_outcomes(tiny, PromptTemplate(), retrieved, 2, cache=cache).table)
+        monkeypatch.setattr(tiny, "score_nested", lambda *_: pytest.fail("the model was asked again"))
+    np.testing.assert_array_equal(tables[0].losses, tables[1].losses)
+    np.testing.assert_array_equal(tables[0].confidences, tables[1].confidences)

@@ -1,0 +1,1 @@
+"""What a developer runs on the tree; nothing of it is installed."""
