@@ -126,10 +126,10 @@ def nested_prompts(
     chosen = [some for pair in zip(*by_domain, strict=False) for some in pair][:images]
     with (samples / "corpus.jsonl").open(encoding="utf-8") as lines:
         records = [record for record in map(json.loads, lines) if record["split"] == "train"]
-    dice, prompts, options = np.random.default_rng(SEED), [], []
+    rng, prompts, options = np.random.default_rng(SEED), [], []
     for some in chosen:
         reports = [record["report"] for record in records if record["domain"] == some[0].domain]
-        order = iter([reports[row] for row in dice.permutation(len(reports))])
+        order = iter([reports[row] for row in rng.permutation(len(reports))])
         contexts = tuple(template.context(k, long_report(model, template, order)) for k in range(1, max_k + 1))
         closings = tuple(template.closing(question.text, question.options) for question in some)
         prompts.append(NestedPrompt(load_image(some[0].image), template.opening(), contexts, closings))

@@ -103,7 +103,7 @@ def routing(classifier: DomainClassifier, split: Split) -> dict[str, Any]:
 
 def refused(detector: NoveltyDetector, classifier: DomainClassifier, split: Split) -> dict[str, Any]:
     """Share of in-domain images called "none of these", by true domain; the promise is about the mean over patients."""
-    away = ~detector.familiar(split.rows, classifier.predict(split.rows))
+    away = ~detector.in_domain(split.rows, classifier.predict(split.rows))
     found = {"all": share(away, split.patients), "mean over patients": patient_mean(away, split.patients)}
     for domain in np.unique(split.domains):
         here = split.domains == domain
@@ -118,7 +118,7 @@ def foreign_images(detector: NoveltyDetector, classifier: DomainClassifier, enco
     def detect(images: Sequence[Any]) -> tuple[Flags, list[str]]:
         rows = encoder.embed_images(images)
         routed = classifier.predict(rows)
-        return ~detector.familiar(rows, routed), routed
+        return ~detector.in_domain(rows, routed), routed
 
     pictures, medical = foreign.photographs("report"), foreign.medical()
     seen, routed = detect(list(pictures.values()))
@@ -145,7 +145,7 @@ def left_out(train: Split, prefer: Split, test: Split) -> dict[str, str]:
         classifier = DomainClassifier.fit(known.rows, known.domains.tolist(), SEED)
         detector = detector_from(classifier, known, held)
         rows = test.rows[test.domains == domain]
-        found[str(domain)] = counted(~detector.familiar(rows, classifier.predict(rows)))
+        found[str(domain)] = counted(~detector.in_domain(rows, classifier.predict(rows)))
     return found
 
 

@@ -50,8 +50,8 @@ def medical() -> dict[str, Image.Image]:
 
 def noise(half: Half) -> dict[str, list[Image.Image]]:
     """Twenty images of each kind, in random colours."""
-    dice = np.random.default_rng([7, half == "report"])
-    return {kind: [Image.fromarray(make(dice)) for _ in range(PER_KIND)] for kind, make in _KINDS.items()}
+    rng = np.random.default_rng([7, half == "report"])
+    return {kind: [Image.fromarray(make(rng)) for _ in range(PER_KIND)] for kind, make in _KINDS.items()}
 
 
 def _image(pixels: Pixels) -> Image.Image:
@@ -61,42 +61,42 @@ def _image(pixels: Pixels) -> Image.Image:
     return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
 
 
-def _uniform(dice: np.random.Generator) -> Pixels:
-    return dice.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+def _uniform(rng: np.random.Generator) -> Pixels:
+    return rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
 
-def _gaussian(dice: np.random.Generator) -> Pixels:
-    values = dice.normal(dice.uniform(60, 190), dice.uniform(10, 80), (SIDE, SIDE, 1))
+def _gaussian(rng: np.random.Generator) -> Pixels:
+    values = rng.normal(rng.uniform(60, 190), rng.uniform(10, 80), (SIDE, SIDE, 1))
     pixels: Pixels = np.broadcast_to(values, (SIDE, SIDE, 3)).clip(0, 255).astype(np.uint8)
     return pixels
 
 
-def _blotches(dice: np.random.Generator) -> Pixels:
-    coarse = dice.integers(0, 256, (dice.integers(3, 17),) * 2 + (3,), dtype=np.uint8)
+def _blotches(rng: np.random.Generator) -> Pixels:
+    coarse = rng.integers(0, 256, (rng.integers(3, 17),) * 2 + (3,), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def _solid(dice: np.random.Generator) -> Pixels:
-    return np.broadcast_to(_colours(dice)[0], (SIDE, SIDE, 3)).astype(np.uint8)
+def _solid(rng: np.random.Generator) -> Pixels:
+    return np.broadcast_to(_colours(rng)[0], (SIDE, SIDE, 3)).astype(np.uint8)
 
 
-def _checkerboard(dice: np.random.Generator) -> Pixels:
-    rows, columns = np.indices((SIDE, SIDE)) // dice.integers(4, 65)
-    pixels: Pixels = _colours(dice)[(rows + columns) % 2].astype(np.uint8)
+def _checkerboard(rng: np.random.Generator) -> Pixels:
+    rows, columns = np.indices((SIDE, SIDE)) // rng.integers(4, 65)
+    pixels: Pixels = _colours(rng)[(rows + columns) % 2].astype(np.uint8)
     return pixels
 
 
-def _gradient(dice: np.random.Generator) -> Pixels:
-    angle, (y, x) = dice.uniform(0, 2 * np.pi), np.indices((SIDE, SIDE)) / (SIDE - 1)
+def _gradient(rng: np.random.Generator) -> Pixels:
+    angle, (y, x) = rng.uniform(0, 2 * np.pi), np.indices((SIDE, SIDE)) / (SIDE - 1)
     along = np.cos(angle) * x + np.sin(angle) * y
     share = ((along - along.min()) / np.ptp(along))[..., None]
-    first, second = _colours(dice)
+    first, second = _colours(rng)
     pixels: Pixels = (first + share * (second - first)).astype(np.uint8)
     return pixels
 
 
-def _colours(dice: np.random.Generator) -> NDArray[np.float64]:
-    return dice.integers(0, 256, (2, 3)).astype(np.float64)
+def _colours(rng: np.random.Generator) -> NDArray[np.float64]:
+    return rng.integers(0, 256, (2, 3)).astype(np.float64)
 
 
 _KINDS: dict[str, Callable[[np.random.Generator], Pixels]] = {

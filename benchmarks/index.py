@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from indexing import Encoder, Reading, Record, build_index, load_image, open_corpus
+from indexing import CorpusOptions, Encoder, Record, build_index, load_image, open_corpus
 from indexing.building.embedding import BATCH
 from indexing.building.reader import THREADS
 
@@ -45,7 +45,7 @@ def bare_loop(records: list[Record], encoder: Encoder) -> None:
 def whole_build(records: list[Record], encoder: Encoder) -> None:
     """Build a whole index, ready to be searched."""
     with tempfile.TemporaryDirectory() as folder:
-        report = build_index(SAMPLES / "corpus.jsonl", Path(folder) / "index", encoder, Reading(split=None))
+        report = build_index(SAMPLES / "corpus.jsonl", Path(folder) / "index", encoder, CorpusOptions(split=None))
     assert report.embedded == len(records)
 
 

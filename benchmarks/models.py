@@ -90,12 +90,12 @@ def domain_accuracy(pipeline: Pipeline, questions: Sequence[Question]) -> dict[s
 
 def shuffled_images(pipeline: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
     """Accuracy without contexts when each question is asked of another image of its domain."""
-    dice = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     figures = {}
     for domain in sorted(set(outcomes.table.domains)):
         rows = [row for row, name in enumerate(outcomes.table.domains) if name == domain]
         questions = [outcomes.questions[row] for row in rows]
-        others = [questions[row].image for row in dice.permutation(len(questions))]
+        others = [questions[row].image for row in rng.permutation(len(questions))]
         moved = [replace(question, image=other) for question, other in zip(questions, others, strict=True)]
         retrieved = retrieve(pipeline.index, pipeline.encoder, moved, 0, decline=False)
         retrieved = replace(retrieved, domains=(domain,) * len(moved))
@@ -114,7 +114,7 @@ def stated_answers(pipeline: Pipeline, outcomes: Outcomes, known: Sequence[Quest
     for question in known:
         if question.options == ("yes", "no") and question.record in reports:
             stating.setdefault((question.text, question.answer), reports[question.record])
-    template, dice = PromptTemplate(), np.random.default_rng(SEED)
+    template, rng = PromptTemplate(), np.random.default_rng(SEED)
     figures = {}
     for domain in sorted(set(outcomes.table.domains)):
         asked = [
@@ -122,7 +122,7 @@ def stated_answers(pipeline: Pipeline, outcomes: Outcomes, known: Sequence[Quest
             for row, name in enumerate(outcomes.table.domains)
             if name == domain and all((outcomes.questions[row].text, answer) in stating for answer in ("yes", "no"))
         ]
-        chosen = [asked[row] for row in dice.permutation(len(asked))[:200]]
+        chosen = [asked[row] for row in rng.permutation(len(asked))[:200]]
         prompts = [
             Prompt(picture, template.render(question.text, ("yes", "no"), reports))
             for question in chosen
@@ -168,14 +168,14 @@ def unit_risks(table: OutcomeTable, domain: str) -> np.ndarray[Any, np.dtype[np.
 
 def resampled(calibrate: OutcomeTable, truth: dict[str, Any], alpha: float) -> dict[str, Any]:
     """Over calibration patients drawn with replacement: how often every chosen k kept its promise on test."""
-    dice = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     rows_of: dict[str, list[int]] = {}
     for row, unit in enumerate(calibrate.units):
         rows_of.setdefault(unit, []).append(row)
     units = sorted(rows_of)
     kept, certified = 0, 0
     for _ in range(RESAMPLES):
-        drawn = [(copy, row) for copy, unit in enumerate(dice.choice(units, len(units))) for row in rows_of[unit]]
+        drawn = [(copy, row) for copy, unit in enumerate(rng.choice(units, len(units))) for row in rows_of[unit]]
         rows = [row for _, row in drawn]
         table = OutcomeTable(
             question_ids=[f"{copy}/{calibrate.question_ids[row]}" for copy, row in drawn],

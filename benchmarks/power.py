@@ -60,15 +60,15 @@ def main(runs: int, out: Path) -> None:
 
 
 def draw(
-    risks: Sequence[float], patients: int, questions: int, correlation: float, dice: np.random.Generator
+    risks: Sequence[float], patients: int, questions: int, correlation: float, rng: np.random.Generator
 ) -> FloatArray:
     """0/1 losses ``[patients * questions, k]``, correlated within a patient and across k."""
     truth = np.array(risks)
     chance = np.broadcast_to(truth, (patients, len(truth)))
     if correlation:
         spread = 1 / correlation - 1
-        chance = dice.beta(truth * spread, (1 - truth) * spread, chance.shape)
-    losses = dice.random((patients, questions, 1)) < chance[:, None]
+        chance = rng.beta(truth * spread, (1 - truth) * spread, chance.shape)
+    losses = rng.random((patients, questions, 1)) < chance[:, None]
     return losses.reshape(-1, len(truth)).astype(np.float64)
 
 
@@ -87,11 +87,11 @@ def table_of(losses: FloatArray, questions: int, split: str) -> OutcomeTable:
 
 def power(questions: int, correlation: float, runs: int) -> dict[str, list[float]]:
     """Share of the runs in which each method certified something, at each of `SIZES`."""
-    dice, grid = np.random.default_rng(SEED), PolicyGrid(len(RISKS) - 1)
+    rng, grid = np.random.default_rng(SEED), PolicyGrid(len(RISKS) - 1)
     found = {method: np.zeros(len(SIZES)) for method in METHODS}
     for _ in range(runs):
-        prefer = table_of(draw(RISKS, PREFER, questions, correlation, dice), questions, "prefer")
-        losses = draw(RISKS, max(SIZES), questions, correlation, dice)
+        prefer = table_of(draw(RISKS, PREFER, questions, correlation, rng), questions, "prefer")
+        losses = draw(RISKS, max(SIZES), questions, correlation, rng)
         means = losses.reshape(-1, questions, len(RISKS)).mean(axis=1)
         for method, (p_value, procedure, informed) in METHODS.items():
             design = Design(ALPHA, DELTA, grid, ["radiology"], SEED, procedure, p_value, prefer if informed else None)
@@ -102,12 +102,12 @@ def power(questions: int, correlation: float, runs: int) -> dict[str, list[float
 
 def saving(alpha: float, patients: int, share: float, runs: int, *, informed: bool) -> dict[str, Any]:
     """What a sequential pass over these patients saved, ten patients at a time."""
-    dice = np.random.default_rng([SEED, patients, int(1000 * alpha), int(100 * share)])
+    rng = np.random.default_rng([SEED, patients, int(1000 * alpha), int(100 * share)])
     risks = [min(1.0, share * alpha * (1 + abs(k - 4) / 4)) for k in range(11)]
     saved, certified = [], 0
     for _ in range(runs):
-        table = table_of(draw(risks, patients, 1, 0.0, dice), 1, "calibrate")
-        prefer = table_of(draw(risks, PREFER, 1, 0.0, dice), 1, "prefer") if informed else None
+        table = table_of(draw(risks, patients, 1, 0.0, rng), 1, "calibrate")
+        prefer = table_of(draw(risks, PREFER, 1, 0.0, rng), 1, "prefer") if informed else None
         row_of = {question: row for row, question in enumerate(table.question_ids)}
         certifier = SequentialCertifier(
             table.question_ids, table.units, table.domains, max_k=10, alpha=alpha, delta=DELTA, prefer=prefer

@@ -66,17 +66,17 @@ class Mixture:
     """Seeded unit vectors, the same for the same chunk whatever the size of the whole."""
 
     def __init__(self, seed: int) -> None:
-        dice = np.random.default_rng([SEED, seed])
+        rng = np.random.default_rng([SEED, seed])
         self._seed = seed
-        self._centres = dice.normal(size=(CLUSTERS, INTRINSIC))
-        self._basis = dice.normal(size=(INTRINSIC, DIMENSION)) / np.sqrt(INTRINSIC)
-        self._mean = dice.normal(size=DIMENSION)  # domains lie apart, or no linear probe could route
+        self._centres = rng.normal(size=(CLUSTERS, INTRINSIC))
+        self._basis = rng.normal(size=(INTRINSIC, DIMENSION)) / np.sqrt(INTRINSIC)
+        self._mean = rng.normal(size=DIMENSION)  # domains lie apart, or no linear probe could route
 
     def draw(self, count: int, chunk: int) -> Vectors:
         """Unit rows float32 [count, d]."""
-        dice = np.random.default_rng([SEED, self._seed, chunk])
-        inner = self._centres[dice.integers(CLUSTERS, size=count)] + 0.6 * dice.normal(size=(count, INTRINSIC))
-        rows = self._mean + inner @ self._basis + 0.05 * dice.normal(size=(count, DIMENSION))
+        rng = np.random.default_rng([SEED, self._seed, chunk])
+        inner = self._centres[rng.integers(CLUSTERS, size=count)] + 0.6 * rng.normal(size=(count, INTRINSIC))
+        rows = self._mean + inner @ self._basis + 0.05 * rng.normal(size=(count, DIMENSION))
         unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
         return unit
 

@@ -176,19 +176,19 @@ def make_stock(
 
 def make_pairs(samples: Path, count: int) -> list[PreferencePair]:
     """So many pairs, with 2, 3 and 4 contexts in turn."""
-    path, template, dice = samples / "questions.jsonl", PromptTemplate(), np.random.default_rng(SEED)
+    path, template, rng = samples / "questions.jsonl", PromptTemplate(), np.random.default_rng(SEED)
     with (samples / "corpus.jsonl").open(encoding="utf-8") as lines:
         records = [record for record in map(json.loads, lines) if record["split"] == "train"]
     asked = [q for q in closed_questions(read_questions(path, splits=["prefer"]), path) if len(q.options or ()) > 1]
     pairs = []
-    for number, row in enumerate(dice.permutation(len(asked))[:count]):
+    for number, row in enumerate(rng.permutation(len(asked))[:count]):
         question, k = asked[row], 2 + number % 3
         reports = [record["report"] for record in records if record["domain"] == question.domain]
         pairs.append(
             PreferencePair(
                 id=str(number),
                 image=question.image,
-                prompt=template.render(question.text, question.options, [str(one) for one in dice.choice(reports, k)]),
+                prompt=template.render(question.text, question.options, [str(one) for one in rng.choice(reports, k)]),
                 chosen=question.answer,
                 rejected=next(option for option in question.options or () if option != question.answer),
                 k=k,

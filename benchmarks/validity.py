@@ -60,10 +60,10 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
         invalid = {name: values.mean(axis=0) > alpha for name, values in tested.items()}
         for p_value, procedure in METHODS:
             design = Design(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
-            dice = np.random.default_rng(SEED)
+            rng = np.random.default_rng(SEED)
             wrong = some = 0
             for _ in range(resamples):
-                drawn = [resample(tested[name], size, dice) for name, size in sizes.items()]
+                drawn = [resample(tested[name], size, rng) for name, size in sizes.items()]
                 p_values = np.stack([design.p_values(row, values) for row, values in enumerate(drawn)])
                 certified = design.certify(p_values)
                 wrong += any((certified[row] & invalid[name]).any() for row, name in enumerate(sizes))
@@ -83,9 +83,9 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
     return rows
 
 
-def resample(values: FloatArray, size: int, dice: np.random.Generator) -> FloatArray:
+def resample(values: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
     """So many rows of ``values`` [patients, policies], drawn with replacement."""
-    drawn: FloatArray = values[dice.integers(len(values), size=size)]
+    drawn: FloatArray = values[rng.integers(len(values), size=size)]
     return drawn
 
 

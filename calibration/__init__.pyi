@@ -5,7 +5,7 @@ from .evidence import Evidence as Evidence
 from .family import Design as Design
 from .grid import GridError as GridError
 from .grid import PolicyGrid as PolicyGrid
-from .grid import Readings as Readings
+from .grid import PolicyOutcomes as PolicyOutcomes
 from .outcome_table import OutcomeTable as OutcomeTable
 from .overlap import check_no_overlap as check_no_overlap
 from .overlap import hash_patient as hash_patient

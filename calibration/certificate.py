@@ -26,7 +26,7 @@ _SPOKEN = {
     "mllm": "model or its adapter",
     "questions": "question file",
     "retrieval": "retrieval mode",
-    "decoding": "window or frame",
+    "view": "window or frame",
 }
 
 

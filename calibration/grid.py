@@ -17,7 +17,7 @@ class GridError(InputError):
 
 
 @dataclass(frozen=True)
-class Readings:
+class PolicyOutcomes:
     """What each policy did with each question, ``[questions, policies]``.
 
     Parameters
@@ -109,7 +109,7 @@ class PolicyGrid:
             pairs.update((position[step], number) for step in steps if step in position)
         return tuple(sorted(pairs))
 
-    def read(self, table: OutcomeTable) -> Readings:
+    def read(self, table: OutcomeTable) -> PolicyOutcomes:
         """Apply every policy to every question.
 
         Raises
@@ -134,7 +134,7 @@ class PolicyGrid:
         places = np.array(self._places)
         counts = np.minimum(up_to_fall[:, places[:, 1]], places[:, 0])
         confidences = np.take_along_axis(table.confidences, counts, axis=1)
-        return Readings(
+        return PolicyOutcomes(
             losses=np.take_along_axis(table.losses, counts, axis=1),
             answered=confidences >= np.array([policy.tau for policy in self.policies]),
             contexts=np.minimum(counts, available[:, None]),

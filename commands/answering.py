@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import progress, with_decoding
+from commands.common import progress, with_view
 
 if TYPE_CHECKING:
     from preference import Dose
@@ -41,9 +41,7 @@ class Answering:
         from rag import retrieve
 
         system = self.pipeline
-        found = retrieve(
-            system.index, system.encoder, asked, self.max_k, system.retriever.mode, decoding=system.decoding
-        )
+        found = retrieve(system.index, system.encoder, asked, self.max_k, system.retriever.mode, view=system.view)
         if found.declined:
             click.echo(
                 f"{len(found.declined)} of {len(asked)} questions show images unlike the index's domains: declined",
@@ -80,5 +78,5 @@ def answering(
     from rag import Pipeline, load_loss
 
     load_loss(loss or "tokens")  # a wrong name is found before anything is loaded
-    with Pipeline.open(certificate=None, k=0, **with_decoding(models)) as pipeline:
+    with Pipeline.open(certificate=None, k=0, **with_view(models)) as pipeline:
         yield Answering(pipeline, path, root, max_k, loss, outcomes)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import FILE, FOLDER, decoding_options, model_options, with_decoding
+from commands.common import FILE, FOLDER, model_options, view_options, with_view
 from titrate import InputError
 
 if TYPE_CHECKING:
-    from rag import Pipeline, Unfamiliar
+    from rag import OutOfDomain, Pipeline
 
 
 @click.command()
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 @click.option("--patient", help="Whose image this is; nothing of theirs is retrieved.")
 @click.option("--study", help="Study that it belongs to; nothing of it is retrieved.")
 @click.option(
-    "--unfamiliar",
+    "--out-of-domain",
     type=click.Choice(["decline", "search"]),
     default="decline",
     help="What to do about an image unlike the index's domains: decline to answer, or search them all.",
 )
-@decoding_options
+@view_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--show-prompt", is_flag=True, help="Print the prompt as well.")
 def ask(
@@ -45,7 +45,7 @@ def ask(
     k: int | None,
     patient: str | None,
     study: str | None,
-    unfamiliar: "Unfamiliar",
+    out_of_domain: "OutOfDomain",
     as_json: bool,
     show_prompt: bool,
     **models: Any,
@@ -56,7 +56,7 @@ def ask(
     if questions is not None and certificate is None:
         raise InputError("without a certificate there are no questions of its calibration; leave out --questions")
     choices = None if options is None else [option.strip() for option in options.split(",")]
-    opened = Pipeline.open(certificate=certificate, k=k, unfamiliar=unfamiliar, **with_decoding(models))
+    opened = Pipeline.open(certificate=certificate, k=k, out_of_domain=out_of_domain, **with_view(models))
     with opened as pipeline:
         if questions is not None:
             _verify_questions(pipeline, questions, root, split)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.answering import Answering, answering
-from commands.common import FILE, LEVEL, decoding_options, model_options, question_options
+from commands.common import FILE, LEVEL, model_options, question_options, view_options
 from titrate import InputError, NothingCertifiedError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _PATIENTS_AT_ONCE = 16
 @click.command()
 @question_options("calibrate")
 @model_options()
-@decoding_options
+@view_options
 @click.option("--alpha", type=LEVEL, required=True, help="Risk to promise: the share of wrong answers.")
 @click.option("--delta", type=LEVEL, default=0.1, help="Chance that the promise is false.")
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of the order in which patients are tested.")

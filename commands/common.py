@@ -37,7 +37,7 @@ def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     return centre, width
 
 
-def decoding_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def view_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """How images are decoded that hold more than a screen can show."""
     for option in (
         click.option(
@@ -56,13 +56,13 @@ def decoding_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def with_decoding(options: dict[str, Any]) -> dict[str, Any]:
-    """Options with the window and frame, if a command has them, as a ``decoding``: None where neither is given."""
-    from indexing import Decoding
+def with_view(options: dict[str, Any]) -> dict[str, Any]:
+    """Options with the window and frame, if a command has them, as a ``view``: None where neither is given."""
+    from indexing import ImageView
 
     window, frame = options.get("window"), options.get("frame")
     rest = {name: value for name, value in options.items() if name not in ("window", "frame")}
-    return {**rest, "decoding": None if window is None and frame is None else Decoding(window, frame)}
+    return {**rest, "view": None if window is None and frame is None else ImageView(window, frame)}
 
 
 def model_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

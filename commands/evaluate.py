@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.answering import answering
-from commands.common import FILE, decoding_options, model_options, progress, question_options, with_decoding
+from commands.common import FILE, model_options, progress, question_options, view_options, with_view
 from titrate import InputError
 
 if TYPE_CHECKING:
-    from rag import RetrievalRow, Row
+    from rag import RetrievalScore, Row
 
 
 @click.command()
 @question_options("test")
 @model_options(mllm_required=False)
-@decoding_options
+@view_options
 @click.option("--certificate", type=FILE, help="Judge the certified policy as well.")
 @click.option("--retrieval", "by_itself", is_flag=True, help="Judge retrieval by itself, each mode; needs no model.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -36,7 +36,7 @@ def evaluate(
     **models: Any,
 ) -> None:
     """Compare fixed numbers of contexts, the certified policy, and answers that need no model."""
-    rows: Sequence[RetrievalRow | Row]
+    rows: Sequence[RetrievalScore | Row]
     if by_itself:
         rows, table = _judge_retrieval(questions, root, split, models)
     elif models["mllm"] is None:
@@ -48,7 +48,7 @@ def evaluate(
 
 def _judge_retrieval(
     questions: Path, root: Path | None, split: str, models: dict[str, Any]
-) -> "tuple[Sequence[RetrievalRow], str]":
+) -> "tuple[Sequence[RetrievalScore], str]":
     from indexing import Encoder, Index
     from rag import closed_questions, evaluate_retrieval, format_retrieval, known_questions, read_questions
 
@@ -56,8 +56,8 @@ def _judge_retrieval(
     with Index.open(models["index"], models["api_key"]) as index, progress("retrieving") as show:
         encoder = Encoder.open(models["encoder"] or index.manifest.encoder, models["device"])
         known = known_questions(questions, root, asked)
-        decoding = with_decoding(models)["decoding"]
-        rows = evaluate_retrieval(index, encoder, asked, known, decoding=decoding, progress=show)
+        view = with_view(models)["view"]
+        rows = evaluate_retrieval(index, encoder, asked, known, view=view, progress=show)
     return rows, format_retrieval(rows)
 
 

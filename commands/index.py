@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import FOLDER, api_key_option, decoding_options, index_option, progress
+from commands.common import FOLDER, api_key_option, index_option, progress, view_options
 
 if TYPE_CHECKING:
-    from indexing import IndexInfo, Reading, SkippedRecord
+    from indexing import CorpusOptions, IndexInfo, SkippedRecord
 
 _SHOWN = 5
 _THRESHOLDS = {
@@ -51,7 +51,7 @@ def _prompts(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 )
 @click.option("--split", default="train", help="Index the records of this split and those without one, or 'all'.")
 @click.option("--limit", type=click.IntRange(1), help="Read the first so many records only.")
-@decoding_options
+@view_options
 @click.option(
     "--zero-shot", multiple=True, callback=_prompts, metavar="DOMAIN[=PROMPT]", help="Domain for records without."
 )
@@ -72,15 +72,15 @@ def index(
 
     CORPUS is JSON lines, CSV, Parquet, a JSON list, or a folder of DICOM files with reports beside them.
     """
-    from indexing import Decoding, Reading, check_corpus
+    from indexing import CorpusOptions, ImageView, check_corpus
 
-    reading = Reading(
+    reading = CorpusOptions(
         root=given.pop("root"),
         fields=given.pop("fields"),
         split=None if split == "all" else split,
         limit=given.pop("limit"),
         strict=given.pop("strict"),
-        decoding=Decoding(given.pop("window"), given.pop("frame")),
+        view=ImageView(given.pop("window"), given.pop("frame")),
     )
     if dry_run:
         with progress("checking") as show:
@@ -96,7 +96,7 @@ def _build(
     index: Path,
     encoder: str | None,
     device: str | None,
-    reading: "Reading",
+    reading: "CorpusOptions",
     *,
     url: str | None,
     shards: int | None,

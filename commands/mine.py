@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from commands.answering import answering
-from commands.common import FILE, decoding_options, model_options, progress, question_options
+from commands.common import FILE, model_options, progress, question_options, view_options
 from titrate import InputError
 
 KINDS, USUAL = ("over-reliance", "anchor", "under-use", "copying"), ("over-reliance", "anchor")
@@ -15,7 +15,7 @@ KINDS, USUAL = ("over-reliance", "anchor", "under-use", "copying"), ("over-relia
 @click.command()
 @question_options("prefer")
 @model_options()
-@decoding_options
+@view_options
 @click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
 @click.option(
     "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help=f"Of pair to make.  [default: {', '.join(USUAL)}]"
@@ -84,7 +84,7 @@ def mine(
         noised = asker.score(retrieved, dose)
         known = known_questions(questions, root, scored.questions)
         click.echo(format_reliance(measure_reliance(scored, known, max_k if k is None else k, noised=noised)))
-        decoding = retrieved.decoding
+        view = retrieved.view
         mined = mine_pairs(
             scored,
             asker.pipeline.prompt,
@@ -94,15 +94,13 @@ def mine(
             per_question=per_question,
             per_kind=per_kind,
             balance=balance,
-            decoding=decoding,
+            view=view,
             seed=seed,
         )
         evidence = None
         if noise == "lesion":
             with progress("locating evidence") as show:
-                evidence = locate_evidence(
-                    asker.pipeline.mllm, mined.pairs, drawn=drawn, decoding=decoding, progress=show
-                )
+                evidence = locate_evidence(asker.pipeline.mllm, mined.pairs, drawn=drawn, view=view, progress=show)
     strengths = None if evidence is None else [found.strength for found in evidence]
     pairs = list(mined.pairs) if weights == "none" else weigh(mined, strengths)
     pairs = pairs if evidence is None else noise_regions(pairs, evidence)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.calibrate import calibrate
-from commands.common import FILE, FOLDER, LEVEL, decoding_options, progress, with_decoding
+from commands.common import FILE, FOLDER, LEVEL, progress, view_options, with_view
 from titrate import InputError
 
 if TYPE_CHECKING:
-    from indexing import Decoding
+    from indexing import ImageView
     from preference import TrainingReport
 
 SHARE = click.FloatRange(0, 1, max_open=True)
@@ -59,7 +59,7 @@ def _losses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
 @click.option("--seed", type=click.IntRange(0), default=0, help="Of first weights, order, and what is held out.")
 @click.option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.")
 @click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]")
-@decoding_options
+@view_options
 @click.option("--then-calibrate", type=FILE, metavar="QUESTIONS", help="Calibrate anew with these when trained.")
 @click.option("--alpha", type=LEVEL, help="Of that calibration: risk to promise.")
 @click.option("--delta", type=LEVEL, help="Of that calibration: chance that the promise is false.")
@@ -92,16 +92,16 @@ def train(
     from indexing import Manifest
     from preference import Skipped, TrainingSettings, is_main_process, read_pairs, train_adapter
 
-    settings = with_decoding(options)
-    decoding: Decoding | None = settings.pop("decoding")
+    settings = with_view(options)
+    view: ImageView | None = settings.pop("view")
     asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
     later = None
     if then_calibrate is not None:
         tuned = ["--mllm", str(out)] if settings["full"] else ["--mllm", mllm, "--adapter", str(out)]
         tuned += [] if device is None else ["--device", device]
-        later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(decoding)])
-        decoding = decoding or Manifest.load(later.params["index"]).decoding
+        later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(view)])
+        view = view or Manifest.load(later.params["index"]).view
     elif told:
         raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
     wanted = TrainingSettings(**settings)
@@ -121,7 +121,7 @@ def train(
             out,
             wanted,
             device=device,
-            decoding=decoding,
+            view=view,
             merge=merge,
             skip=skip,
             progress=show,
@@ -145,12 +145,12 @@ def _calibration(ctx: click.Context, questions: Path, words: Sequence[str]) -> c
     return later
 
 
-def _words(decoding: "Decoding | None") -> list[str]:
+def _words(view: "ImageView | None") -> list[str]:
     """The options that say how images are decoded."""
-    if decoding is None:
+    if view is None:
         return []
-    window = [] if decoding.window is None else ["--window", ",".join(map(str, decoding.window))]
-    return window + ([] if decoding.frame is None else ["--frame", str(decoding.frame)])
+    window = [] if view.window is None else ["--window", ",".join(map(str, view.window))]
+    return window + ([] if view.frame is None else ["--frame", str(view.frame)])
 
 
 def _told(report: "TrainingReport") -> str:

@@ -2,14 +2,14 @@ from .building.build import BuildReport as BuildReport
 from .building.build import CorpusReport as CorpusReport
 from .building.build import build_index as build_index
 from .building.build import check_corpus as check_corpus
-from .building.reader import Reading as Reading
+from .building.reader import CorpusOptions as CorpusOptions
 from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
 from .encoder import Encoder as Encoder
 from .folder.manifest import Manifest as Manifest
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image
-from .images.view import Decoding as Decoding
+from .images.view import ImageView as ImageView
 from .index import Index as Index
 from .info import IndexInfo as IndexInfo
 from .info import index_info as index_info

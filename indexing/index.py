@@ -125,14 +125,14 @@ class Index:
         probabilities = self.classifier.probabilities(vectors)
         return [self.classifier.domains[best] for best in probabilities.argmax(axis=1)], probabilities
 
-    def familiar(self, vectors: NDArray[np.float32], domains: Sequence[str]) -> NDArray[np.bool_]:
+    def in_domain(self, vectors: NDArray[np.float32], domains: Sequence[str]) -> NDArray[np.bool_]:
         """True where an image looks like the domain it was routed to, False for "none of these": bool [n].
 
         At most 5 % of new in-domain images are refused, where the build had held-out images to set the threshold by;
         see `NoveltyDetector`.
         """
         self._check(vectors)
-        return self.detector.familiar(vectors, domains)
+        return self.detector.in_domain(vectors, domains)
 
     def search(
         self,

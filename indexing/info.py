@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from indexing.folder.lock import lock_index
-from indexing.folder.manifest import NOVELTY, Manifest, Threshold
+from indexing.folder.manifest import NOVELTY, Manifest, ThresholdSource
 from indexing.routing.novelty import NoveltyDetector
 from indexing.stores.edge import size_on_disk
 from indexing.stores.open import open_backend
@@ -53,7 +53,7 @@ class IndexInfo:
     fingerprint: str
     dimension: int
     quantization: Quantization
-    threshold: Threshold | None
+    threshold: ThresholdSource | None
     threshold_patients: dict[str, int]
     shards: int | None
     replicas: int | None

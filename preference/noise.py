@@ -57,8 +57,8 @@ class Noise:
         reduced.thumbnail((self.side, self.side), Image.Resampling.BICUBIC)
         pixels = np.asarray(reduced, dtype=np.float64) / 127.5 - 1
         kept = signal_share(self.strength)
-        dice = np.random.default_rng(self.seed)
-        noised = np.sqrt(kept) * pixels + np.sqrt(1 - kept) * dice.standard_normal(pixels.shape)
+        rng = np.random.default_rng(self.seed)
+        noised = np.sqrt(kept) * pixels + np.sqrt(1 - kept) * rng.standard_normal(pixels.shape)
         if self.region is not None:
             height, width = pixels.shape[:2]
             left, top, right, bottom = self.region

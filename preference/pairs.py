@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from indexing import Decoding, load_image
+from indexing import ImageView, load_image
 from preference.noise import Noise
 from titrate import InputError
 
@@ -82,7 +82,7 @@ class PreferencePair:
         """Whether both answers are given to the same image."""
         return self.rejected_noise is None and self.rejected_image in (None, self.image)
 
-    def load_images(self, decoding: Decoding | None = None) -> tuple[Image.Image, Image.Image]:
+    def load_images(self, view: ImageView | None = None) -> tuple[Image.Image, Image.Image]:
         """The images, RGB, that the chosen and the rejected answer are given to.
 
         Raises
@@ -90,7 +90,7 @@ class PreferencePair:
         InputError
             If one cannot be read.
         """
-        decoding = decoding or Decoding()
-        chosen = load_image(self.image, decoding)
-        rejected = chosen if self.rejected_image is None else load_image(self.rejected_image, decoding)
+        view = view or ImageView()
+        chosen = load_image(self.image, view)
+        rejected = chosen if self.rejected_image is None else load_image(self.rejected_image, view)
         return chosen, rejected if self.rejected_noise is None else self.rejected_noise.apply(rejected)

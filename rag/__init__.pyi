@@ -9,7 +9,7 @@ from .evaluation.policies import Baselines as Baselines
 from .evaluation.policies import Row as Row
 from .evaluation.policies import evaluate as evaluate
 from .evaluation.policies import format_rows as format_rows
-from .evaluation.retrieval import RetrievalRow as RetrievalRow
+from .evaluation.retrieval import RetrievalScore as RetrievalScore
 from .evaluation.retrieval import evaluate_retrieval as evaluate_retrieval
 from .evaluation.retrieval import format_retrieval as format_retrieval
 from .models.base import MLLM as MLLM
@@ -31,8 +31,8 @@ from .outcomes.losses import token_loss as token_loss
 from .outcomes.score import Outcomes as Outcomes
 from .outcomes.score import score_outcomes as score_outcomes
 from .outcomes.splits import patients_elsewhere as patients_elsewhere
+from .pipeline import OutOfDomain as OutOfDomain
 from .pipeline import Pipeline as Pipeline
-from .pipeline import Unfamiliar as Unfamiliar
 from .prompt import PromptTemplate as PromptTemplate
 from .questions import Question as Question
 from .questions import closed_questions as closed_questions

@@ -28,7 +28,7 @@ class Answer:
         Of each option, normalised over the options; None for free text.
     domain, domain_probability
         Where similar cases were looked for, and how sure the domain classifier is.
-    familiar
+    in_domain
         False where the image looks like none of the index's domains, and so all of them were searched.
     contexts
         The reports that stood in the prompt, the most similar first: what the answer cites.
@@ -44,7 +44,7 @@ class Answer:
     probabilities: Mapping[str, float] | None
     domain: str
     domain_probability: float
-    familiar: bool
+    in_domain: bool
     contexts: tuple[Context, ...]
     certified: bool
     statement: str

@@ -15,7 +15,7 @@ def answer_json(answer: Answer, *, with_prompt: bool) -> dict[str, Any]:
         "probabilities": None if answer.probabilities is None else dict(answer.probabilities),
         "domain": answer.domain,
         "domain_probability": answer.domain_probability,
-        "familiar": answer.familiar,
+        "in_domain": answer.in_domain,
         "k": answer.k,
         "contexts": [vars(context) for context in answer.contexts],
         "certified": answer.certified,
@@ -33,7 +33,7 @@ def answer_page(answer: Answer, *, with_prompt: bool) -> str:
             "        " + ", ".join(f"{option} {chance:.1%}" for option, chance in answer.probabilities.items())
         )
     where = f"{answer.domain} ({answer.domain_probability:.1%})"
-    lines.append(f"Domain: {where if answer.familiar else f'none of these; the likeliest is {where}'}")
+    lines.append(f"Domain: {where if answer.in_domain else f'none of these; the likeliest is {where}'}")
     lines.append(f"Reports read: {answer.k}")
     for context in answer.contexts:
         lines.append(f"  [{context.number}] {context.record} (similarity {context.similarity:.3f})")

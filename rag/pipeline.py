@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from calibration import Certificate, Policy
-from indexing import Decoding, Encoder, Exclusion, Index, Match, load_image
+from indexing import Encoder, Exclusion, ImageView, Index, Match, load_image
 from rag.answer import Answer, Context
 from rag.models.base import MLLM, Prompt, probabilities
 from rag.prompt import PromptTemplate
 from rag.retrieval.deduplicate import distinct
 from rag.retrieval.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
-from titrate import InputError, UnfamiliarImageError, hash_json
+from titrate import InputError, OutOfDomainError, hash_json
 
 MAX_NEW_TOKENS = 96
 
-Unfamiliar = Literal["decline", "search"]
+OutOfDomain = Literal["decline", "search"]
 
 
 class Pipeline:
@@ -40,10 +40,10 @@ class Pipeline:
         The prompt's wording.
     retrieval
         What similar cases are found by.
-    unfamiliar
+    out_of_domain
         What to do about an image that looks like none of the index's domains: ``"decline"`` to answer, or ``"search"``
         all domains, without a guarantee.
-    decoding
+    view
         How queries are decoded; by default as the index's images were.
 
     Raises
@@ -62,8 +62,8 @@ class Pipeline:
         k: int | None = None,
         prompt: PromptTemplate | None = None,
         retrieval: RetrievalMode = DEFAULT_MODE,
-        unfamiliar: Unfamiliar = "decline",
-        decoding: Decoding | None = None,
+        out_of_domain: OutOfDomain = "decline",
+        view: ImageView | None = None,
     ) -> None:
         if certificate is None and k is None:
             raise InputError(
@@ -75,8 +75,8 @@ class Pipeline:
         self.retriever = SimilarCaseRetriever(index, encoder, mode=retrieval)
         self.prompt = prompt or PromptTemplate()
         self.certificate, self.k = certificate, k
-        self.unfamiliar = unfamiliar
-        self.decoding = decoding or index.manifest.decoding
+        self.out_of_domain = out_of_domain
+        self.view = view or index.manifest.view
         self._resources = ExitStack()
         if certificate is not None:
             certificate.verify(self.fingerprints)
@@ -94,8 +94,8 @@ class Pipeline:
         device: str | None = None,
         dtype: str | None = None,
         retrieval: RetrievalMode = DEFAULT_MODE,
-        unfamiliar: Unfamiliar = "decline",
-        decoding: Decoding | None = None,
+        out_of_domain: OutOfDomain = "decline",
+        view: ImageView | None = None,
         api_key: str | None = None,
         mllm_api_key: str | None = None,
     ) -> "Pipeline":
@@ -117,7 +117,7 @@ class Pipeline:
             The encoder, if it is no longer where it was when the index was built.
         device, dtype
             As for `TransformersMLLM.open`.
-        retrieval, unfamiliar, decoding
+        retrieval, out_of_domain, view
             As for `Pipeline`.
         api_key
             Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`.
@@ -141,8 +141,8 @@ class Pipeline:
                 certificate=promised,
                 k=k,
                 retrieval=retrieval,
-                unfamiliar=unfamiliar,
-                decoding=decoding,
+                out_of_domain=out_of_domain,
+                view=view,
             )
             pipeline._resources = stack.pop_all()
         return pipeline
@@ -168,7 +168,7 @@ class Pipeline:
             "prompt": self.prompt.fingerprint,
             "mllm": self.mllm.fingerprint,
             "retrieval": self.retriever.fingerprint,
-            "decoding": hash_json(asdict(self.decoding)),
+            "view": hash_json(asdict(self.view)),
         }
 
     def ask(
@@ -199,7 +199,7 @@ class Pipeline:
         ------
         InputError
             If the image cannot be read, or the question or an option is empty.
-        UnfamiliarImageError
+        OutOfDomainError
             If the image looks like none of the index's domains, and such are declined.
         NothingCertifiedError
             If the certificate holds no policy for the image's domain.
@@ -210,17 +210,17 @@ class Pipeline:
             options = [option.strip() for option in options]
             if len(options) < 2 or len(set(options)) < len(options) or "" in options:
                 raise InputError("give at least two options, all different, or none for an answer in free text")
-        picture = load_image(Path(image), self.decoding)
+        picture = load_image(Path(image), self.view)
         vectors = self.encoder.embed_images([picture])
         domain, probability = self._route(vectors)
-        familiar = bool(self.index.familiar(vectors, [domain])[0])
-        if not familiar and self.unfamiliar == "decline":
-            raise UnfamiliarImageError(
+        in_domain = bool(self.index.in_domain(vectors, [domain])[0])
+        if not in_domain and self.out_of_domain == "decline":
+            raise OutOfDomainError(
                 f"image {image} looks like none of the index's domains ({', '.join(self.index.domains)}): declined; "
-                "with --unfamiliar search all of them are searched, without a guarantee"
+                "with --out-of-domain search all of them are searched, without a guarantee"
             )
         policy = self._policy(domain)
-        searched = [domain] if familiar else self.index.domains
+        searched = [domain] if in_domain else self.index.domains
         matches = self._similar(vectors, searched, Exclusion(None, study, patient), policy.k, question)
         scale = self.index.manifest.logit_scale
         matches = matches[: policy.count([scale * match.similarity for match in matches])]
@@ -236,10 +236,10 @@ class Pipeline:
             probabilities=chances,
             domain=domain,
             domain_probability=probability,
-            familiar=familiar,
+            in_domain=in_domain,
             contexts=contexts,
-            certified=self.k is None and self._covers(options) and familiar,
-            statement=self._statement(domain, options, familiar),
+            certified=self.k is None and self._covers(options) and in_domain,
+            statement=self._statement(domain, options, in_domain),
             prompt=message,
         )
 
@@ -278,8 +278,8 @@ class Pipeline:
         """Whether the certificate was made of such questions: of those in free text only if it names their loss."""
         return options is not None or (self.certificate is not None and "loss" in self.certificate.fingerprints)
 
-    def _statement(self, domain: str, options: Sequence[str] | None, familiar: bool) -> str:
-        if not familiar:
+    def _statement(self, domain: str, options: Sequence[str] | None, in_domain: bool) -> str:
+        if not in_domain:
             return "Not certified: the image looks like none of the index's domains, and all of them were searched."
         if self.k is not None:
             return f"Not certified: k = {self.k} was set by hand."

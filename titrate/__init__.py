@@ -1,6 +1,6 @@
 """What every package of Titrate shares: errors, careful file writing, hashes, addresses of servers, settings."""
 
-from titrate.errors import InputError, NothingCertifiedError, TitrateError, TitrateWarning, UnfamiliarImageError
+from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
 from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
 from titrate.parallel import in_parallel
 from titrate.remote import check_address, check_api_key, is_address, is_private
@@ -10,9 +10,9 @@ from titrate.text import one_line
 __all__ = [
     "InputError",
     "NothingCertifiedError",
+    "OutOfDomainError",
     "TitrateError",
     "TitrateWarning",
-    "UnfamiliarImageError",
     "__version__",
     "check_address",
     "check_api_key",

@@ -2,7 +2,7 @@
 
 TitrateError                  exit code 1: anything else that is ours to report
 ├── InputError                exit code 2: the user's input, file or setting is at fault
-│   └── UnfamiliarImageError  the image is none that the index could help with
+│   └── OutOfDomainError  the image is none that the index could help with
 └── NothingCertifiedError     exit code 3: calibration ended without a certified policy
 
 A message is one line, says what is wrong and what would mend it. Only the command line turns
@@ -26,7 +26,7 @@ class InputError(TitrateError):
     exit_code: ClassVar[int] = 2
 
 
-class UnfamiliarImageError(InputError):
+class OutOfDomainError(InputError):
     """An image looks like none of the index's domains."""
 
 

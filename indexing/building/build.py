@@ -13,7 +13,7 @@ import torch
 
 from indexing.building.embedding import CorpusEmbedder
 from indexing.building.finish import complete
-from indexing.building.reader import CorpusReader, Progress, Reading, Tally
+from indexing.building.reader import CorpusOptions, CorpusReader, Progress, Tally
 from indexing.building.writer import IndexWriter
 from indexing.corpora.base import Corpus
 from indexing.corpora.dicom_folder import DicomFolder
@@ -80,7 +80,9 @@ class CorpusReport:
     problems: list[SkippedRecord]
 
 
-def check_corpus(corpus: Path, reading: Reading | None = None, *, progress: Progress | None = None) -> CorpusReport:
+def check_corpus(
+    corpus: Path, reading: CorpusOptions | None = None, *, progress: Progress | None = None
+) -> CorpusReport:
     """Read and decode a whole corpus as `build_index` would, without embedding or writing anything.
 
     Raises
@@ -88,7 +90,7 @@ def check_corpus(corpus: Path, reading: Reading | None = None, *, progress: Prog
     InputError
         If the corpus is missing or cannot be read at all, or, when strict, at the first record that cannot be used.
     """
-    reading = reading or Reading()
+    reading = reading or CorpusOptions()
     opened = open_corpus(corpus, fields=reading.fields, root=reading.root)
     usable = 0
     with Ledger(None) as ledger:
@@ -109,7 +111,7 @@ def build_index(
     corpus: Path,
     index: Path,
     encoder: Encoder,
-    reading: Reading | None = None,
+    reading: CorpusOptions | None = None,
     *,
     zero_shot: Mapping[str, Sequence[str]] | None = None,
     store: StoreSettings | None = None,
@@ -158,7 +160,7 @@ def build_index(
     TitrateError
         If a disk is full or a server cannot be reached; run it again and it goes on from there.
     """
-    reading = reading or Reading()
+    reading = reading or CorpusOptions()
     if prune and reading.limit is not None:
         raise InputError("pruning needs the whole corpus; leave out the limit")
     opened = open_corpus(corpus, fields=reading.fields, root=reading.root)  # before anything is made, if it is missing
@@ -184,7 +186,7 @@ class _Build:
 
     corpus: Corpus
     encoder: Encoder
-    reading: Reading
+    reading: CorpusOptions
     zero_shot: Mapping[str, Sequence[str]] | None
     store: StoreSettings | None
     api_key: str | None
@@ -220,7 +222,7 @@ class _Build:
             writer.settle()
             if not ledger.counts():
                 raise InputError(self._nothing_usable(reader.tally))
-            complete(index, self.encoder, ledger, writer, bound, self.reading.decoding, embedder.held_out_changed)
+            complete(index, self.encoder, ledger, writer, bound, self.reading.view, embedder.held_out_changed)
             return BuildReport(**vars(reader.tally), counts=ledger.counts())
 
     def _reader(

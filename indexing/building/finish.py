@@ -9,8 +9,8 @@ from indexing.building.writer import IndexWriter, Sample
 from indexing.encoder import Encoder
 from indexing.folder.fixed_settings import Bound
 from indexing.folder.ledger import Ledger
-from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, Threshold
-from indexing.images.view import Decoding
+from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource
+from indexing.images.view import ImageView
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.conformal import held_out
 from indexing.routing.novelty import NoveltyDetector
@@ -23,7 +23,7 @@ def complete(
     ledger: Ledger,
     writer: IndexWriter,
     bound: Bound,
-    decoding: Decoding,
+    view: ImageView,
     held_out_changed: bool,
 ) -> None:
     """Make an index whole, unless it is and its parts are still true."""
@@ -35,7 +35,7 @@ def complete(
         logit_scale=encoder.logit_scale,
         domains=ledger.counts(),
         store=bound.store,
-        decoding=decoding,
+        view=view,
     )
     if not writer.changed and not held_out_changed and _is_complete(index, manifest):
         return
@@ -48,7 +48,7 @@ def complete(
 
 def _parts(
     encoder: Encoder, bound: Bound, sample: Sample, ledger: Ledger
-) -> tuple[DomainClassifier, NoveltyDetector, Threshold]:
+) -> tuple[DomainClassifier, NoveltyDetector, ThresholdSource]:
     """Classifier and detector, and where its thresholds come from: the held-out split, or else indexed patients."""
     if rows := ledger.held_out():
         classifier, detector = _fitted(encoder, bound, sample)

@@ -15,7 +15,7 @@ from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
 from indexing.images.decode import decode_image
 from indexing.images.files import read_image_bytes, resolve_image
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json
 
@@ -35,7 +35,7 @@ Pixels = TypeVar("Pixels")
 
 
 @dataclass(frozen=True)
-class Reading:
+class CorpusOptions:
     """Which records of a corpus are used, and how they are read.
 
     Attributes
@@ -50,7 +50,7 @@ class Reading:
         Read the first so many records only.
     strict
         Stop at the first record that cannot be used, instead of skipping it.
-    decoding
+    view
         Window and frame of images that have several.
     """
 
@@ -59,7 +59,7 @@ class Reading:
     split: str | None = "train"
     limit: int | None = None
     strict: bool = False
-    decoding: Decoding = field(default_factory=Decoding)
+    view: ImageView = field(default_factory=ImageView)
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -110,7 +110,7 @@ class CorpusReader(Generic[Pixels]):
     def __init__(
         self,
         corpus: Corpus,
-        reading: Reading,
+        reading: CorpusOptions,
         ledger: Ledger,
         prepare: Callable[[Image.Image], Pixels],
         skipped: Callable[[SkippedRecord], object],
@@ -174,12 +174,12 @@ class CorpusReader(Generic[Pixels]):
 
     def _prepare(self, record: Record, known: str | None, held_out: bool) -> Prepared[Pixels] | SkippedRecord:
         """Runs in a worker thread: read, hash and, unless this content is known, decode."""
-        decoding = self._reading.decoding
+        view = self._reading.view
         try:
             data = read_image_bytes(resolve_image(self._corpus.root, record.image))
-            content = content_hash(record, data, decoding)
+            content = content_hash(record, data, view)
             fresh = content != known
-            pixels = self._prepare_image(decode_image(data, record.image, decoding)) if fresh else None
+            pixels = self._prepare_image(decode_image(data, record.image, view)) if fresh else None
         except InputError as error:
             return SkippedRecord(record.line or 0, record.id, str(error))
         return Prepared(record, content, pixels, held_out)
@@ -203,11 +203,11 @@ class CorpusReader(Generic[Pixels]):
         self.advance()
 
 
-def content_hash(record: Record, image: bytes, decoding: Decoding) -> str:
+def content_hash(record: Record, image: bytes, view: ImageView) -> str:
     """SHA-256 over the image file's bytes, how they are decoded, and every field of the record that the index keeps."""
     fields = asdict(record)
     del fields["line"]
-    return hash_bytes(image, hash_json([fields, asdict(decoding)]).encode())
+    return hash_bytes(image, hash_json([fields, asdict(view)]).encode())
 
 
 def _drawn(id: str, share: float) -> bool:

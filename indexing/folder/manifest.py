@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from indexing.stores.settings import StoreSettings
 from titrate import InputError, write_atomic
 
@@ -17,7 +17,7 @@ MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
     "skipped.jsonl",
     "lock",
 )
-Threshold = Literal["prefer", "index", "none"]
+ThresholdSource = Literal["prefer", "index", "none"]
 SCHEMA_VERSION = 2
 
 
@@ -41,7 +41,7 @@ class Manifest:
         Number of records of each domain.
     store
         Where the vectors are.
-    decoding
+    view
         How its images were decoded, and queries are to be.
     threshold
         Which images set the thresholds of "none of these": those of the ``prefer`` split, or those of patients of the
@@ -56,8 +56,8 @@ class Manifest:
     logit_scale: float
     domains: dict[str, int]
     store: StoreSettings = field(default_factory=StoreSettings)
-    decoding: Decoding = field(default_factory=Decoding)
-    threshold: Threshold | None = None
+    view: ImageView = field(default_factory=ImageView)
+    threshold: ThresholdSource | None = None
     schema_version: int = SCHEMA_VERSION
 
     def save(self, index: Path) -> None:
@@ -88,7 +88,7 @@ class Manifest:
         if version != SCHEMA_VERSION:
             raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
         try:
-            parts = {"store": StoreSettings.parse(value.get("store")), "decoding": _decoding(value.get("decoding"))}
+            parts = {"store": StoreSettings.parse(value.get("store")), "view": _view(value.get("view"))}
             manifest = cls(**{**value, **parts})
         except (InputError, TypeError, ValueError, LookupError) as error:
             raise InputError(f"{path} is malformed; build the index again") from error
@@ -100,7 +100,7 @@ class Manifest:
             and isinstance(manifest.domains, dict)
             and bool(manifest.domains)
             and all(isinstance(number, int) for number in manifest.domains.values())
-            and manifest.threshold in (None, *get_args(Threshold))
+            and manifest.threshold in (None, *get_args(ThresholdSource))
         )
         if not sound:
             raise InputError(f"{path} is malformed; build the index again")
@@ -112,6 +112,6 @@ def swapped_out(index: Path) -> Path:
     return index.with_name(f".{index.name}.old")
 
 
-def _decoding(value: Any) -> Decoding:
+def _view(value: Any) -> ImageView:
     window = value["window"]
-    return Decoding(**{**value, "window": None if window is None else (float(window[0]), float(window[1]))})
+    return ImageView(**{**value, "window": None if window is None else (float(window[0]), float(window[1]))})

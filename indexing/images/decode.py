@@ -17,7 +17,7 @@ from indexing.images.files import read_image_bytes
 from indexing.images.greyscale import stretch
 from indexing.images.limits import MAX_PAGES, MAX_PIXELS, check_size
 from indexing.images.stream_headers import tiff_pages
-from indexing.images.view import AS_THE_FILE_SAYS, Decoding
+from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from titrate import InputError
 
 PHOTOMETRIC = 262
@@ -36,7 +36,7 @@ _DECODERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
 )
 
 
-def load_image(path: Path, decoding: Decoding = AS_THE_FILE_SAYS) -> Image.Image:
+def load_image(path: Path, view: ImageView = AS_THE_FILE_SAYS) -> Image.Image:
     """Read one image file as upright 8-bit RGB; see `decode_image`.
 
     Raises
@@ -44,10 +44,10 @@ def load_image(path: Path, decoding: Decoding = AS_THE_FILE_SAYS) -> Image.Image
     InputError
         If the file cannot be read or is not an image within the limits.
     """
-    return decode_image(read_image_bytes(path), str(path), decoding)
+    return decode_image(read_image_bytes(path), str(path), view)
 
 
-def decode_image(data: bytes, name: str, decoding: Decoding = AS_THE_FILE_SAYS) -> Image.Image:
+def decode_image(data: bytes, name: str, view: ImageView = AS_THE_FILE_SAYS) -> Image.Image:
     """Decode PNG, JPEG, TIFF, WebP or DICOM bytes to upright 8-bit RGB.
 
     EXIF orientation is applied, transparent parts become black, and grey of more than 8 bits is stretched between its
@@ -59,7 +59,7 @@ def decode_image(data: bytes, name: str, decoding: Decoding = AS_THE_FILE_SAYS) 
         The file's bytes.
     name
         What error messages call it.
-    decoding
+    view
         The window and the frame to show.
 
     Raises
@@ -68,14 +68,14 @@ def decode_image(data: bytes, name: str, decoding: Decoding = AS_THE_FILE_SAYS) 
         If the format is another, the limits are exceeded, the frame is not there, or the data are damaged.
     """
     if data[128:132] == b"DICM":  # first, because whole-slide scanners write files that are TIFF and DICOM at once
-        return _decode_dicom(data, name, decoding)
+        return _decode_dicom(data, name, view)
     decoder = next((decoder for signature, decoder in _DECODERS if data.startswith(signature)), None)
     if decoder is None or (decoder is WebPImageFile and data[8:12] != b"WEBP"):
-        return _decode_dicom(data, name, decoding)
+        return _decode_dicom(data, name, view)
     try:
         image: Image.Image = decoder(BytesIO(data))
         frames = _count_frames(image, data, name)
-        if (frame := decoding.choose(frames, name)) > 0:
+        if (frame := view.choose(frames, name)) > 0:
             image.seek(frame)
         check_size(*image.size, name)
         white_is_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0
@@ -88,12 +88,12 @@ def decode_image(data: bytes, name: str, decoding: Decoding = AS_THE_FILE_SAYS) 
         raise InputError(f"image {name} is damaged and cannot be decoded; replace or remove it") from error
 
 
-def _decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
+def _decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     from indexing.images.dicom import decode_dicom, is_dicom  # pydicom takes long to import, and most corpora have none
 
     if not is_dicom(data):
         raise InputError(f"image {name} is not PNG, JPEG, TIFF, WebP or DICOM; convert it to PNG first")
-    return decode_dicom(data, name, decoding)
+    return decode_dicom(data, name, view)
 
 
 def _count_frames(image: Image.Image, data: bytes, name: str) -> int:

@@ -26,7 +26,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from indexing.images.limits import MAX_BYTES
 from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
 from indexing.images.stored_pixels import DECODERS, NATIVE, check_header, check_pixels
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from titrate import InputError
 
 SHORTEST_KEY = 16
@@ -51,7 +51,7 @@ def is_dicom(data: bytes) -> bool:
     return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or _encoding(data) is not None
 
 
-def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
+def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     """Decode one frame to 8-bit RGB as a viewer would first show it.
 
     Grey values go through the modality look-up table or rescaling, then the wanted window, else the file's own (its
@@ -64,7 +64,7 @@ def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
         The file's bytes.
     name
         What error messages call it.
-    decoding
+    view
         The window and the frame to show.
 
     Raises
@@ -81,7 +81,7 @@ def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
                 f"image {name} is DICOM that holds no image{_kind(dataset)}; leave it out, or if it should hold one, "
                 "copy it again from the archive"
             )
-        frame = check_header(dataset, name, decoding)
+        frame = check_header(dataset, name, view)
         array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
             dataset,
             index=frame,
@@ -89,7 +89,7 @@ def decode_dicom(data: bytes, name: str, decoding: Decoding) -> Image.Image:
             allow_excess_frames=False,  # type: ignore[arg-type]  # the keyword options are typed as one dict
         )
         photometric = str(properties["photometric_interpretation"])
-        return Image.fromarray(to_rgb(array, dataset, photometric, frame, decoding.window))
+        return Image.fromarray(to_rgb(array, dataset, photometric, frame, view.window))
     except InputError:
         raise
     except Exception:  # hostile bytes make pydicom raise nearly anything, and its texts quote the header

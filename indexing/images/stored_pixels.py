@@ -9,7 +9,7 @@ from pydicom.encaps import get_frame
 
 from indexing.images.limits import MAX_BYTES, check_size
 from indexing.images.stream_headers import MAX_RLE_RATIO, codestream_shape, rle_length
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from titrate import InputError
 
 MAX_FRAMES = 100_000
@@ -32,7 +32,7 @@ DECODERS: dict[str, str] = {
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
 
 
-def check_header(dataset: Dataset, name: str, decoding: Decoding) -> int:
+def check_header(dataset: Dataset, name: str, view: ImageView) -> int:
     """Hold the header against the limits; the index of the frame to decode."""
     rows, columns, samples, bits = (
         _whole(dataset, keyword, name) for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
@@ -43,7 +43,7 @@ def check_header(dataset: Dataset, name: str, decoding: Decoding) -> int:
         raise InputError(f"image {name} claims {frames:,} frames; the limit is {MAX_FRAMES:,}")
     if rows * columns * samples * bits // 8 > MAX_BYTES:
         raise InputError(f"a frame of image {name} claims more than {MAX_BYTES >> 20} MiB; convert it to 8 bits first")
-    return decoding.choose(frames, name)
+    return view.choose(frames, name)
 
 
 def _whole(dataset: Dataset, keyword: str, name: str) -> int:

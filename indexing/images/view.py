@@ -7,7 +7,7 @@ from titrate import InputError
 
 
 @dataclass(frozen=True)
-class Decoding:
+class ImageView:
     """What to show of an image that holds more than a screen can.
 
     Attributes
@@ -49,4 +49,4 @@ class Decoding:
         return self.frame
 
 
-AS_THE_FILE_SAYS = Decoding()
+AS_THE_FILE_SAYS = ImageView()

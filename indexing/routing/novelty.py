@@ -153,7 +153,7 @@ class NoveltyDetector:
         result: NDArray[np.float64] = np.square(away, dtype=np.float64).sum(axis=1)
         return result
 
-    def familiar(self, embeddings: NDArray[np.float32], routed: Sequence[str]) -> NDArray[np.bool_]:
+    def in_domain(self, embeddings: NDArray[np.float32], routed: Sequence[str]) -> NDArray[np.bool_]:
         """True where the image looks like its domain, False for "none of these"; see `scores`."""
         result: NDArray[np.bool_] = self.scores(embeddings, routed) <= self.thresholds[self._rows(embeddings, routed)]
         return result

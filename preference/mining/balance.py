@@ -11,7 +11,7 @@ Group = tuple[str, tuple[str, ...]]
 
 
 def balance_pairs(
-    pairs: Sequence[PreferencePair], groups: Sequence[Group], dice: random.Random, *, limit: int | None = None
+    pairs: Sequence[PreferencePair], groups: Sequence[Group], rng: random.Random, *, limit: int | None = None
 ) -> tuple[list[int], tuple[str, ...]]:
     """Cut every answer of a group to as many pairs as the group's rarest has.
 
@@ -19,7 +19,7 @@ def balance_pairs(
     ----------
     pairs, groups
         Pairs, and the group of each. An answer of the group that no pair chooses is the rarest.
-    dice
+    rng
         Draws what is kept; every question's first pair before any question's second.
     limit
         Keep at most so many, in each group the same share.
@@ -40,7 +40,7 @@ def balance_pairs(
     for group, side in sorted(sides.items()):
         most = int(fewest[group] * share)
         for answer in sorted(side):
-            kept += _spread(side[answer], pairs, dice)[:most]
+            kept += _spread(side[answer], pairs, rng)[:most]
         lost = sum(map(len, side.values())) - most * len(side)
         if lost:
             counts = ", ".join(f"{len(side[answer])} prefer {answer or 'free text'!r}" for answer in sorted(side))
@@ -48,9 +48,9 @@ def balance_pairs(
     return sorted(kept), tuple(notes)
 
 
-def _spread(numbers: list[int], pairs: Sequence[PreferencePair], dice: random.Random) -> list[int]:
+def _spread(numbers: list[int], pairs: Sequence[PreferencePair], rng: random.Random) -> list[int]:
     """In random order, but every question's first pair before any question's second."""
-    shuffled = dice.sample(numbers, len(numbers))
+    shuffled = rng.sample(numbers, len(numbers))
     earlier: dict[str | None, int] = defaultdict(int)
     turn = {}
     for number in shuffled:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from indexing import Decoding, load_image
+from indexing import ImageView, load_image
 from preference.mining.balance import Group, balance_pairs
 from preference.mining.reliance import right_answers, right_noised
 from preference.noise import Dose, Noise
@@ -66,7 +66,7 @@ def mine_pairs(
     per_question: int = 2,
     per_kind: int | None = None,
     balance: bool = True,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
     seed: int = 0,
 ) -> Mined:
     """Find where answers went wrong, or were right for the wrong reason, and make preference pairs of that.
@@ -97,7 +97,7 @@ def mine_pairs(
     balance
         In each kind and domain, keep as many pairs that choose one option over another as the other way round. Without
         it a model can lower its loss by always giving the answer that is chosen more often.
-    decoding
+    view
         How the outcomes' images were decoded; by default as the files say.
     seed
         Of all draws.
@@ -121,8 +121,8 @@ def mine_pairs(
     notes: list[str] = []
     most = 0
     for kind in (kind for kind in MINED_KINDS if kind in kinds):
-        dice = random.Random(f"{seed} {kind}")
-        finds = list(_draw(_find(kind, outcomes, noised, dice), per_question, dice))
+        rng = random.Random(f"{seed} {kind}")
+        finds = list(_draw(_find(kind, outcomes, noised, rng), per_question, rng))
         found[kind] = len(finds)
         if not finds:
             notes.append(f"{kind}: no question shows it.")
@@ -130,9 +130,9 @@ def mine_pairs(
         made = [_pair(kind, find, outcomes, prompt) for find in finds]
         limit = (most or None) if kind in _CUT and per_kind is None else per_kind
         groups = [_group(find, outcomes, balance=balance) for find in finds]
-        kept, left_out = balance_pairs(made, groups, dice, limit=limit)
+        kept, left_out = balance_pairs(made, groups, rng, limit=limit)
         most = max(most, len(kept))
-        pairs += [_noised(made[number], dose, decoding) if kind == COPYING else made[number] for number in kept]
+        pairs += [_noised(made[number], dose, view) if kind == COPYING else made[number] for number in kept]
         confidences += [finds[number].confidence for number in kept]
         notes += [f"{kind}, {note}" for note in left_out]
     if not pairs:
@@ -143,7 +143,7 @@ def mine_pairs(
     return Mined(tuple(pairs), tuple(confidences), found, tuple(notes))
 
 
-def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None, dice: random.Random) -> Iterator[list[_Find]]:
+def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None, rng: random.Random) -> Iterator[list[_Find]]:
     """What each question shows of a kind, if anything."""
     table, right = outcomes.table, right_answers(outcomes.table)
     blind = outcomes.table if noised is None else noised.table
@@ -162,16 +162,16 @@ def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None, dice: random.R
             others = [answers[k] for k in reads if not right[row, k]]
             others = others or [option for option in outcomes.questions[row].options or () if option != answers[0]]
             if right[row, 0] and others:
-                yield [_Find(row, 0, answers[0], dice.choice(others), 1 - float(sure[0]))]
+                yield [_Find(row, 0, answers[0], rng.choice(others), 1 - float(sure[0]))]
         else:
             copied = [k for k in reads if right_blind[row, k]]
             said, surely = blind.answers[row], blind.confidences[row]
             yield [_Find(row, k, said[k], said[k], float(surely[k])) for k in copied]
 
 
-def _draw(found: Iterator[list[_Find]], per_question: int, dice: random.Random) -> Iterator[_Find]:
+def _draw(found: Iterator[list[_Find]], per_question: int, rng: random.Random) -> Iterator[_Find]:
     for finds in found:
-        yield from sorted(dice.sample(finds, min(per_question, len(finds))), key=lambda find: find.k)
+        yield from sorted(rng.sample(finds, min(per_question, len(finds))), key=lambda find: find.k)
 
 
 def _pair(kind: str, find: _Find, outcomes: Outcomes, prompt: PromptTemplate) -> PreferencePair:
@@ -196,8 +196,8 @@ def _pair(kind: str, find: _Find, outcomes: Outcomes, prompt: PromptTemplate) ->
         raise InputError(f"question {question.id}: {error}") from error
 
 
-def _noised(pair: PreferencePair, dose: Dose | None, decoding: Decoding | None) -> PreferencePair:
-    noise = (dose or Dose()).of(load_image(pair.image, decoding or Decoding()))
+def _noised(pair: PreferencePair, dose: Dose | None, view: ImageView | None) -> PreferencePair:
+    noise = (dose or Dose()).of(load_image(pair.image, view or ImageView()))
     return replace(pair, rejected_noise=noise)
 
 

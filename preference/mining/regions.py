@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexing import Decoding, load_image, resolve_image
+from indexing import ImageView, load_image, resolve_image
 from preference.pairs import PreferencePair
 from rag import MLLM, Prompt
 from titrate import InputError, read_jsonl
@@ -48,7 +48,7 @@ def locate_evidence(
     pairs: Sequence[PreferencePair],
     *,
     drawn: dict[Path, Region] | None = None,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Evidence]:
     """Find the evidence for each pair's chosen answer in its image, its prompt being read.
@@ -64,14 +64,14 @@ def locate_evidence(
         Any.
     drawn
         Regions by image file, as `read_regions` gives them.
-    decoding
+    view
         How the images are decoded; by default as the files say.
     progress
         Told how many pairs are done, and of how many.
     """
     found = []
     for number, pair in enumerate(pairs, start=1):
-        image = load_image(pair.image, decoding or Decoding())
+        image = load_image(pair.image, view or ImageView())
         box = (drawn or {}).get(pair.image.resolve())
         covers = [box] if box is not None else _patches()
         views = [image, *(_cover(image, cover) for cover in covers)]

@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 from trl.data_utils import apply_chat_template
 
-from indexing import Decoding
+from indexing import ImageView
 from preference.pair_files import Skipped
 from preference.pairs import PreferencePair
 from rag import TransformersMLLM
@@ -44,14 +44,14 @@ class Readable:
     rejected: Size
 
 
-def readable(pairs: Sequence[PreferencePair], decoding: Decoding | None, skip: Skip | None) -> list[Readable]:
+def readable(pairs: Sequence[PreferencePair], view: ImageView | None, skip: Skip | None) -> list[Readable]:
     """Read every image once.
 
     Parameters
     ----------
     pairs
         At least one.
-    decoding
+    view
         How images are decoded.
     skip
         Told of each pair whose images cannot be read, which is then left out; by default the first is an error.
@@ -69,7 +69,7 @@ def readable(pairs: Sequence[PreferencePair], decoding: Decoding | None, skip: S
         key = (pair.image, pair.rejected_image, pair.rejected_noise)
         try:
             if key not in known:
-                chosen, rejected = pair.load_images(decoding)
+                chosen, rejected = pair.load_images(view)
                 known[key] = chosen.size, rejected.size
         except InputError as error:
             _leave_out(pair, error, skip)

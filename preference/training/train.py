@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.dpo_config import DPOConfig
 
-from indexing import Decoding
+from indexing import ImageView
 from preference.pairs import PreferencePair
 from preference.training import processes
 from preference.training.card import CARD, ModelCard
@@ -36,7 +36,7 @@ def train_adapter(
     settings: TrainingSettings | None = None,
     *,
     device: str | None = None,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
     merge: Path | None = None,
     skip: Skip | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -57,7 +57,7 @@ def train_adapter(
         model's: all that `rag.TransformersMLLM.open` needs.
     settings
         `TrainingSettings()` where None.
-    decoding
+    view
         How images are decoded; give what the index was built with, so that training sees what answering sees.
     merge
         A folder for a whole model into whose weights the adapter is merged, besides the adapter.
@@ -81,20 +81,20 @@ def train_adapter(
         if settings.full:
             raise InputError("all weights are trained, and there is nothing to merge; leave out --merge or --full")
         refuse_taken(merge)
-    sound = readable(pairs, decoding, skip)
+    sound = readable(pairs, view, skip)
     model = _open(mllm, device, settings)
     rows = fitting(sound, model, skip)
     taught, held = hold_out(rows, settings.hold_out, settings.seed)
     identity = {
         "mllm": model.fingerprint,
         "pairs": hash_json([row.identity() for row in rows]),
-        "decoding": str(decoding or Decoding()),
+        "view": str(view or ImageView()),
         "settings": settings.describe(),
         "processes": processes.count(),
     }
     with checkpoints.of_run(identity) as resume_from, _without_renaming_notices():
         reference = _open(mllm, device, settings).model if settings.full else None
-        trainer = make_trainer(model, taught, held, settings, checkpoints.folder, decoding, reference)
+        trainer = make_trainer(model, taught, held, settings, checkpoints.folder, view, reference)
         if progress is not None:
             trainer.add_callback(_Progress(progress))
         step = _train(trainer, settings, checkpoints, resume_from)
@@ -118,7 +118,7 @@ def make_trainer(
     held: Sequence[Row],
     settings: TrainingSettings,
     folder: Path,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
     reference: Any = None,
 ) -> PairTrainer:
     """Set up the trainer.
@@ -133,7 +133,7 @@ def make_trainer(
         See `TrainingSettings`.
     folder
         For checkpoints.
-    decoding
+    view
         How images are decoded.
     reference
         With ``settings.full``, another copy of the model, which stays as it is.
@@ -180,7 +180,7 @@ def make_trainer(
         args=arguments,
         train_dataset=_dataset(taught),
         eval_dataset=_dataset(held, first=len(taught)) if held else None,
-        data_collator=PairCollator([*taught, *held], model, decoding),
+        data_collator=PairCollator([*taught, *held], model, view),
         processing_class=model.processor,
         peft_config=peft_config,
     )

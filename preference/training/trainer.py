@@ -17,7 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import add_fused_lm_head, flush_left
 
-from indexing import Decoding
+from indexing import ImageView
 from preference.training.rows import Row
 from rag import SharedImages, TransformersMLLM, append
 from titrate import TitrateError
@@ -36,12 +36,12 @@ class PairCollator:
         What the dataset's ``row`` column counts.
     model
         Whose processor reads texts and images, as it does to answer questions.
-    decoding
+    view
         How images are decoded.
     """
 
-    def __init__(self, rows: Sequence[Row], model: TransformersMLLM, decoding: Decoding | None) -> None:
-        self._rows, self._model, self._decoding = rows, model, decoding
+    def __init__(self, rows: Sequence[Row], model: TransformersMLLM, view: ImageView | None) -> None:
+        self._rows, self._model, self._view = rows, model, view
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> Batch:
         """``input_ids``, ``attention_mask``, ``completion_mask`` [2n, t], the images, ``weights`` and ``row`` [n].
@@ -70,7 +70,7 @@ class PairCollator:
     def _prompts(self, rows: Sequence[Row]) -> Batch:
         """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
         prompts = [row.prompt for row in rows]
-        chosen, rejected = map(list, zip(*(row.pair.load_images(self._decoding) for row in rows), strict=True))
+        chosen, rejected = map(list, zip(*(row.pair.load_images(self._view) for row in rows), strict=True))
         if all(row.pair.one_image for row in rows):
             return {name: torch.cat([value, value]) for name, value in self._model.inputs(prompts, chosen).items()}
         return self._model.inputs(prompts * 2, chosen + rejected)

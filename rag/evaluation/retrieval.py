@@ -12,7 +12,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import Decoding, Encoder, Exclusion, Index, Record
+from indexing import Encoder, Exclusion, ImageView, Index, Record
 from rag.evaluation.metrics import bootstrap_interval
 from rag.evaluation.policies import Baselines
 from rag.evaluation.ranking_scores import NDCG_DEPTH, expected_scores, scores_of
@@ -35,7 +35,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class RetrievalRow:
+class RetrievalScore:
     """How well one mode finds relevant records in one domain.
 
     Every figure is averaged per patient, and balanced: the mean of its means over the questions of either answer, since
@@ -76,10 +76,10 @@ def evaluate_retrieval(
     modes: Sequence[RetrievalMode] = MODES,
     ks: Sequence[int] = (1, 2, 4, 8),
     *,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> list[RetrievalRow]:
+) -> list[RetrievalScore]:
     """Judge what each mode retrieves for closed questions, per routed domain.
 
     Parameters
@@ -94,7 +94,7 @@ def evaluate_retrieval(
         To compare.
     ks
         Of hit@k and precision@k.
-    decoding
+    view
         Of the questions' images; by default as the index's images were decoded.
     seed
         Of the bootstrap.
@@ -110,7 +110,7 @@ def evaluate_retrieval(
     retrievers = {mode: SimilarCaseRetriever(index, encoder, limit, mode) for mode in modes}
     judged: list[Judged] = []
     done, left_out = 0, dict.fromkeys(index.domains, 0)
-    for part in route_questions(index, encoder, questions, decoding):
+    for part in route_questions(index, encoder, questions, view):
         texts = [question.text for question in part.questions]
         found = {
             mode: retriever.similar(part.vectors, part.domains, part.exclusions, limit, texts)
@@ -138,7 +138,7 @@ def evaluate_retrieval(
     return [_row(*part, mode, ks, seed) for part in parts for mode in (RANDOM, *modes)]
 
 
-def format_retrieval(rows: Sequence[RetrievalRow]) -> str:
+def format_retrieval(rows: Sequence[RetrievalScore]) -> str:
     """The rows as a plain table, a domain after the other."""
     if not rows:
         return "no domain, no figures"
@@ -207,7 +207,9 @@ def _is_own(record: Record, own: Exclusion) -> bool:
     return any(theirs is not None and theirs == given for theirs, given in pairs)
 
 
-def _row(domain: str, judged: Sequence[Judged], left_out: int, mode: str, ks: Sequence[int], seed: int) -> RetrievalRow:
+def _row(
+    domain: str, judged: Sequence[Judged], left_out: int, mode: str, ks: Sequence[int], seed: int
+) -> RetrievalScore:
     scores = np.array([item.scores[mode] for item in judged])
     figures = [balanced(column, judged, seed) for column in scores.T]
     gain = None
@@ -216,7 +218,7 @@ def _row(domain: str, judged: Sequence[Judged], left_out: int, mode: str, ks: Se
         gain = balanced(scores[:, -1] - reference, judged, seed)
     patients = len({item.patient for item in judged})
     hit, precision = (dict(zip(ks, figures[start:], strict=False)) for start in (0, len(ks)))
-    return RetrievalRow(domain, mode, len(judged), patients, left_out, hit, precision, figures[-1], gain)
+    return RetrievalScore(domain, mode, len(judged), patients, left_out, hit, precision, figures[-1], gain)
 
 
 def balanced(values: NDArray[np.float64], judged: Sequence[Judged], seed: int) -> Estimate:

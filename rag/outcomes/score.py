@@ -118,7 +118,7 @@ def _answer(
     asked: list[list[int]] = []
     for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
         about = list(group)
-        picture = load_image(retrieved.questions[about[0]].image, retrieved.decoding)
+        picture = load_image(retrieved.questions[about[0]].image, retrieved.view)
         if alter is not None:
             picture = alter(picture)
         reports = [match.record.report for match in retrieved.matches[about[0]][:max_k]]

@@ -138,11 +138,11 @@ def risk_intervals(
     low, high
         ``[policies]``; a draw without an answer counts as risk 1, as in `calibration.DomainResult`.
     """
-    dice, n = np.random.default_rng(seed), len(errors)
+    rng, n = np.random.default_rng(seed), len(errors)
     risks = []
     for start in range(0, rounds, step := max(1, _COUNTS_AT_ONCE // n)):
         size = min(step, rounds - start)
-        drawn = dice.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
         total = counts @ answered
         risks.append(np.divide(counts @ errors, total, out=np.ones_like(total), where=total > 0))

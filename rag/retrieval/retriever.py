@@ -131,7 +131,7 @@ class SimilarCaseRetriever(BaseRetriever):
         """LlamaIndex's way in: a query bundle with ``image_path`` and, where the mode compares it, the question."""
         if query_bundle.image_path is None:
             raise InputError("similar cases are found by image; set image_path in the query bundle")
-        vectors = self.encoder.embed_images([load_image(Path(query_bundle.image_path), self.index.manifest.decoding)])
+        vectors = self.encoder.embed_images([load_image(Path(query_bundle.image_path), self.index.manifest.view)])
         domains, _ = self.index.route(vectors)
         found = self.similar(vectors, domains, [Exclusion()], self.limit, [query_bundle.query_str])
         return [as_node(match) for match in found[0]]

@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import Decoding, Encoder, Exclusion, Index, Match, load_image
+from indexing import Encoder, Exclusion, ImageView, Index, Match, load_image
 from rag.questions import Question
 from rag.retrieval.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
 
@@ -28,7 +28,7 @@ class Retrieved:
         The cases retrieved there, best first.
     declined
         Questions whose images look like none of the index's domains: they have no row, as they get no answer.
-    decoding
+    view
         How the images are decoded.
     logit_scale
         The encoder's factor on cosines.
@@ -38,7 +38,7 @@ class Retrieved:
     domains: tuple[str, ...]
     matches: tuple[tuple[Match, ...], ...]
     declined: tuple[Question, ...]
-    decoding: Decoding
+    view: ImageView
     logit_scale: float
 
     def take(self, ids: Sequence[str]) -> "Retrieved":
@@ -65,7 +65,7 @@ class Routed:
         Their images' embeddings, float32 [n, d].
     domains, exclusions
         Where each image was routed, and what must not be retrieved for it.
-    familiar
+    in_domain
         Whether each image looks like its domain at all, bool [n].
     """
 
@@ -73,11 +73,11 @@ class Routed:
     vectors: NDArray[np.float32]
     domains: tuple[str, ...]
     exclusions: tuple[Exclusion, ...]
-    familiar: NDArray[np.bool_]
+    in_domain: NDArray[np.bool_]
 
 
 def route_questions(
-    index: Index, encoder: Encoder, questions: Sequence[Question], decoding: Decoding | None = None
+    index: Index, encoder: Encoder, questions: Sequence[Question], view: ImageView | None = None
 ) -> Iterator[Routed]:
     """Embed and route each question's image, some images at a time, one embedding an image.
 
@@ -87,7 +87,7 @@ def route_questions(
         The encoder must be the index's own.
     questions
         In any order.
-    decoding
+    view
         Of their images; by default as the index's images were decoded.
 
     Raises
@@ -99,14 +99,14 @@ def route_questions(
     groups = [list(group) for _, group in groupby(ordered, key=_whose)]
     for start in range(0, len(groups), _IMAGES_AT_ONCE):
         chunk = groups[start : start + _IMAGES_AT_ONCE]
-        images = [load_image(group[0].image, decoding or index.manifest.decoding) for group in chunk]
+        images = [load_image(group[0].image, view or index.manifest.view) for group in chunk]
         vectors = encoder.embed_images(images)
         routed, _ = index.route(vectors)
-        familiar = index.familiar(vectors, routed)
+        in_domain = index.in_domain(vectors, routed)
         rows = [row for row, group in enumerate(chunk) for _ in group]
         asked = tuple(question for group in chunk for question in group)
         own = tuple(Exclusion(question.record, question.study, question.patient) for question in asked)
-        yield Routed(asked, vectors[rows], tuple(routed[row] for row in rows), own, familiar[rows])
+        yield Routed(asked, vectors[rows], tuple(routed[row] for row in rows), own, in_domain[rows])
 
 
 def retrieve(
@@ -117,7 +117,7 @@ def retrieve(
     mode: RetrievalMode = DEFAULT_MODE,
     *,
     decline: bool = True,
-    decoding: Decoding | None = None,
+    view: ImageView | None = None,
 ) -> Retrieved:
     """Route each question's image and retrieve its similar cases.
 
@@ -133,7 +133,7 @@ def retrieve(
         What is compared to find them.
     decline
         Leave out questions whose images look like none of the domains, as `Pipeline.ask` declines them by default.
-    decoding
+    view
         Of the questions' images, here and when they are answered; by default as the index's images were decoded.
 
     Raises
@@ -146,8 +146,8 @@ def retrieve(
     domains: list[str] = []
     found: list[tuple[Match, ...]] = []
     declined: list[Question] = []
-    for part in route_questions(index, encoder, questions, decoding):
-        kept = [row for row, familiar in enumerate(part.familiar) if familiar or not decline]
+    for part in route_questions(index, encoder, questions, view):
+        kept = [row for row, in_domain in enumerate(part.in_domain) if in_domain or not decline]
         declined += [question for row, question in enumerate(part.questions) if row not in kept]
         asked = [part.questions[row] for row in kept]
         where = [part.domains[row] for row in kept]
@@ -161,7 +161,7 @@ def retrieve(
         tuple(domains),
         tuple(found),
         tuple(declined),
-        decoding or index.manifest.decoding,
+        view or index.manifest.view,
         index.manifest.logit_scale,
     )
 

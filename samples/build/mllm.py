@@ -195,14 +195,14 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
         begin = state["epoch"]
     started = time.monotonic()
     for epoch in range(begin, epochs):
-        reading, dice = epoch >= PLAIN_EPOCHS, random.Random(SEED + 1000 * epoch)
+        reading, rng = epoch >= PLAIN_EPOCHS, random.Random(SEED + 1000 * epoch)
         torch.manual_seed(SEED + 1000 * epoch)
-        drawn = [(row, sequences.training(row, dice, reading=reading)) for row in train_rows]
+        drawn = [(row, sequences.training(row, rng, reading=reading)) for row in train_rows]
         packs = [(row, packed) for row, packed in drawn if packed is not None]
         model.train()
         model.model.vision_tower.eval().requires_grad_(reading)
         losses = []
-        for step, chunk in enumerate(batches(packs, dice)):
+        for step, chunk in enumerate(batches(packs, rng)):
             done = epoch * per_epoch + step
             for group in optimiser.param_groups:
                 group["lr"] = group["share"] * rate(done / per_epoch, done)
@@ -258,9 +258,9 @@ def decoder_parameters(model: FastVlmForConditionalGeneration) -> list[torch.nn.
     return [value for name, value in model.named_parameters() if "vision_tower" not in name]
 
 
-def batches(packs: list[tuple[int, Packed]], dice: random.Random) -> list[list[tuple[int, Packed]]]:
+def batches(packs: list[tuple[int, Packed]], rng: random.Random) -> list[list[tuple[int, Packed]]]:
     """Random batches of sequences of like length, so that little is spent on padding."""
-    dice.shuffle(packs)
+    rng.shuffle(packs)
     pool = 40 * BATCH
     ordered = [
         item
@@ -268,7 +268,7 @@ def batches(packs: list[tuple[int, Packed]], dice: random.Random) -> list[list[t
         for item in sorted(packs[start : start + pool], key=lambda pair: len(pair[1].ids))
     ]
     grouped = [ordered[start : start + BATCH] for start in range(0, len(ordered), BATCH)]
-    dice.shuffle(grouped)
+    rng.shuffle(grouped)
     return grouped
 
 

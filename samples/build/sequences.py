@@ -32,17 +32,17 @@ class Sequences:
         for question in archive.questions:
             self.asked[row[question["record"]]].append(question)
 
-    def training(self, row: int, dice: random.Random, *, reading: bool) -> Packed | None:
+    def training(self, row: int, rng: random.Random, *, reading: bool) -> Packed | None:
         """Each of the record's questions without contexts and, when reading, after a random number of them as well."""
-        branches, counts = [], (0, dice.randint(1, MAX_K)) if reading else (0,)
+        branches, counts = [], (0, rng.randint(1, MAX_K)) if reading else (0,)
         questions = list(self.asked[row])
-        if dice.random() < DESCRIBE_SHARE:
+        if rng.random() < DESCRIBE_SHARE:
             words = self.archive.records[row]["report"].split()[:DESCRIBED_WORDS]
             questions.append({"question": DESCRIBE, "options": None, "answer": " ".join(words)})
         for question in questions:
             weight = 1.0 if question["options"] else OPEN_WEIGHT
             branches += [self._branch(question, k, weight) for k in counts]
-        context_weight = CONTEXT_WEIGHT if dice.random() < CONTEXT_SHARE else 0.0
+        context_weight = CONTEXT_WEIGHT if rng.random() < CONTEXT_SHARE else 0.0
         return pack(self.opening, self.contexts[row], branches, context_weight) if branches else None
 
     def watching(self, row: int, counts: Sequence[int]) -> tuple[Packed, list[dict[str, Any]]] | None:

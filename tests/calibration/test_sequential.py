@@ -32,8 +32,8 @@ def score(certifier: SequentialCertifier, table: OutcomeTable, patients: int = 1
 
 def draw(risks: list[float], patients: int, questions: int, seed: int) -> FloatArray:
     """0/1 losses ``[patients * questions, k]``."""
-    dice = np.random.default_rng(seed)
-    return (dice.random((patients * questions, len(risks))) < np.array(risks)).astype(np.float64)
+    rng = np.random.default_rng(seed)
+    return (rng.random((patients * questions, len(risks))) < np.array(risks)).astype(np.float64)
 
 
 def test_stops_as_soon_as_the_evidence_is_enough(outcomes: Outcomes) -> None:

@@ -17,7 +17,7 @@ from calibration import (
     Design,
     OutcomeTable,
     PolicyGrid,
-    Readings,
+    PolicyOutcomes,
     SequentialCertifier,
     binomial_p_value,
     certify,
@@ -76,16 +76,16 @@ class World:
     across_k: bool = True  # one common draw for all k, as when they share a model's mistakes
     graded: bool = False
 
-    def draw(self, runs: int, n: int, dice: np.random.Generator) -> FloatArray:
+    def draw(self, runs: int, n: int, rng: np.random.Generator) -> FloatArray:
         """Mean loss of each patient, ``[runs, n, policies]``."""
         truth, shape = np.array(self.risks), (runs, n)
         chance = np.broadcast_to(truth, (*shape, len(truth)))
         if self.correlation:
             spread = 1 / self.correlation - 1  # of a beta distribution, so that two questions agree as often as told
-            chance = dice.beta(truth * spread, (1 - truth) * spread, (*shape, len(truth)))
+            chance = rng.beta(truth * spread, (1 - truth) * spread, (*shape, len(truth)))
         total = np.zeros((*shape, len(truth)))
         for _ in range(self.questions):
-            common = dice.random((*shape, 1 if self.across_k else len(truth)))
+            common = rng.random((*shape, 1 if self.across_k else len(truth)))
             # Graded, it is uniform on [0, 2 r] and so has the same mean, all risks being at most a half.
             total += 2 * chance * common if self.graded else common < chance
         return total / self.questions
@@ -106,12 +106,12 @@ CHUNK = 100
 DESIGNS = ("bonferroni", "holm", "sgt", "sgt with a prior")
 
 
-def design_of(name: str, world: World, dice: np.random.Generator) -> Design:
+def design_of(name: str, world: World, rng: np.random.Generator) -> Design:
     """A design of one domain; its prior, if any, from 150 patients of a `prefer` split of its own."""
     k = len(world.risks)
     prefer = None
     if name == "sgt with a prior":
-        losses = world.draw(1, 150, dice)[0]
+        losses = world.draw(1, 150, rng)[0]
         prefer = OutcomeTable(
             question_ids=[f"q{row}" for row in range(150)],
             units=[f"p{row}" for row in range(150)],
@@ -131,7 +131,7 @@ def certified_at(log_capital: FloatArray, design: Design) -> tuple[FloatArray, F
     return np.exp(-np.maximum(evidence[np.arange(len(stop)), stop], 0)), np.exp(-np.maximum(evidence[:, -1], 0))
 
 
-def rates(world: World, n: int, dice: np.random.Generator) -> dict[str, tuple[float, float]]:
+def rates(world: World, n: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
     """For each method, how often it certified an invalid policy, and how often a valid one."""
     invalid = np.array(world.risks) >= ALPHA
     counts: dict[str, list[int]] = {}
@@ -145,13 +145,13 @@ def rates(world: World, n: int, dice: np.random.Generator) -> dict[str, tuple[fl
         counts[method] = [wrong, found]
 
     for _ in range(RUNS // CHUNK):
-        losses = world.draw(CHUNK, n, dice)
+        losses = world.draw(CHUNK, n, rng)
         fixed = {"hoeffding-bentkus": hoeffding_bentkus_p_value(losses, ALPHA)}
         if not world.graded and world.questions == 1:
             fixed["binomial"] = binomial_p_value(losses, ALPHA)
         capital: dict[bytes, FloatArray] = {}
         for name in DESIGNS:
-            design = design_of(name, world, dice)
+            design = design_of(name, world, rng)
             weights = design.prior.weights[0]
             if weights.tobytes() not in capital:
                 capital[weights.tobytes()] = wsr_log_capital(losses, ALPHA, weights * DELTA)
@@ -172,20 +172,20 @@ def test_no_method_names_an_invalid_policy_too_often(name: str, n: int) -> None:
         assert all(right > 0.9 for _, right in found.values())
 
 
-def selective(n: int, runs: int, slope: float, correlation: float, dice: np.random.Generator) -> FloatArray:
+def selective(n: int, runs: int, slope: float, correlation: float, rng: np.random.Generator) -> FloatArray:
     """Tested values ``[runs, n, 3 k x 4 taus]``; the chance to be wrong falls by ``slope`` over the confidence."""
     taus = np.array([0.0, 0.25, 0.5, 0.75])
     total = np.zeros((runs, n, 3 * len(taus)))
-    patient = dice.random((runs, n, 3)) if correlation else None
+    patient = rng.random((runs, n, 3)) if correlation else None
     for _ in range(5):
-        own = dice.random((runs, n, 3))
+        own = rng.random((runs, n, 3))
         # With chance `correlation` a question shares its patient's confidence.
-        shared = dice.random((runs, n, 3)) < correlation
+        shared = rng.random((runs, n, 3)) < correlation
         confidence = own if patient is None else np.where(shared, patient, own)
-        wrong = (dice.random((runs, n, 3)) < ALPHA + slope / 2 - slope * confidence).astype(np.float64)
+        wrong = (rng.random((runs, n, 3)) < ALPHA + slope / 2 - slope * confidence).astype(np.float64)
         repeated = [np.tile(array, len(taus)) for array in (wrong, confidence)]
         answered = repeated[1] >= np.repeat(taus, 3)
-        total += Readings(repeated[0], answered, np.zeros(answered.shape, dtype=np.int64)).tested(ALPHA)
+        total += PolicyOutcomes(repeated[0], answered, np.zeros(answered.shape, dtype=np.int64)).tested(ALPHA)
     return total / 5
 
 
@@ -194,13 +194,13 @@ def selective(n: int, runs: int, slope: float, correlation: float, dice: np.rand
 @pytest.mark.parametrize(("slope", "correlation"), [(0.0, 0.0), (0.0, 0.4), (0.2, 0.0), (0.2, 0.4)])
 def test_thresholds_name_an_invalid_policy_no_more_often(slope: float, correlation: float, n: int) -> None:
     """R_s(tau) = alpha - slope tau / 2: exactly alpha at every tau without a slope, and at tau = 0 with one."""
-    dice = np.random.default_rng([n, int(100 * slope), int(100 * correlation)])
+    rng = np.random.default_rng([n, int(100 * slope), int(100 * correlation)])
     design = Design(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"])
     invalid = np.array([slope == 0 or policy.tau == 0 for policy in design.grid.policies])
     wrong = dict.fromkeys(("wsr", "hoeffding-bentkus"), 0)
     found = 0
     for _ in range(RUNS // CHUNK):
-        values = selective(n, CHUNK, slope, correlation, dice)
+        values = selective(n, CHUNK, slope, correlation, rng)
         for name in wrong:
             p_values = P_VALUES[name](values, ALPHA, design.prior.weights[0] * DELTA)
             certified = np.stack([design.certify(row[None])[0] for row in p_values])
@@ -214,11 +214,11 @@ def test_thresholds_name_an_invalid_policy_no_more_often(slope: float, correlati
 def test_certify_and_the_early_stop_end_to_end() -> None:
     """The same promise through the doors that users take: 300 tables of two domains, five questions a patient."""
     world, runs, n = World((0.2, 0.12, 0.2)), 300, 120
-    dice = np.random.default_rng(8)
+    rng = np.random.default_rng(8)
     wrong = {"certify": 0, "sequential": 0}
     for _ in range(runs):
-        chance = dice.beta(np.array(world.risks) * 1.5, (1 - np.array(world.risks)) * 1.5, (n, 3))
-        losses = (dice.random((n, 5, 1)) < chance[:, None]).reshape(-1, 3).astype(np.float64)
+        chance = rng.beta(np.array(world.risks) * 1.5, (1 - np.array(world.risks)) * 1.5, (n, 3))
+        losses = (rng.random((n, 5, 1)) < chance[:, None]).reshape(-1, 3).astype(np.float64)
         table = OutcomeTable(
             question_ids=[f"q{row}" for row in range(5 * n)],
             units=[f"p{row // 5}" for row in range(5 * n)],
@@ -244,10 +244,10 @@ def test_certify_and_the_early_stop_end_to_end() -> None:
 @pytest.mark.slow
 def test_these_simulations_notice_a_method_that_is_wrong() -> None:
     """Fixed-sequence testing in an order taken from the same data, as RULE's and others' code allows."""
-    dice, wrong = np.random.default_rng(9), 0
+    rng, wrong = np.random.default_rng(9), 0
     world = World((0.2,) * 9, across_k=False)
     for _ in range(RUNS // CHUNK):
-        p_values = binomial_p_value(world.draw(CHUNK, 400, dice), ALPHA)
+        p_values = binomial_p_value(world.draw(CHUNK, 400, rng), ALPHA)
         wrong += int((p_values.min(axis=1) <= DELTA).sum())  # the first of the sequence is the smallest
     assert wrong / RUNS > 2 * bound(DELTA, RUNS)
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from indexing import Decoding, Encoder, Index
+from indexing import Encoder, ImageView, Index
 from rag import read_questions, retrieve
 from tests.indexing.dicom_files import image_file
 from tests.preference.tiny import make_mllm
@@ -24,9 +24,9 @@ def folder(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of three DICOM files of 12 bits, 16 questions about others, and a model."""
     made = tmp_path_factory.mktemp("window")
     (made / "corpus").mkdir()
-    dice, lines = np.random.default_rng(0), []
+    rng, lines = np.random.default_rng(0), []
     for number in range(19):
-        pixels = (dice.integers(0, 600, (32, 32)) * dice.integers(1, 8, (32, 1)) % 4096).astype(np.uint16)
+        pixels = (rng.integers(0, 600, (32, 32)) * rng.integers(1, 8, (32, 1)) % 4096).astype(np.uint16)
         name = f"corpus/{number}" if number < 3 else str(number)
         (made / f"{name}.dcm").write_bytes(image_file(pixels, PatientID=f"p{number}"))
         (made / f"{name}.txt").write_text(f"Report {number}.")
@@ -72,8 +72,8 @@ def test_questions_are_retrieved_and_answered_as_they_would_be_asked(run: Run, f
     questions = read_questions(folder / "questions.jsonl")
     with Index.open(folder / "index") as index:
         plain = retrieve(index, encoder, questions, 3)
-        windowed = retrieve(index, encoder, questions, 3, decoding=Decoding((300.0, 200.0)))
-    assert (plain.decoding, windowed.decoding) == (Decoding(), Decoding((300.0, 200.0)))
+        windowed = retrieve(index, encoder, questions, 3, view=ImageView((300.0, 200.0)))
+    assert (plain.view, windowed.view) == (ImageView(), ImageView((300.0, 200.0)))
     by_question = {}
     for question, own, other in zip(windowed.questions, windowed.matches, plain.matches, strict=True):
         by_question[question.id] = [match.similarity for match in own]

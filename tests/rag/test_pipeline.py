@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from calibration import Certificate, DomainResult
-from indexing import Decoding, Encoder, Index
+from indexing import Encoder, ImageView, Index
 from rag import Answer, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import query_image
 from titrate import InputError, NothingCertifiedError
@@ -171,7 +171,7 @@ def test_open_loads_everything_and_closes(
     index_folder: Path, tiny_folder: Path, tmp_path: Path, judged: list[object]
 ) -> None:
     Image.new("RGB", (64, 48), (120, 60, 90)).save(tmp_path / "plain.png")
-    with Pipeline.open(index_folder, mllm=str(tiny_folder), k=1, device="cpu", unfamiliar="search") as pipeline:
+    with Pipeline.open(index_folder, mllm=str(tiny_folder), k=1, device="cpu", out_of_domain="search") as pipeline:
         assert isinstance(pipeline.ask(tmp_path / "plain.png", "Is it?", YES_NO), Answer)
 
 
@@ -203,7 +203,7 @@ def test_an_answer_as_json_and_as_a_page(opened: Callable[..., Pipeline], image:
 def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
     assert opened(certificate=certificate).certificate is certificate
     with pytest.raises(InputError, match="the window or frame changed since calibration"):
-        opened(certificate=certificate, decoding=Decoding(window=(40.0, 400.0)))
+        opened(certificate=certificate, view=ImageView(window=(40.0, 400.0)))
 
 
 def test_free_text_is_certified_only_where_open_questions_were_calibrated(

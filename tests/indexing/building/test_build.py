@@ -9,7 +9,17 @@ import numpy as np
 import pytest
 import qdrant_edge
 
-from indexing import BuildReport, Encoder, Index, Manifest, Reading, Record, SkippedRecord, build_index, load_image
+from indexing import (
+    BuildReport,
+    CorpusOptions,
+    Encoder,
+    Index,
+    Manifest,
+    Record,
+    SkippedRecord,
+    build_index,
+    load_image,
+)
 from indexing.folder.lock import lock_index
 from indexing.stores.naming import collection_folder
 from tests.indexing.tiny import make_encoder
@@ -113,7 +123,7 @@ def test_records_without_domain_or_split(
 def test_all_splits_when_asked(
     tmp_path: Path, encoder: Encoder, samples: list[dict[str, Any]], write_corpus: CorpusMaker
 ) -> None:
-    assert build_index(write_corpus(samples), tmp_path / "index", encoder, Reading(split=None)).embedded == 44
+    assert build_index(write_corpus(samples), tmp_path / "index", encoder, CorpusOptions(split=None)).embedded == 44
 
 
 def test_nothing_usable_leaves_nothing(

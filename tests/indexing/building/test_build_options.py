@@ -11,11 +11,11 @@ import pytest
 
 from indexing import (
     BuildReport,
-    Decoding,
+    CorpusOptions,
     Encoder,
+    ImageView,
     Index,
     Manifest,
-    Reading,
     StoreSettings,
     build_index,
     check_corpus,
@@ -53,7 +53,7 @@ def test_pruning_removes_what_has_left_the_corpus(
         found = opened.search("pathology", np.ones((1, 16), np.float32), 50)[0]
     assert {match.record.id for match in found}.isdisjoint(record["id"] for record in samples[:3])
     with pytest.raises(InputError, match="pruning needs the whole corpus"):
-        build_index(fewer, index, encoder, Reading(limit=1), prune=True)
+        build_index(fewer, index, encoder, CorpusOptions(limit=1), prune=True)
 
 
 def test_rebuild_takes_another_encoder_and_swaps_at_the_end(
@@ -108,7 +108,7 @@ def test_limit_and_field(
 ) -> None:
     renamed = [{"findings" if name == "report" else name: value for name, value in r.items()} for r in samples]
     corpus = write_corpus(renamed)
-    report = build_index(corpus, tmp_path / "index", encoder, Reading(limit=5, fields={"report": "findings"}))
+    report = build_index(corpus, tmp_path / "index", encoder, CorpusOptions(limit=5, fields={"report": "findings"}))
     assert report.counts == {"pathology": 5}
     with Index.open(tmp_path / "index") as index:
         assert index.search("pathology", np.ones((1, 16), np.float32), 1)[0][0].record.report in {
@@ -121,7 +121,7 @@ def test_strict_stops_at_the_first_bad_record_and_names_it(
 ) -> None:
     corpus = write_corpus([samples[0], {"id": "b", "image": "b.png", "report": "none"}, samples[1]])
     with pytest.raises(InputError, match=r"line 2 .*b\.png does not exist"):
-        build_index(corpus, tmp_path / "index", encoder, Reading(strict=True))
+        build_index(corpus, tmp_path / "index", encoder, CorpusOptions(strict=True))
     assert not (tmp_path / "index").exists()
 
 
@@ -138,7 +138,7 @@ def test_dry_run_reads_everything_and_writes_nothing(
     ]  # what cannot be parsed is met before it is decoded
     assert sorted(tmp_path.rglob("*")) == before
     with pytest.raises(InputError, match="line 46"):
-        check_corpus(corpus, Reading(strict=True))
+        check_corpus(corpus, CorpusOptions(strict=True))
 
 
 def test_zero_shot_places_records_without_a_domain(
@@ -177,8 +177,8 @@ def test_held_out_images_set_the_threshold_but_are_not_indexed(
         assert np.isfinite(opened.detector.thresholds).all()
         images = encoder.embed_images([load_image(tmp_path / "corpus" / record["image"]) for record in held_out])
         # Of 25 at 5 %, the 25th smallest: the threshold is the greatest score, which rounding may push to either side.
-        assert opened.familiar(images, ["pathology"] * 25).sum() >= 24
-        assert not opened.familiar(-images, ["pathology"] * 25).any()
+        assert opened.in_domain(images, ["pathology"] * 25).sum() >= 24
+        assert not opened.in_domain(-images, ["pathology"] * 25).any()
     assert build_index(write_corpus(indexed + held_out), index, encoder).embedded == 0
     assert Manifest.load(index) == first
     # Moved to another split, they no longer count; moved to the indexed one, they are indexed.
@@ -196,9 +196,9 @@ def test_a_folder_of_dicom_files(tmp_path: Path, encoder: Encoder) -> None:
         (folder / f"{name}.dcm").write_bytes(image_file(pixels, PatientID=patient, StudyInstanceUID=f"1.{len(name)}"))
         (folder / f"{name}.txt").write_text("No finding.")
     (folder / "d.dcm").write_bytes(b"no image")
-    report = build_index(folder, index, encoder, Reading(decoding=Decoding(window=(40.0, 400.0))))
+    report = build_index(folder, index, encoder, CorpusOptions(view=ImageView(window=(40.0, 400.0))))
     assert (report.embedded, report.skipped) == (3, 1)
-    assert Manifest.load(index).decoding == Decoding(window=(40.0, 400.0))
+    assert Manifest.load(index).view == ImageView(window=(40.0, 400.0))
     with Index.open(index) as opened:
         found = {
             match.record.id: match.record for match in opened.search("general", np.ones((1, 16), np.float32), 9)[0]
@@ -206,7 +206,7 @@ def test_a_folder_of_dicom_files(tmp_path: Path, encoder: Encoder) -> None:
     assert found["a"].patient == found["b"].patient != found["c"].patient
     assert "DOE" not in str(found)
     assert ((index / KEY).stat().st_mode & 0o777) == 0o600
-    again = build_index(folder, index, encoder, Reading(decoding=Decoding(window=(40.0, 400.0))))
+    again = build_index(folder, index, encoder, CorpusOptions(view=ImageView(window=(40.0, 400.0))))
     assert (again.embedded, again.unchanged) == (0, 3)
     assert build_index(folder, index, encoder).embedded == 3, "another window gives other pixels"
     shutil.rmtree(folder)

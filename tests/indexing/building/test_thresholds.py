@@ -55,7 +55,7 @@ def test_indexed_patients_set_it_where_no_split_does(
         expected = conformal_threshold(scores, owners, 0.05)
         assert opened.detector.thresholds[0] == pytest.approx(expected, rel=1e-3)
         assert opened.detector.units[0] == len(set(owners)) >= 19
-        assert not opened.familiar(-vectors[:1], ["pathology"]).any()
+        assert not opened.in_domain(-vectors[:1], ["pathology"]).any()
         found = opened.search("pathology", vectors[:1], 2 * N)[0]
         assert len(found) == N, "what sets the threshold is still found"
     made = Manifest.load(index)

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from indexing.images.decode import decode_image
 from indexing.images.dicom import is_dicom, pseudonyms
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from tests.indexing.dicom_files import file_bytes, image_dataset, image_file
 from titrate import InputError
 
@@ -26,8 +26,8 @@ EXAMPLES = SHIPPED / "test_files"
 RAMP = np.array([[0, 100], [200, 300]], np.int16)
 
 
-def grey(data: bytes, decoding: Decoding = Decoding()) -> list[list[int]]:  # noqa: B008  (frozen)
-    image = decode_image(data, "a.dcm", decoding)
+def grey(data: bytes, view: ImageView = ImageView()) -> list[list[int]]:  # noqa: B008  (frozen)
+    image = decode_image(data, "a.dcm", view)
     assert image.mode == "RGB"
     pixels = np.asarray(image)
     assert (pixels == pixels[..., :1]).all()
@@ -45,7 +45,7 @@ def test_monochrome1_with_rescale_and_window_by_hand() -> None:
     )  # fmt: skip
     assert grey(data) == [[255, 212], [42, 0]]
     # Another window, 100/401: (v − 99.5)/400 + 0.5 of −100, 100, 300, 500 = 0.00125, 0.50125, 1.00125, beyond.
-    assert grey(data, Decoding(window=(100, 401))) == [[255, 127], [0, 0]]
+    assert grey(data, ImageView(window=(100, 401))) == [[255, 127], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -103,19 +103,19 @@ def test_enhanced_files_keep_rescale_and_window_by_frame() -> None:
         PerFrameFunctionalGroupsSequence=frames,
     )
     # Values 0 and 50: (0 − 49.5)/100 + 0.5 = 0.005 → 1, (50 − 49.5)/100 + 0.5 = 0.505 → 129; then a threshold.
-    assert grey(data, Decoding(frame=0)) == [[1, 129]]
-    assert grey(data, Decoding(frame=1)) == [[0, 255]]
+    assert grey(data, ImageView(frame=0)) == [[1, 129]]
+    assert grey(data, ImageView(frame=1)) == [[0, 255]]
 
 
 def test_frames() -> None:
     stack = np.stack([np.array([[0, 9], [9, number]], np.uint8) for number in (1, 2, 3, 4, 5)])
     data = image_file(stack, WindowCenter=128, WindowWidth=256)
     assert grey(data)[1][1] == 3, "the middle one"
-    assert [grey(data, Decoding(frame=frame))[1][1] for frame in range(5)] == [1, 2, 3, 4, 5]
+    assert [grey(data, ImageView(frame=frame))[1][1] for frame in range(5)] == [1, 2, 3, 4, 5]
     with pytest.raises(InputError, match="has 5 frames; frame 5"):
-        grey(data, Decoding(frame=5))
+        grey(data, ImageView(frame=5))
     with pytest.raises(InputError, match="has 1 frame; frame 1"):
-        grey(image_file(RAMP), Decoding(frame=1))
+        grey(image_file(RAMP), ImageView(frame=1))
 
 
 def test_colours() -> None:
@@ -207,9 +207,9 @@ def test_pseudonyms_by_hand() -> None:
 @pytest.mark.parametrize("window", [(0.0, 0.5), (float("nan"), 5.0), (0.0, float("inf"))])
 def test_bad_windows_and_frames_are_refused(window: tuple[float, float]) -> None:
     with pytest.raises(InputError, match="centre and a width"):
-        Decoding(window=window)
+        ImageView(window=window)
     with pytest.raises(InputError, match="counted from 0"):
-        Decoding(frame=-1)
+        ImageView(frame=-1)
 
 
 def shipped() -> list[Path]:

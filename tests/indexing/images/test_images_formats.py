@@ -12,12 +12,12 @@ from PIL import Image
 from indexing.images.decode import decode_image
 from indexing.images.limits import MAX_PAGES
 from indexing.images.stream_headers import tiff_pages
-from indexing.images.view import Decoding
+from indexing.images.view import ImageView
 from titrate import InputError
 
 
-def shown(data: bytes, decoding: Decoding | None = None) -> list[Any]:
-    image = decode_image(data, "a", decoding or Decoding())
+def shown(data: bytes, view: ImageView | None = None) -> list[Any]:
+    image = decode_image(data, "a", view or ImageView())
     assert image.mode == "RGB"
     rows: list[Any] = np.asarray(image).tolist()
     return rows
@@ -62,9 +62,9 @@ def test_pages_of_a_tiff() -> None:
     pages = [of([[number, number]]) for number in range(5)]
     data = saved(pages[0], "TIFF", save_all=True, append_images=pages[1:])
     assert shown(data)[0][0] == [2] * 3, "the middle one"
-    assert [shown(data, Decoding(frame=frame))[0][0][0] for frame in range(5)] == [0, 1, 2, 3, 4]
+    assert [shown(data, ImageView(frame=frame))[0][0][0] for frame in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(InputError, match="has 5 frames; frame 5"):
-        shown(data, Decoding(frame=5))
+        shown(data, ImageView(frame=5))
 
 
 def test_orientation_of_a_tiff_is_applied_once() -> None:
@@ -102,7 +102,7 @@ def test_webp() -> None:
     frames = [of([[[shade] * 3] * 8] * 8) for shade in (10, 20, 30)]
     moving = saved(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
     assert shown(moving)[0][0] == [20] * 3
-    assert shown(moving, Decoding(frame=2))[0][0] == [30] * 3
+    assert shown(moving, ImageView(frame=2))[0][0] == [30] * 3
     for broken in (moving[:40], b"RIFF" + moving[4:8] + b"WAVE" + moving[12:]):
         with pytest.raises(InputError):
             shown(broken)
@@ -127,6 +127,6 @@ def test_grey_jpeg_and_one_bit_png() -> None:
 def test_a_still_picture_has_one_frame() -> None:
     for kind in ("PNG", "JPEG", "TIFF", "WEBP"):
         data = saved(Image.new("RGB", (8, 8)), kind)
-        shown(data, Decoding(frame=0))
+        shown(data, ImageView(frame=0))
         with pytest.raises(InputError, match=r"has 1 frame; frame 1 \(counted from 0\)"):
-            shown(data, Decoding(frame=1))
+            shown(data, ImageView(frame=1))

@@ -42,8 +42,8 @@ def test_scores_by_hand(crosses: NoveltyDetector) -> None:
 def test_scores_agree_with_scikit_learn() -> None:
     from sklearn.covariance import LedoitWolf
 
-    dice = np.random.default_rng(0)
-    rows = (dice.normal(size=(90, 6)) @ dice.normal(size=(6, 6))).astype(np.float32)
+    rng = np.random.default_rng(0)
+    rows = (rng.normal(size=(90, 6)) @ rng.normal(size=(6, 6))).astype(np.float32)
     names = ["a"] * 60 + ["b"] * 30
     rows[60:] += 5
     found = NoveltyDetector.fit(rows, names).scores(rows, names)
@@ -69,9 +69,9 @@ def test_threshold_weighs_patients_equally(level: float, wanted: float) -> None:
 
 
 def test_refuses_at_most_the_level_of_new_images() -> None:
-    dice, n, draws = np.random.default_rng(1), 60, 4000
+    rng, n, draws = np.random.default_rng(1), 60, 4000
     units = np.arange(n).astype(str)
-    refused = np.array([norm.sf(conformal_threshold(dice.normal(size=n), units, 0.05)) for _ in range(draws)])
+    refused = np.array([norm.sf(conformal_threshold(rng.normal(size=n), units, 0.05)) for _ in range(draws)])
     # The 58th of 60 is exceeded by a new one with probability exactly 3/61.
     assert abs(refused.mean() - 3 / 61) < 4 * refused.std() / sqrt(draws)
     assert refused.mean() < 0.05
@@ -79,12 +79,12 @@ def test_refuses_at_most_the_level_of_new_images() -> None:
 
 def test_refuses_at_most_the_level_of_new_patients() -> None:
     """Ordinary patients have five images, strange ones have one: counting images would refuse far too many."""
-    dice, n, draws = np.random.default_rng(2), 60, 1000
+    rng, n, draws = np.random.default_rng(2), 60, 1000
     by_patient, by_image = [], []
     for _ in range(draws):
-        effects = dice.normal(size=n)
+        effects = rng.normal(size=n)
         patients = np.repeat(np.arange(n), np.where(effects < 0.5, 5, 1))
-        scores = effects[patients] + dice.normal(0, 0.3, len(patients))
+        scores = effects[patients] + rng.normal(0, 0.3, len(patients))
         units = patients.astype(str), np.arange(len(patients)).astype(str)
         refused = [norm.sf(conformal_threshold(scores, unit, 0.05) / sqrt(1.09)) for unit in units]
         by_patient.append(refused[0])
@@ -94,11 +94,11 @@ def test_refuses_at_most_the_level_of_new_patients() -> None:
 
 
 def test_each_domain_keeps_the_level_however_strange_its_images() -> None:
-    dice = np.random.default_rng(3)
+    rng = np.random.default_rng(3)
     spread = {"narrow": 1.0, "wide": 3.0}
 
     def draw(number: int) -> tuple[Rows, list[str]]:
-        rows = np.concatenate([dice.normal(0, width, (number, 4)) for width in spread.values()])
+        rows = np.concatenate([rng.normal(0, width, (number, 4)) for width in spread.values()])
         return rows.astype(np.float32), [name for name in spread for _ in range(number)]
 
     fitted, refused = NoveltyDetector.fit(*draw(200)), []
@@ -106,7 +106,7 @@ def test_each_domain_keeps_the_level_however_strange_its_images() -> None:
         rows, names = draw(79)
         detector = fitted.calibrated(rows, names, [str(i) for i in range(158)])
         fresh, truth = draw(200)
-        refused.append(1 - detector.familiar(fresh, truth).reshape(2, 200).mean(axis=1))
+        refused.append(1 - detector.in_domain(fresh, truth).reshape(2, 200).mean(axis=1))
     error = np.std(refused, axis=0) / sqrt(300)
     assert (np.abs(np.mean(refused, axis=0) - 0.05) < 4 * error).all()  # 4/80 for n = 79, in both
     assert (error < 0.002).all()
@@ -120,15 +120,15 @@ def test_too_few_patients_never_refuse(crosses: NoveltyDetector) -> None:
     np.testing.assert_allclose(detector.thresholds, [inf, 2 * 1.8**2], rtol=1e-6)
     assert detector.units.tolist() == [18, 19]
     strange = np.array([[0, 99], [0, 99], [0, 1.7]], np.float32)
-    assert detector.familiar(strange, ["near", "far", "near"]).tolist() == [False, True, True]
-    assert crosses.familiar(strange, ["near"] * 3).all()
-    assert not crosses.familiar(np.full((1, 2), np.nan, np.float32), ["near"]).any()
+    assert detector.in_domain(strange, ["near", "far", "near"]).tolist() == [False, True, True]
+    assert crosses.in_domain(strange, ["near"] * 3).all()
+    assert not crosses.in_domain(np.full((1, 2), np.nan, np.float32), ["near"]).any()
 
 
 def test_images_without_any_variance() -> None:
     detector = NoveltyDetector.fit(np.array([[1, 0]], np.float32), ["only"])
     assert np.isfinite(detector.scores(np.array([[0, 1]], np.float32), ["only"])).all()
-    assert detector.familiar(np.empty((0, 2), np.float32), []).shape == (0,)
+    assert detector.in_domain(np.empty((0, 2), np.float32), []).shape == (0,)
 
 
 def test_wrong_calls(crosses: NoveltyDetector) -> None:
@@ -137,7 +137,7 @@ def test_wrong_calls(crosses: NoveltyDetector) -> None:
         ("as many domain names", lambda: NoveltyDetector.fit(row, [])),
         ("as many domain names", lambda: NoveltyDetector.fit(row[:0], [])),
         ("1 embeddings but 2 domains", lambda: crosses.scores(row, ["near", "far"])),
-        ("unknown domain 'else'; the detector knows far, near", lambda: crosses.familiar(row, ["else"])),
+        ("unknown domain 'else'; the detector knows far, near", lambda: crosses.in_domain(row, ["else"])),
         ("1 embeddings but 0 units", lambda: crosses.calibrated(row, ["near"], [])),
         ("between 0 and 1, found 5", lambda: crosses.calibrated(row, ["near"], ["p"], level=5)),
     ]
@@ -218,10 +218,10 @@ def test_finds_noise_among_real_images() -> None:
     detector = NoveltyDetector.fit(rows, names).calibrated(held, classifier.predict(held), patients)
     assert np.isfinite(detector.thresholds).all()
     fresh, _, _ = some("test", 15)
-    assert detector.familiar(fresh, classifier.predict(fresh)).mean() > 0.85
-    dice = np.random.default_rng(0)
-    noise = encoder.embed_images([Image.fromarray(dice.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(10)])
-    assert detector.familiar(noise, classifier.predict(noise)).mean() < 0.2
+    assert detector.in_domain(fresh, classifier.predict(fresh)).mean() > 0.85
+    rng = np.random.default_rng(0)
+    noise = encoder.embed_images([Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(10)])
+    assert detector.in_domain(noise, classifier.predict(noise)).mean() < 0.2
 
 
 def test_prompts_of_known_and_unknown_domains() -> None:

@@ -191,10 +191,10 @@ def test_collections_come_and_go(backend: Backend) -> None:
 @pytest.mark.parametrize("quantization", ["none", "int8"])
 def test_a_smaller_limit_finds_the_beginning_of_a_larger_one(tmp_path: Path, quantization: Quantization) -> None:
     """At a size where Edge searches its graph, not every vector: 20,000 in 200 clusters."""
-    dice = np.random.default_rng(1)
-    centres = dice.normal(size=(200, 24))
-    inner = centres[dice.integers(200, size=20_100)] + 0.5 * dice.normal(size=(20_100, 24))
-    rows: Vectors = (inner @ dice.normal(size=(24, 192))).astype(np.float32)
+    rng = np.random.default_rng(1)
+    centres = rng.normal(size=(200, 24))
+    inner = centres[rng.integers(200, size=20_100)] + 0.5 * rng.normal(size=(20_100, 24))
+    rows: Vectors = (inner @ rng.normal(size=(24, 192))).astype(np.float32)
     stored, queries = rows[:20_000], rows[20_000:]
     settings = StoreSettings(quantization=quantization)
     store = EdgeBackend(tmp_path, settings).create("radiology", 192)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from indexing import Decoding, load_image
+from indexing import ImageView, load_image
 from preference import Noise, PreferencePair, TrainingSettings, read_pairs, train_adapter
 from preference.training.rows import render
 from preference.training.settings import PREFERENCE_LOSSES
@@ -28,10 +28,10 @@ def mllm(mllm_folder: Path) -> TransformersMLLM:
 
 
 def batch_of(
-    pairs: Sequence[PreferencePair], model: TransformersMLLM, decoding: Decoding | None = None
+    pairs: Sequence[PreferencePair], model: TransformersMLLM, view: ImageView | None = None
 ) -> dict[str, torch.Tensor]:
     rows = [render(pair, model) for pair in pairs]
-    return PairCollator(rows, model, decoding)([{"row": n} for n in range(len(rows))])
+    return PairCollator(rows, model, view)([{"row": n} for n in range(len(rows))])
 
 
 def with_images(pairs: Sequence[PreferencePair], images: Sequence[Path]) -> list[PreferencePair]:
@@ -88,7 +88,7 @@ def test_images_are_decoded_as_told(mllm: TransformersMLLM, pairs: list[Preferen
     frames = [Image.new("RGB", (40, 40), (shade, 0, 0)) for shade in (0, 120, 250)]
     frames[0].save(tmp_path / "frames.tiff", save_all=True, append_images=frames[1:])
     pair = replace(pairs[0], image=tmp_path / "frames.tiff")
-    last, middle = (batch_of([pair], mllm, decoding)["pixel_values"] for decoding in (Decoding(frame=2), None))
+    last, middle = (batch_of([pair], mllm, view)["pixel_values"] for view in (ImageView(frame=2), None))
     assert torch.equal(last[0], mllm.inputs([mllm.render("?")], [frames[2]])["pixel_values"][0])
     assert last.mean() > middle.mean()
 

@@ -64,17 +64,17 @@ def test_what_never_varies_has_no_width() -> None:
 
 
 def test_the_interval_is_that_of_drawing_patients_and_averaging_anew() -> None:
-    dice = np.random.default_rng(5)
+    rng = np.random.default_rng(5)
     places = asked_of(
-        *(f"d{'y' if dice.random() < 0.2 else 'n'}{chr(1000 + patient)}" for patient in range(150) for _ in "ab")
+        *(f"d{'y' if rng.random() < 0.2 else 'n'}{chr(1000 + patient)}" for patient in range(150) for _ in "ab")
     )
-    values = dice.random(300) * [0.5 if place.answer == "y" else 1 for place in places]
+    values = rng.random(300) * [0.5 if place.answer == "y" else 1 for place in places]
     of_patient: dict[str, list[tuple[str, float]]] = {place.patient: [] for place in places}
     for place, value in zip(places, values.tolist(), strict=True):
         of_patient[place.patient].append((place.answer, value))
     means = []
     for _ in range(1000):
-        drawn = [of_patient[name] for name in dice.choice(sorted(of_patient), 150)]
+        drawn = [of_patient[name] for name in rng.choice(sorted(of_patient), 150)]
         cells = [
             [np.mean([v for a, v in own if a == answer]) for own in drawn if answer in dict(own)] for answer in "yn"
         ]

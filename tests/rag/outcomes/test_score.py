@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from indexing import Decoding, Encoder, Index, load_image
+from indexing import Encoder, ImageView, Index, load_image
 from rag import Pipeline, PromptTemplate, Question, Retrieved, TransformersMLLM, retrieve, score_outcomes
 from titrate import InputError
 
@@ -87,4 +87,4 @@ def test_fewer_cases_than_k(small: Index, encoder: Encoder, tiny: TransformersML
 
 def test_no_questions_are_refused(tiny: TransformersMLLM) -> None:
     with pytest.raises(InputError):
-        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), Decoding(), 1.0), 2)
+        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), ImageView(), 1.0), 2)

@@ -256,8 +256,8 @@ def test_cannot_be_written(tmp_path: Path, two_domains: OutcomeTable) -> None:
 
 
 def test_intervals_by_hand() -> None:
-    dice = np.random.default_rng(1)
-    errors = (dice.random((40, 2)) < 0.3).astype(np.float64)
+    rng = np.random.default_rng(1)
+    errors = (rng.random((40, 2)) < 0.3).astype(np.float64)
     low, high = risk_intervals(errors, np.ones((40, 2)), seed=7)
     patients = [str(row) for row in range(40)]
     for column in range(2):

@@ -79,8 +79,8 @@ def test_calibrating_and_asking_read_the_same(
 ) -> None:
     question = Question("q", sources[0], "Is it?", "yes", YES_NO, "somebody", *[None] * 5)
     [matches] = retrieve(views, encoder, [question], 4).matches
-    for unfamiliar in ("decline", "search"):
-        with Pipeline(views, encoder, tiny, k=4, unfamiliar=unfamiliar) as pipeline:
+    for out_of_domain in ("decline", "search"):
+        with Pipeline(views, encoder, tiny, k=4, out_of_domain=out_of_domain) as pipeline:
             answer = pipeline.ask(sources[0], question.text, YES_NO, patient=question.patient)
         assert [context.record for context in answer.contexts] == [found.record.id for found in matches]
         assert len({context.report for context in answer.contexts}) == 4

@@ -10,7 +10,7 @@ from indexing import Encoder, Index
 from rag import Pipeline, TransformersMLLM, answer_json, answer_page, retrieve
 from rag.questions import Question
 from tests.rag.small import query_image
-from titrate import UnfamiliarImageError
+from titrate import OutOfDomainError
 
 QUESTION, YES_NO = "Is there pneumonia?", ["yes", "no"]
 
@@ -29,22 +29,22 @@ def image(samples: Path) -> Path:
 
 def test_declined_by_default(wary: Index, encoder: Encoder, tiny: TransformersMLLM, image: Path) -> None:
     pipeline = Pipeline(wary, encoder, tiny, k=2)
-    with pytest.raises(UnfamiliarImageError, match=r"none of the index's domains \(.+\): declined"):
+    with pytest.raises(OutOfDomainError, match=r"none of the index's domains \(.+\): declined"):
         pipeline.ask(image, QUESTION, YES_NO)
-    assert UnfamiliarImageError.exit_code == 2
+    assert OutOfDomainError.exit_code == 2
 
 
 def test_all_domains_are_searched_when_asked(
     wary: Index, encoder: Encoder, tiny: TransformersMLLM, image: Path
 ) -> None:
-    answer = Pipeline(wary, encoder, tiny, k=40, unfamiliar="search").ask(image, QUESTION, YES_NO)
-    assert not answer.familiar
+    answer = Pipeline(wary, encoder, tiny, k=40, out_of_domain="search").ask(image, QUESTION, YES_NO)
+    assert not answer.in_domain
     assert not answer.certified
     assert "none of the index's domains" in answer.statement
     assert {context.record for context in answer.contexts} == {"far", *(f"other-{number}" for number in range(5))}
     cosines = [context.similarity for context in answer.contexts]
     assert cosines == sorted(cosines, reverse=True)
-    assert not answer_json(answer, with_prompt=False)["familiar"]
+    assert not answer_json(answer, with_prompt=False)["in_domain"]
     assert "Domain: none of these" in answer_page(answer, with_prompt=False)
 
 
