@@ -16,10 +16,11 @@ import click
 
 from commands.ask import ask
 from commands.calibrate import calibrate
-from commands.common import FILE, FOLDER
+from commands.click_parts import SectionedCommand, example, option
 from commands.evaluate import evaluate
 from commands.index import index, info
 from commands.mine import mine
+from commands.options import FILE, FOLDER
 from commands.train import train
 from titrate import TitrateError, TitrateWarning, __version__, read_settings
 
@@ -28,8 +29,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
+ORDER = ("index", "info", "ask", "calibrate", "evaluate", "mine", "train", "demo")
+"""Of the work, and so of the help."""
+
+
 class Commands(click.Group):
     """Turns the exceptions that are ours into one line on stderr and an exit code, and our warnings into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the work."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -67,10 +76,13 @@ def main(ctx: click.Context, config: Path | None) -> None:
     ctx.default_map = read_settings(config, options)
 
 
-@main.command()
-@click.option("--out", type=FOLDER, default=Path("demo"), help="Folder for what the demo makes.")
+@main.command(cls=SectionedCommand, epilog=example("titrate demo --out demo"))
+@option("--out", type=FOLDER, default=Path("demo"), help="Folder for what the demo makes.")
 def demo(out: Path) -> None:
-    """Run all of the above on the samples of the checkout, with explanations; minutes on two cores."""
+    """Run the whole way on the samples, with explanations.
+
+    From an index to a trained adapter and a certified answer; minutes on two cores. Needs a checkout.
+    """
     try:
         from samples.demo import run_demo
     except ImportError as error:

@@ -8,7 +8,8 @@ Nothing here was used to choose anything. Outcome tables are kept in the work fo
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,19 @@ import numpy as np
 from calibration import OutcomeTable, certify, mean_per_unit
 from indexing import Encoder, build_index, load_image
 from rag import (
-    OutcomeCache,
+    AnsweringSystem,
     Outcomes,
-    Pipeline,
     Prompt,
     PromptTemplate,
     Question,
-    closed_questions,
+    QuestionOptions,
+    QuestionRun,
+    SystemOptions,
     evaluate,
-    format_rows,
+    format_scores,
     probabilities,
     read_questions,
-    retrieve,
-    score_outcomes,
 )
-from titrate import hash_json
 
 MAX_K = 8
 """The most contexts that the model was trained with."""
@@ -47,48 +46,57 @@ def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
     path = data / "questions.jsonl"
     known = read_questions(path, splits=["train"])
     figures: dict[str, Any] = {}
-    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
-        test = outcomes_of(pipeline, path, "test", work)
+    with open_run(path, work, mllm) as run:
+        test = outcomes_of(run, "test")
         rows = evaluate(test, known, None)
         figures["rows"] = [asdict(row) for row in rows]
-        print(format_rows(rows), flush=True)
+        print(format_scores(rows), flush=True)
         for name, found in (
-            ("domains", lambda: domain_accuracy(pipeline, test.questions)),
-            ("stated", lambda: stated_answers(pipeline, test, known)),
-            ("shuffled", lambda: shuffled_images(pipeline, test)),
-            ("certificates", lambda: certificates(outcomes_of(pipeline, path, "calibrate", work).table, test.table)),
+            ("domains", lambda: domain_accuracy(run.system, test.questions)),
+            ("stated", lambda: stated_answers(run.system, test, known)),
+            ("shuffled", lambda: shuffled_images(run, test)),
+            ("certificates", lambda: certificates(outcomes_of(run, "calibrate").table, test.table)),
         ):
             figures[name] = found()
             print(name, json.dumps(figures[name], indent=1), flush=True)
     (work / "models.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def outcomes_of(pipeline: Pipeline, path: Path, split: str, work: Path) -> Outcomes:
-    """Outcomes of a split's closed questions, about declined images too, so that every run judges the same."""
-    questions = closed_questions(read_questions(path, splits=[split]), path)
-    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K, decline=False)
+def open_run(path: Path, work: Path, mllm: str) -> QuestionRun:
+    """The question file through the model, with what was scored kept in the work folder."""
+    questions = QuestionOptions(path, max_k=MAX_K, outcomes=work / "outcomes")
+    return QuestionRun.open(SystemOptions(work / "index", mllm), questions, progress=lines)
+
+
+@contextmanager
+def lines(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Progress as a line now and then: a benchmark's output goes to a file."""
 
     def show(done: int, total: int) -> None:
-        if done % 100 < 50:
-            print(f"{split}: {done} of {total}", file=sys.stderr, flush=True)
+        if done % 500 < 50:
+            print(f"{label}: {done} of {total}", file=sys.stderr, flush=True)
 
-    with OutcomeCache(work / "outcomes", hash_json([pipeline.fingerprints, MAX_K])) as cache:
-        return score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, MAX_K, cache=cache, progress=show)
+    yield show
 
 
-def domain_accuracy(pipeline: Pipeline, questions: Sequence[Question]) -> dict[str, Any]:
+def outcomes_of(run: QuestionRun, split: str) -> Outcomes:
+    """Outcomes of a split's closed questions, about declined images too, so that every run judges the same."""
+    return run.score(run.retrieve(run.read(split), "accept"))
+
+
+def domain_accuracy(system: AnsweringSystem, questions: Sequence[Question]) -> dict[str, Any]:
     """Share of images routed to their own domain, over images."""
     of_image = {question.image: question.domain for question in questions}
     routed: list[str] = []
     images = list(of_image)
     for start in range(0, len(images), 64):
-        vectors = pipeline.encoder.embed_images([load_image(image) for image in images[start : start + 64]])
-        routed += pipeline.index.route(vectors)[0]
+        vectors = system.encoder.embed_images([load_image(image) for image in images[start : start + 64]])
+        routed += system.index.route(vectors)[0]
     right = [given == of_image[image] for given, image in zip(routed, images, strict=True)]
     return {"images": len(images), "accuracy": float(np.mean(right))}
 
 
-def shuffled_images(pipeline: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
+def shuffled_images(run: QuestionRun, outcomes: Outcomes) -> dict[str, Any]:
     """Accuracy without contexts when each question is asked of another image of its domain."""
     rng = np.random.default_rng(SEED)
     figures = {}
@@ -97,17 +105,17 @@ def shuffled_images(pipeline: Pipeline, outcomes: Outcomes) -> dict[str, Any]:
         questions = [outcomes.questions[row] for row in rows]
         others = [questions[row].image for row in rng.permutation(len(questions))]
         moved = [replace(question, image=other) for question, other in zip(questions, others, strict=True)]
-        retrieved = retrieve(pipeline.index, pipeline.encoder, moved, 0, decline=False)
-        retrieved = replace(retrieved, domains=(domain,) * len(moved))
-        table = score_outcomes(pipeline.mllm, pipeline.prompt, retrieved, 0).table
+        retrieved = run.system.retrieve(moved, 0, "accept")
+        said = [replies[0].text for replies in run.system.answer(retrieved, [0])]
+        right = [text == question.answer for text, question in zip(said, retrieved.questions, strict=True)]
         figures[domain] = {
             "own image": float(1 - outcomes.table.losses[rows, 0].mean()),
-            "another image": float(1 - table.losses[:, 0].mean()),
+            "another image": float(np.mean(right)),
         }
     return figures
 
 
-def stated_answers(pipeline: Pipeline, outcomes: Outcomes, known: Sequence[Question]) -> dict[str, Any]:
+def stated_answers(system: AnsweringSystem, outcomes: Outcomes, known: Sequence[Question]) -> dict[str, Any]:
     """How far one context moves P(yes): a report of a case with answer yes to this question, against one with no."""
     reports = {match.record.id: match.record.report for matches in outcomes.matches for match in matches}
     stating: dict[tuple[str, str], str] = {}
@@ -129,7 +137,7 @@ def stated_answers(pipeline: Pipeline, outcomes: Outcomes, known: Sequence[Quest
             for picture in [load_image(question.image)]
             for reports in ([], [stating[question.text, "yes"]], [stating[question.text, "no"]])
         ]
-        scores = pipeline.mllm.score(prompts, [("yes", "no")] * len(prompts))
+        scores = system.mllm.score(prompts, [("yes", "no")] * len(prompts))
         yes = np.array([probabilities(row)[0] for row in scores]).reshape(-1, 3)
         figures[domain] = {
             "questions": len(chosen),

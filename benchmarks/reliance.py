@@ -11,7 +11,6 @@ long again, copy-reference rate.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from benchmarks.models import lines
 from indexing import Encoder, build_index
 from preference import (
     Dose,
@@ -36,17 +36,7 @@ from preference import (
 )
 from preference.mining.mine import MINED_KINDS
 from preference.mining.reliance import right_answers
-from rag import (
-    OutcomeCache,
-    Outcomes,
-    Pipeline,
-    closed_questions,
-    measure,
-    read_questions,
-    retrieve,
-    score_outcomes,
-)
-from titrate import hash_json
+from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions
 
 MAX_K = 4
 """Contexts that the model reads where it is judged; pairs are mined at 1 to so many, anchors at none."""
@@ -118,32 +108,28 @@ def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *
         (work / f"reliance-{name}-{seed or 0}.json").write_text(json.dumps(after, indent=1) + "\n")
 
 
-def scored(pipeline: Pipeline, data: Path, split: str, work: Path, doses: Sequence[Dose | None]) -> Iterator[Outcomes]:
+def open_run(data: Path, work: Path, mllm: str, adapter: Path | None = None) -> QuestionRun:
+    """The question file through the model, with what was scored kept in the work folder."""
+    questions = QuestionOptions(data / "questions.jsonl", max_k=MAX_K, outcomes=work / "outcomes")
+    return QuestionRun.open(SystemOptions(work / "index", mllm, adapter), questions, progress=lines)
+
+
+def scored(run: QuestionRun, split: str, doses: Sequence[Dose | None]) -> Iterator[Outcomes]:
     """Outcomes of a split's closed questions, about declined images too, with each dose of noise."""
-    path = data / "questions.jsonl"
-    questions = closed_questions(read_questions(path, splits=[split]), path)
-    retrieved = retrieve(pipeline.index, pipeline.encoder, questions, MAX_K, decline=False)
+    retrieved = run.retrieve(run.read(split), "accept")
     for dose in doses:
-        what = f"{split}{'' if dose is None else ', noised'}"
-
-        def progress(done: int, total: int, what: str = what) -> None:
-            if done % 500 < 50:
-                print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
-
-        key = hash_json([pipeline.fingerprints, MAX_K, None if dose is None else asdict(dose)])
-        with OutcomeCache(work / "outcomes", key) as cache:
-            alter = None if dose is None else dose.apply
-            yield score_outcomes(
-                pipeline.mllm, pipeline.prompt, retrieved, MAX_K, alter=alter, cache=cache, progress=progress
-            )
+        if dose is None:
+            yield run.score(retrieved)
+        else:
+            yield run.score(retrieved, alter=dose.apply, alteration=asdict(dose))
 
 
 def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bool) -> dict[str, Any]:
     """Figures on the test split at k = MAX_K, by domain, with copying where asked, and which answers are right."""
     known = read_questions(data / "questions.jsonl", splits=["train"])
-    with Pipeline.open(work / "index", mllm=mllm, adapter=adapter, k=0) as pipeline:
-        dose = Dose(STRENGTH, pipeline.mllm.image_side)
-        test, *rest = scored(pipeline, data, "test", work, [None, dose] if noised else [None])
+    with open_run(data, work, mllm, adapter) as run:
+        dose = Dose(STRENGTH, run.system.mllm.image_side)
+        test, *rest = scored(run, "test", [None, dose] if noised else [None])
         about_noise = rest[0] if rest else None
     right = right_answers(test.table)
     figures: dict[str, Any] = {}
@@ -172,19 +158,19 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
     choice, path = CHOICES[name], work / f"pairs-{name}.jsonl"
     if path.exists():
         return read_pairs(path, root=data)
-    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
-        dose = Dose(STRENGTH, pipeline.mllm.image_side)
-        clean, noised = scored(pipeline, data, "prefer", work, [None, dose])
+    with open_run(data, work, mllm) as run:
+        dose = Dose(STRENGTH, run.system.mllm.image_side)
+        clean, noised = scored(run, "prefer", [None, dose])
         mined = mine_pairs(
             clean,
-            pipeline.prompt,
+            run.system.prompt,
             kinds=choice.kinds,
             noised=noised,
             dose=dose,
             per_question=PER_QUESTION,
             per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
         )
-        evidence = locate_evidence(pipeline.mllm, mined.pairs) if choice.lesion else None
+        evidence = locate_evidence(run.system.mllm, mined.pairs) if choice.lesion else None
     pairs = list(mined.pairs)
     if choice.weighted:
         pairs = weigh(mined, None if evidence is None else [found.strength for found in evidence])

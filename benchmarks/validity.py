@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.models import outcomes_of
+from benchmarks.models import open_run, outcomes_of
 from calibration import Design, OutcomeTable, PolicyGrid
 from calibration.checks import FloatArray
 from calibration.evidence import Evidence
-from rag import Pipeline
 
 DELTA, RESAMPLES, SEED = 0.1, 1000, 0
 TAUS = (0.6, 0.7, 0.8)
@@ -32,8 +31,8 @@ METHODS = tuple(product(("wsr", "hoeffding-bentkus"), ("sgt", "holm", "bonferron
 def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
     """Print the error rates and write them as JSON."""
     path = data / "questions.jsonl"
-    with Pipeline.open(work / "index", mllm=mllm, k=0) as pipeline:
-        tables = [outcomes_of(pipeline, path, split, work).table for split in ("calibrate", "test")]
+    with open_run(path, work, mllm) as run:
+        tables = [outcomes_of(run, split).table for split in ("calibrate", "test")]
     sizes = {name: len(set(tables[0].select(name).units)) for name in sorted(set(tables[0].domains))}
     population = OutcomeTable.join(tables)
     figures = error_rates(population, sizes, RESAMPLES)

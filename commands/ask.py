@@ -2,76 +2,84 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from commands.common import FILE, FOLDER, model_options, view_options, with_view
+from commands.click_parts import SectionedCommand, example, option
+from commands.options import FILE, FOLDER, OUTPUT, system_options
 from titrate import InputError
 
 if TYPE_CHECKING:
-    from rag import OutOfDomain, Pipeline
+    from rag import OutOfDomain, SystemOptions
+
+_HOW_MANY, _IMAGE = "How many reports are read", "The image"
 
 
-@click.command()
-@click.argument("image", type=FILE)
-@click.argument("question")
-@model_options()
-@click.option("--options", help="Answers to choose from, separated by commas; without them the answer is free text.")
-@click.option("--certificate", type=FILE, help="Certificate that decides how many contexts are read.")
-@click.option("--questions", type=FILE, help="Questions of the calibration: refuse to answer if they have changed.")
-@click.option("--root", type=FOLDER, help="Folder of those questions' images.  [default: the question file's]")
-@click.option("--split", default="calibrate", help="Split of those questions.")
-@click.option("--k", type=click.IntRange(0), help="Read so many contexts, without a guarantee.")
-@click.option("--patient", help="Whose image this is; nothing of theirs is retrieved.")
-@click.option("--study", help="Study that it belongs to; nothing of it is retrieved.")
-@click.option(
+@click.command(
+    cls=SectionedCommand,
+    epilog=example('titrate ask chest.png "Is there an effusion?" --options yes,no --mllm MODEL --k 3'),
+)
+@click.argument("image", type=FILE, help="PNG, JPEG, TIFF, WebP or DICOM file.")
+@click.argument("question", help="What to ask about it.")
+@option(
+    "--options",
+    help="Answers to choose from, separated by commas; without them the answer is free text.",
+    section="The answer",
+)
+@option("--certificate", type=FILE, help="Read as many as this certificate says.", section=_HOW_MANY)
+@option("--k", type=click.IntRange(0), help="Read so many, without a guarantee.", section=_HOW_MANY)
+@option(
+    "--questions",
+    type=FILE,
+    help="Question file of the calibration: refuse to answer if it has changed since.",
+    section=_HOW_MANY,
+)
+@option("--root", type=FOLDER, help="Folder of those questions' images.  [default: the file's]", section=_HOW_MANY)
+@option("--split", default="calibrate", help="Split of those questions.", section=_HOW_MANY)
+@option("--patient", help="Whose image this is: nothing of theirs is retrieved.", section=_IMAGE)
+@option("--study", help="Study that the image belongs to: nothing of it is retrieved.", section=_IMAGE)
+@option(
     "--out-of-domain",
     type=click.Choice(["decline", "search"]),
     default="decline",
-    help="What to do about an image unlike the index's domains: decline to answer, or search them all.",
+    help="What to do about an image unlike the index's domains: decline to answer, or search all domains.",
+    section=_IMAGE,
 )
-@view_options
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--show-prompt", is_flag=True, help="Print the prompt as well.")
+@system_options()
+@option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
+@option("--show-prompt", is_flag=True, help="Print what the model was asked as well.", section=OUTPUT)
 def ask(
     image: Path,
     question: str,
     options: str | None,
     certificate: Path | None,
+    k: int | None,
     questions: Path | None,
     root: Path | None,
     split: str,
-    k: int | None,
     patient: str | None,
     study: str | None,
     out_of_domain: "OutOfDomain",
+    system: "SystemOptions",
     as_json: bool,
     show_prompt: bool,
-    **models: Any,
 ) -> None:
-    """Answer a QUESTION about an IMAGE."""
-    from rag import Pipeline, answer_json, answer_page
+    """Answer a question about an image.
 
-    if questions is not None and certificate is None:
-        raise InputError("without a certificate there are no questions of its calibration; leave out --questions")
-    choices = None if options is None else [option.strip() for option in options.split(",")]
-    opened = Pipeline.open(certificate=certificate, k=k, out_of_domain=out_of_domain, **with_view(models))
-    with opened as pipeline:
-        if questions is not None:
-            _verify_questions(pipeline, questions, root, split)
+    Shows the reports of similar cases that the answer rests on, and what is promised of it.
+    """
+    from rag import Pipeline, answer_json, answer_page, check_calibration_questions, check_query, make_query
+
+    choices = None if options is None else options.split(",")
+    check_query(make_query(image, question, choices, patient=patient, study=study), system)
+    if questions is not None:
+        if certificate is None:
+            raise InputError("without a certificate there are no questions of its calibration; leave out --questions")
+        check_calibration_questions(certificate, questions, root, split)
+    with Pipeline.open_system(system, certificate, k, out_of_domain) as pipeline:
         answer = pipeline.ask(image, question, choices, patient=patient, study=study)
     if as_json:
         click.echo(json.dumps(answer_json(answer, with_prompt=show_prompt), ensure_ascii=False, indent=1))
     else:
         click.echo(answer_page(answer, with_prompt=show_prompt))
-
-
-def _verify_questions(pipeline: "Pipeline", path: Path, root: Path | None, split: str) -> None:
-    """Make sure that the certificate was made with these questions."""
-    from rag import closed_questions, questions_fingerprint, read_questions
-
-    assert pipeline.certificate is not None  # the caller sees to it
-    read = read_questions(path, root=root, splits=[split])
-    asked = read if "loss" in pipeline.certificate.fingerprints else closed_questions(read, path)
-    pipeline.certificate.verify({**pipeline.fingerprints, "questions": questions_fingerprint(asked)})

@@ -1,108 +1,136 @@
 """`titrate calibrate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from commands.answering import Answering, answering
-from commands.common import FILE, LEVEL, model_options, question_options, view_options
+from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.options import FILE, LEVEL, OUTPUT, progress, question_options, system_options
 from titrate import InputError, NothingCertifiedError
 
 if TYPE_CHECKING:
-    from calibration import Certificate, OutcomeTable
-    from rag import Retrieved
+    from rag import CalibrationOptions, QuestionOptions, SystemOptions
 
-_PATIENTS_AT_ONCE = 16
+_PROMISE, _TRIED, _TEST = "The promise", "What is tried", "How it is tested"
 
 
-@click.command()
-@question_options("calibrate")
-@model_options()
-@view_options
-@click.option("--alpha", type=LEVEL, required=True, help="Risk to promise: the share of wrong answers.")
-@click.option("--delta", type=LEVEL, default=0.1, help="Chance that the promise is false.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the order in which patients are tested.")
-@click.option("--procedure", type=click.Choice(["sgt", "holm", "bonferroni"]), default="sgt")
-@click.option("--p-value", type=click.Choice(["wsr", "hoeffding-bentkus", "binomial"]), default="wsr")
-@click.option("--prior", "prior_split", help="Split whose questions say where certificates are likely, such as prefer.")
-@click.option("--gamma", "gammas", type=float, multiple=True, help="Try a ratio cut as well: stop at so steep a fall.")
-@click.option("--tau", "taus", type=float, multiple=True, help="Try answering only with so much confidence.")
-@click.option("--sequential", is_flag=True, help="Stop asking in a domain as soon as it is decided.")
-@click.option("--out", type=FILE, default=Path("certificate.json"), help="Certificate to write.")
-@click.option("--report", type=FILE, help="HTML report to write.")
-def calibrate(
-    questions: Path,
-    root: Path | None,
-    split: str,
-    max_k: int,
-    loss: str | None,
-    outcomes: Path,
-    prior_split: str | None,
-    sequential: bool,
-    p_value: str,
-    out: Path,
-    report: Path | None,
+def _make_options(
     alpha: float,
     delta: float,
+    prior_split: str | None,
     seed: int,
     procedure: str,
+    p_value: str,
     gammas: tuple[float, ...],
     taus: tuple[float, ...],
-    **models: Any,
+    sequential: bool,
+) -> "CalibrationOptions":
+    from rag import CalibrationOptions
+
+    return CalibrationOptions(
+        alpha=alpha,
+        delta=delta,
+        prior_split=prior_split,
+        seed=seed,
+        procedure=procedure,
+        p_value=p_value,
+        gammas=gammas,
+        taus=taus,
+        sequential=sequential,
+    )
+
+
+_calibration_options = option_group(
+    "options",
+    _make_options,
+    (
+        option(
+            "--alpha", type=LEVEL, required=True, help="Risk to promise: the share of wrong answers.", section=_PROMISE
+        ),
+        option("--delta", type=LEVEL, default=0.1, help="Chance that the promise is false.", section=_PROMISE),
+        option(
+            "--gamma",
+            "gammas",
+            type=float,
+            multiple=True,
+            help="Try a ratio cut too: read on only while the log-similarity falls by at most so much. Repeatable.",
+            section=_TRIED,
+        ),
+        option(
+            "--tau",
+            "taus",
+            type=float,
+            multiple=True,
+            help="Try answering only where the confidence is at least so much. Repeatable.",
+            section=_TRIED,
+        ),
+        option(
+            "--prior",
+            "prior_split",
+            help="Split whose questions say beforehand where a certificate is likely, such as prefer.",
+            section=_TEST,
+        ),
+        option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            help="Seed of the order in which patients are tested; choose it once.",
+            section=_TEST,
+        ),
+        option(
+            "--procedure",
+            type=click.Choice(["sgt", "holm", "bonferroni"]),
+            default="sgt",
+            help="How the chance of a false promise is kept over all that is tried.",
+            section=_TEST,
+        ),
+        option(
+            "--p-value",
+            type=click.Choice(["wsr", "hoeffding-bentkus", "binomial"]),
+            default="wsr",
+            help="Test of a single policy.",
+            section=_TEST,
+        ),
+        option("--sequential", is_flag=True, help="Stop asking in a domain as soon as it is decided.", section=_TEST),
+    ),
+)
+
+
+@click.command(cls=SectionedCommand, epilog=example("titrate calibrate questions.jsonl --mllm MODEL --alpha 0.2"))
+@question_options("calibrate")
+@_calibration_options
+@system_options()
+@option("--out", type=FILE, default=Path("certificate.json"), help="Certificate to write.", section=OUTPUT)
+@option("--report", type=FILE, help="HTML report to write.", section=OUTPUT)
+def calibrate(
+    questions: "QuestionOptions",
+    split: str,
+    options: "CalibrationOptions",
+    system: "SystemOptions",
+    out: Path,
+    report: Path | None,
 ) -> None:
-    """Find how many contexts keep the risk at or under ALPHA, and write a certificate."""
-    from calibration import certify
-    from rag import patients_elsewhere, questions_fingerprint
+    """Find how many reports to read, with a guarantee.
+
+    Writes a certificate: with which numbers of reports the risk is at most alpha. Exit code 3 where nothing holds.
+    """
+    from rag import QuestionRun, calibrate_run, write_report
 
     if report == out:
         raise InputError(f"{out} cannot be both the certificate and the report; give them two names")
-    if sequential and p_value != "wsr":
-        raise InputError(f"p-values of {p_value} may be looked at once only; leave out --sequential, or take wsr")
-    choices: dict[str, Any] = {
-        "alpha": alpha,
-        "delta": delta,
-        "seed": seed,
-        "procedure": procedure,
-        "gammas": gammas,
-        "taus": taus,
-    }
-    with answering(questions, root, max_k, loss, outcomes, models) as asker:
-        read = asker.read(split)
-        asked = asker.retrieve(read)
-        choices["elsewhere"] = patients_elsewhere(questions, split, asker.pipeline.index)
-        choices["prefer"] = asker.score(asker.retrieve(asker.read(prior_split))).table if prior_split else None
-        fingerprints = {**asker.pipeline.fingerprints, "questions": questions_fingerprint(read)}
-        fingerprints |= {} if loss is None else {"loss": loss}
-        if sequential:
-            certificate, table = _sequential(asker, asked, max_k, choices, fingerprints)
-        else:
-            table = asker.score(asked).table
-            certificate = certify(table, fingerprints=fingerprints, p_value=p_value, **choices)
+    with QuestionRun.open(system, questions, progress=progress) as run:
+        result = calibrate_run(run, split, options)
+    certificate = result.certificate
+    if options.sequential:
+        asked = len(result.table.question_ids) + result.questions_saved
+        click.echo(f"{result.questions_saved} of {asked} questions did not have to be asked", err=True)
     if report is not None:
-        from rag import write_report
-
-        write_report(report, certificate, table, certificate_path=out if certificate.certified_domains else None)
+        shown = out if certificate.certified_domains else None
+        write_report(report, certificate, result.table, certificate_path=shown)
         click.echo(f"Report: {report}")
     sentences = [certificate.sentence(domain) for domain in sorted(certificate.domains)]
     if not certificate.certified_domains:
         raise NothingCertifiedError(" ".join(sentences))
     certificate.save(out)
     click.echo("\n".join([*sentences, f"Certificate: {out}"]))
-
-
-def _sequential(
-    asker: Answering, asked: "Retrieved", max_k: int, choices: dict[str, Any], fingerprints: dict[str, str]
-) -> "tuple[Certificate, OutcomeTable]":
-    """Score patients in random order until every domain is decided."""
-    from calibration import OutcomeTable, SequentialCertifier
-
-    ids = [question.id for question in asked.questions]
-    units = [question.unit for question in asked.questions]
-    certifier = SequentialCertifier(ids, units, asked.domains, max_k=max_k, **choices)
-    tables = []
-    while chosen := certifier.next(_PATIENTS_AT_ONCE):
-        tables.append(asker.score(asked.take(chosen)).table)
-        certifier.add(tables[-1])
-    click.echo(f"{certifier.questions_saved} of {len(ids)} questions did not have to be asked", err=True)
-    return certifier.certificate(fingerprints), OutcomeTable.join(tables)

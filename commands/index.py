@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.common import FOLDER, api_key_option, index_option, progress, view_options
+from commands.options import FOLDER, api_key_option, index_option, progress, view_options
 
 if TYPE_CHECKING:
     from indexing import CorpusOptions, IndexInfo, SkippedRecord
@@ -51,7 +51,8 @@ def _prompts(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 )
 @click.option("--split", default="train", help="Index the records of this split and those without one, or 'all'.")
 @click.option("--limit", type=click.IntRange(1), help="Read the first so many records only.")
-@view_options
+@view_options[0]
+@view_options[1]
 @click.option(
     "--zero-shot", multiple=True, callback=_prompts, metavar="DOMAIN[=PROMPT]", help="Domain for records without."
 )

@@ -1,65 +1,107 @@
 """`titrate mine`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from commands.answering import answering
-from commands.common import FILE, model_options, progress, question_options, view_options
+from commands.click_parts import SectionedCommand, example, option
+from commands.options import FILE, OUTPUT, progress, question_options, system_options
 from titrate import InputError
 
+if TYPE_CHECKING:
+    from rag import QuestionOptions, SystemOptions
+
 KINDS, USUAL = ("over-reliance", "anchor", "under-use", "copying"), ("over-reliance", "anchor")
+_MEASURED, _PAIRS, _NOISE = "What is measured", "Preference pairs", "Noised images"
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=example("titrate mine questions.jsonl --mllm MODEL --out pairs.jsonl"))
 @question_options("prefer")
-@model_options()
-@view_options
-@click.option("--k", type=click.IntRange(0), help="Measure reliance on so many contexts.  [default: K]")
-@click.option(
-    "--kind", "kinds", type=click.Choice(KINDS), multiple=True, help=f"Of pair to make.  [default: {', '.join(USUAL)}]"
+@option(
+    "--k", type=click.IntRange(0), help="Measure what so many reports do to answers.  [default: K]", section=_MEASURED
 )
-@click.option("--strength", type=click.IntRange(1, 1000), default=500, help="Of the noise, a step of a diffusion.")
-@click.option(
+@option(
+    "--kind",
+    "kinds",
+    type=click.Choice(KINDS),
+    multiple=True,
+    help=f"Kind of pair to make. Repeatable.  [default: {', '.join(USUAL)}]",
+    section=_PAIRS,
+)
+@option(
+    "--per-question",
+    type=click.IntRange(1),
+    default=2,
+    help="Make at most so many pairs of a kind from one question.",
+    section=_PAIRS,
+)
+@option("--per-kind", type=click.IntRange(2), help="Keep at most so many pairs of a kind.", section=_PAIRS)
+@option(
+    "--balance/--no-balance",
+    default=True,
+    help="In each kind and domain, choose no answer more often than another.",
+    section=_PAIRS,
+)
+@option(
+    "--weights",
+    type=click.Choice(["relevance", "none"]),
+    default="relevance",
+    help="Weigh pairs by how sure the model was of its fault, or all alike.",
+    section=_PAIRS,
+)
+@option(
     "--noise",
     type=click.Choice(["whole", "lesion"]),
     default="whole",
-    help="What copying's rejected images lose: everything, or the region of the evidence, "
-    "whose strength then weighs pairs of every kind.",
+    help="What noise covers in the rejected images of copying pairs: the whole image, or only where its evidence lies. "
+    "With lesion, how much evidence lies there also weighs pairs of every kind.",
+    section=_NOISE,
 )
-@click.option(
-    "--regions", type=FILE, help="Boxes or masks of lesions, such as the corpus.  [default: model's evidence]"
+@option(
+    "--regions",
+    type=FILE,
+    help="Boxes or masks of lesions by image, such as a corpus that has them.  [default: found by covering patches]",
+    section=_NOISE,
 )
-@click.option("--weights", type=click.Choice(["relevance", "none"]), default="relevance", help="Of pairs in the loss.")
-@click.option("--per-question", type=click.IntRange(1), default=2, help="At most so many pairs a question and kind.")
-@click.option("--per-kind", type=click.IntRange(2), help="At most so many pairs a kind.")
-@click.option(
-    "--balance/--no-balance", default=True, help="Choose no answer more often than another, per kind and domain."
+@option(
+    "--strength",
+    type=click.IntRange(1, 1000),
+    default=500,
+    help="How much noise: a step of a diffusion of 1,000; at 500 little is left of the image.",
+    section=_NOISE,
 )
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the choice among pairs, and of the noise.")
-@click.option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.")
+@option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    help="Seed of the choice among pairs, and of the noise.",
+    section=_PAIRS,
+)
+@system_options()
+@option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.", section=OUTPUT)
 def mine(
-    questions: Path,
-    root: Path | None,
+    questions: "QuestionOptions",
     split: str,
-    max_k: int,
-    loss: str | None,
-    outcomes: Path,
     k: int | None,
     kinds: tuple[str, ...],
-    strength: int,
-    noise: str,
-    regions: Path | None,
-    weights: str,
     per_question: int,
     per_kind: int | None,
     balance: bool,
+    weights: str,
+    noise: str,
+    regions: Path | None,
+    strength: int,
     seed: int,
+    system: "SystemOptions",
     out: Path,
-    **models: Any,
 ) -> None:
-    """Find where answers lean too much, or too little, on contexts, and write preference pairs."""
+    """Make preference pairs of misled answers.
+
+    Finds where reports misled the model, measures how often that happens, and writes pairs to train on.
+    """
+    from dataclasses import asdict
+
     from preference import (
         Dose,
         format_reliance,
@@ -71,36 +113,36 @@ def mine(
         weigh,
         write_pairs,
     )
-    from rag import known_questions
+    from rag import QuestionRun
 
     if regions is not None and noise != "lesion":
         raise InputError("--regions says where lesions are; give --noise lesion too, or leave it out")
-    folder = root or questions.parent
+    folder = questions.root or questions.path.parent
     drawn = None if regions is None else read_regions(regions, root=folder)
-    with answering(questions, root, max_k, loss, outcomes, models) as asker:
-        retrieved = asker.retrieve(asker.read(split))
-        scored = asker.score(retrieved)
-        dose = Dose(strength, asker.pipeline.mllm.image_side, seed)
-        noised = asker.score(retrieved, dose)
-        known = known_questions(questions, root, scored.questions)
-        click.echo(format_reliance(measure_reliance(scored, known, max_k if k is None else k, noised=noised)))
-        view = retrieved.view
+    with QuestionRun.open(system, questions, progress=progress) as run:
+        scored = run.score(retrieved := run.retrieve(run.read(split)))
+        dose = Dose(strength, run.system.mllm.image_side, seed)
+        noised = run.score(retrieved, alter=dose.apply, alteration=asdict(dose))
+        known = run.known_questions(scored.questions)
+        click.echo(format_reliance(measure_reliance(scored, known, run.max_k if k is None else k, noised=noised)))
         mined = mine_pairs(
             scored,
-            asker.pipeline.prompt,
+            run.system.prompt,
             kinds=kinds or USUAL,
             noised=noised,
             dose=dose,
             per_question=per_question,
             per_kind=per_kind,
             balance=balance,
-            view=view,
+            view=retrieved.view,
             seed=seed,
         )
         evidence = None
         if noise == "lesion":
             with progress("locating evidence") as show:
-                evidence = locate_evidence(asker.pipeline.mllm, mined.pairs, drawn=drawn, view=view, progress=show)
+                evidence = locate_evidence(
+                    run.system.mllm, mined.pairs, drawn=drawn, view=retrieved.view, progress=show
+                )
     strengths = None if evidence is None else [found.strength for found in evidence]
     pairs = list(mined.pairs) if weights == "none" else weigh(mined, strengths)
     pairs = pairs if evidence is None else noise_regions(pairs, evidence)

@@ -3,20 +3,22 @@
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from commands.calibrate import calibrate
-from commands.common import FILE, FOLDER, LEVEL, progress, view_options, with_view
+from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.options import FILE, FOLDER, IMAGES, LEVEL, OUTPUT, device_option, progress, view_option_group
 from titrate import InputError
 
 if TYPE_CHECKING:
     from indexing import ImageView
-    from preference import TrainingReport
+    from preference import TrainingReport, TrainingSettings
 
 SHARE = click.FloatRange(0, 1, max_open=True)
 _MOST_SHOWN = 20
+_MODEL, _TRAINING, _STOP, _LATER = "Model", "Training", "When to stop", "Calibrate afterwards"
 
 
 def _losses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, float], ...]:
@@ -31,80 +33,180 @@ def _losses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str
     return tuple(losses)
 
 
-@click.command()
-@click.argument("pairs", type=FILE)
-@click.option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.")
-@click.option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]")
-@click.option("--out", type=FOLDER, default=Path("adapter"), help="Folder of the adapter, or of the model with --full.")
-@click.option("--full", is_flag=True, help="Train all weights of the model, not an adapter.")
-@click.option("--merge", type=FOLDER, help="Folder for a model with the adapter in its weights, to write as well.")
-@click.option("--epochs", type=float, default=3.0, help="Passes over the pairs.")
-@click.option("--max-steps", type=click.IntRange(1), help="Stop after so many steps, if that is earlier.")
-@click.option("--learning-rate", type=float, help="At the first step.  [default: 1e-4; with --full 1e-6]")
-@click.option("--beta", type=float, default=0.1, help="How strongly the model is held to what it was.")
-@click.option(
-    "--loss-type",
-    "losses",
-    multiple=True,
-    default=["sigmoid"],
-    callback=_losses,
-    metavar="NAME[=FACTOR]",
-    help="Of sigmoid (DPO), ipo, hinge, robust and sft; several are added up.",
+def _make_settings(
+    full: bool,
+    epochs: float,
+    max_steps: int | None,
+    learning_rate: float | None,
+    beta: float,
+    losses: tuple[tuple[str, float], ...],
+    label_smoothing: float,
+    batch_size: int,
+    accumulate: int,
+    hold_out: float,
+    patience: int,
+    seed: int,
+) -> "TrainingSettings":
+    from preference import TrainingSettings
+
+    return TrainingSettings(
+        epochs=epochs,
+        learning_rate=learning_rate,
+        beta=beta,
+        seed=seed,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        max_steps=max_steps,
+        losses=losses,
+        label_smoothing=label_smoothing,
+        full=full,
+        hold_out=hold_out,
+        patience=patience,
+    )
+
+
+_settings_options = option_group(
+    "settings",
+    _make_settings,
+    (
+        option("--full", is_flag=True, help="Train all weights of the model, not an adapter.", section=_TRAINING),
+        option("--epochs", type=float, default=3.0, help="Passes over the pairs.", section=_TRAINING),
+        option(
+            "--learning-rate",
+            type=float,
+            help="Learning rate at the first step.  [default: 1e-4; with --full 1e-6]",
+            section=_TRAINING,
+        ),
+        option(
+            "--beta",
+            type=float,
+            default=0.1,
+            help="How strongly the model is held to what it was.",
+            section=_TRAINING,
+        ),
+        option(
+            "--loss-type",
+            "losses",
+            multiple=True,
+            default=["sigmoid"],
+            callback=_losses,
+            metavar="NAME[=FACTOR]",
+            help="Loss to minimise: sigmoid (DPO), ipo, hinge, robust, and sft beside one of these; several are added "
+            "up, each times its factor. Repeatable.",
+            section=_TRAINING,
+        ),
+        option(
+            "--label-smoothing",
+            type=float,
+            default=0.0,
+            help="For the robust loss: the share of pairs that are thought to be the wrong way round.",
+            section=_TRAINING,
+        ),
+        option(
+            "--batch-size",
+            type=click.IntRange(1),
+            default=8,
+            help="Pairs that go through the model at once, in each process.",
+            section=_TRAINING,
+        ),
+        option(
+            "--accumulate",
+            type=click.IntRange(1),
+            default=1,
+            help="Batches whose gradients make one step.",
+            section=_TRAINING,
+        ),
+        option(
+            "--seed",
+            type=click.IntRange(0),
+            default=0,
+            help="Seed of the adapter's first weights, the order of the pairs, and what is held out.",
+            section=_TRAINING,
+        ),
+        option("--max-steps", type=click.IntRange(1), help="Stop after so many steps at the latest.", section=_STOP),
+        option(
+            "--hold-out",
+            type=SHARE,
+            default=0.1,
+            help="Share of the patients whose pairs are not trained on: their loss says when to stop.",
+            section=_STOP,
+        ),
+        option(
+            "--patience",
+            type=click.IntRange(1),
+            default=3,
+            help="Stop after so many evaluations without progress.",
+            section=_STOP,
+        ),
+    ),
 )
-@click.option("--label-smoothing", type=float, default=0.0, help="Of robust: share of pairs thought to be reversed.")
-@click.option("--batch-size", type=click.IntRange(1), default=8, help="Pairs at once, in each process.")
-@click.option("--accumulate", type=click.IntRange(1), default=1, help="Batches a step.")
-@click.option("--hold-out", type=SHARE, default=0.1, help="Share of patients whose pairs tell when to stop.")
-@click.option("--patience", type=click.IntRange(1), default=3, help="Stop after so many evaluations without progress.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of first weights, order, and what is held out.")
-@click.option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.")
-@click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]")
-@view_options
-@click.option("--then-calibrate", type=FILE, metavar="QUESTIONS", help="Calibrate anew with these when trained.")
-@click.option("--alpha", type=LEVEL, help="Of that calibration: risk to promise.")
-@click.option("--delta", type=LEVEL, help="Of that calibration: chance that the promise is false.")
-@click.option("--index", type=FOLDER, help="Of that calibration: index folder.")
-@click.option("--calibrate-root", type=FOLDER, help="Of that calibration: folder of the questions' images.")
-@click.option("--certificate", type=FILE, help="Of that calibration: certificate to write.")
+
+
+@click.command(cls=SectionedCommand, epilog=example("titrate train pairs.jsonl --mllm MODEL --out adapter"))
+@click.argument("pairs", type=FILE, help="Preference pairs, as `titrate mine` writes them.")
+@option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL)
+@device_option
+@option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]", section=IMAGES)
+@view_option_group
+@_settings_options
+@option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.", section=OUTPUT)
+@option(
+    "--out",
+    type=FOLDER,
+    default=Path("adapter"),
+    help="Folder of the adapter to write, or of the model with --full.",
+    section=OUTPUT,
+)
+@option("--merge", type=FOLDER, help="Write a model with the adapter merged into its weights too.", section=OUTPUT)
+@option(
+    "--then-calibrate",
+    type=FILE,
+    metavar="QUESTIONS",
+    help="Calibrate the trained model with these questions.",
+    section=_LATER,
+)
+@option("--alpha", type=LEVEL, help="Risk to promise.", section=_LATER)
+@option("--delta", type=LEVEL, help="Chance that the promise is false.", section=_LATER)
+@option("--index", type=FOLDER, help="Index folder.", section=_LATER)
+@option("--calibrate-root", type=FOLDER, help="Folder of those questions' images.", section=_LATER)
+@option("--certificate", type=FILE, help="Certificate to write.", section=_LATER)
 @click.pass_context
 def train(
     ctx: click.Context,
-    /,
     pairs: Path,
     mllm: str,
+    device: str | None,
     root: Path | None,
+    view: "ImageView | None",
+    settings: "TrainingSettings",
+    skip_bad: bool,
     out: Path,
     merge: Path | None,
-    skip_bad: bool,
-    device: str | None,
     then_calibrate: Path | None,
     alpha: float | None,
     delta: float | None,
     index: Path | None,
     calibrate_root: Path | None,
     certificate: Path | None,
-    **options: Any,
 ) -> None:
-    """Train an adapter on preference PAIRS, so that the model leans on image and contexts as far as each deserves.
+    """Train an adapter on preference pairs.
 
-    Under `accelerate launch` its processes train together.
+    Afterwards the model leans on image and reports as far as each deserves. Under `accelerate launch` its processes
+    train together.
     """
     from indexing import Manifest
-    from preference import Skipped, TrainingSettings, is_main_process, read_pairs, train_adapter
+    from preference import Skipped, is_main_process, read_pairs, train_adapter
 
-    settings = with_view(options)
-    view: ImageView | None = settings.pop("view")
     asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
     later = None
     if then_calibrate is not None:
-        tuned = ["--mllm", str(out)] if settings["full"] else ["--mllm", mllm, "--adapter", str(out)]
+        tuned = ["--mllm", str(out)] if settings.full else ["--mllm", mllm, "--adapter", str(out)]
         tuned += [] if device is None else ["--device", device]
         later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(view)])
         view = view or Manifest.load(later.params["index"]).view
     elif told:
         raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
-    wanted = TrainingSettings(**settings)
     main, skipped = is_main_process(), list[Skipped]()
 
     def leave_out(bad: Skipped) -> None:
@@ -116,15 +218,7 @@ def train(
     chosen = read_pairs(pairs, root=root, skip=skip)
     with progress("training") if main else nullcontext() as show:
         report = train_adapter(
-            chosen,
-            mllm,
-            out,
-            wanted,
-            device=device,
-            view=view,
-            merge=merge,
-            skip=skip,
-            progress=show,
+            chosen, mllm, out, settings, device=device, view=view, merge=merge, skip=skip, progress=show
         )
     if not main:
         return
@@ -146,7 +240,7 @@ def _calibration(ctx: click.Context, questions: Path, words: Sequence[str]) -> c
 
 
 def _words(view: "ImageView | None") -> list[str]:
-    """The options that say how images are decoded."""
+    """The options that say how images are shown."""
     if view is None:
         return []
     window = [] if view.window is None else ["--window", ",".join(map(str, view.window))]

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import PrivateAttr
 
+from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
 from titrate import InputError, TitrateError, hash_bytes, hash_json
-
-LOCAL, HUB = "local-dir:", "hf-hub:"
 
 # Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
 _PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
@@ -149,10 +148,8 @@ class Encoder(MultiModalEmbedding):
 
 def _parse_id(id: str) -> tuple[str, str | None]:
     """open_clip's model name and weights tag, the path of a local folder made absolute."""
-    if id.startswith(LOCAL):
-        folder = Path(id.removeprefix(LOCAL)).expanduser().resolve()
-        if not (folder / "open_clip_config.json").is_file():
-            raise InputError(f"no encoder in {folder}: open_clip_config.json is not there; check the path")
+    check_encoder_files(id)
+    if folder := local_encoder(id):
         return f"{LOCAL}{folder}", None
     if id.startswith(HUB):
         return id, None

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from indexing.stores.base import Match, VectorName, VectorStore
 from indexing.stores.filters import Condition, Exclusion
 from indexing.stores.open import open_backend
 from titrate import InputError
+
+if TYPE_CHECKING:
+    from indexing.encoder import Encoder
 
 
 class Index:
@@ -133,6 +137,20 @@ class Index:
         """
         self._check(vectors)
         return self.detector.in_domain(vectors, domains)
+
+    def check_encoder(self, encoder: "Encoder") -> None:
+        """Refuse an encoder that did not make this index.
+
+        Raises
+        ------
+        InputError
+            Naming the one that did.
+        """
+        if encoder.fingerprint != self.manifest.encoder_fingerprint:
+            raise InputError(
+                f"encoder {encoder.id} did not make this index, {self.manifest.encoder} did; "
+                "use that one or build the index again"
+            )
 
     def search(
         self,

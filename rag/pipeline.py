@@ -1,85 +1,45 @@
 """A question about an image → an answer: route, retrieve, choose how many reports, prompt, answer."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
-from calibration import Certificate, Policy
-from indexing import Encoder, Exclusion, ImageView, Index, Match, load_image
+from calibration import Certificate
+from indexing import ImageView, Manifest, load_image
 from rag.answer import Answer, Context
-from rag.models.base import MLLM, Prompt, probabilities
-from rag.prompt import PromptTemplate
-from rag.retrieval.deduplicate import distinct
-from rag.retrieval.retriever import DEFAULT_MODE, RetrievalMode, SimilarCaseRetriever
-from titrate import InputError, OutOfDomainError, hash_json
-
-MAX_NEW_TOKENS = 96
-
-OutOfDomain = Literal["decline", "search"]
+from rag.policy_source import Certified, PolicySource, choose_source
+from rag.questions import Query
+from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
+from rag.retrieval.routing import OutOfDomain
+from rag.system import AnsweringSystem, SystemOptions
+from titrate import OutOfDomainError
 
 
 class Pipeline:
-    """An index, an encoder, an MLLM and a policy, ready to be asked; a context manager.
+    """A system and what decides how many reports it reads, ready to be asked; a context manager.
 
     Parameters
     ----------
-    index, encoder, mllm
-        The encoder must be the index's own.
-    certificate
-        Decides how many contexts are read.
-    k
-        Read so many contexts in every domain, without a guarantee. Takes precedence over the certificate.
-    prompt
-        The prompt's wording.
-    retrieval
-        What similar cases are found by.
+    system
+        Index, encoder and model.
+    source
+        `Certified`, or `FixedK` to go without a guarantee.
     out_of_domain
         What to do about an image that looks like none of the index's domains: ``"decline"`` to answer, or ``"search"``
         all domains, without a guarantee.
-    view
-        How queries are decoded; by default as the index's images were.
 
     Raises
     ------
     InputError
-        If neither a certificate nor k is given, k is negative, or the certificate was made for another system.
+        If the certificate was made for another system.
     """
 
     def __init__(
-        self,
-        index: Index,
-        encoder: Encoder,
-        mllm: MLLM,
-        *,
-        certificate: Certificate | None = None,
-        k: int | None = None,
-        prompt: PromptTemplate | None = None,
-        retrieval: RetrievalMode = DEFAULT_MODE,
-        out_of_domain: OutOfDomain = "decline",
-        view: ImageView | None = None,
+        self, system: AnsweringSystem, source: PolicySource, *, out_of_domain: OutOfDomain = "decline"
     ) -> None:
-        if certificate is None and k is None:
-            raise InputError(
-                "nothing says how many reports to read: give a certificate, or k to go without a guarantee"
-            )
-        if k is not None and k < 0:
-            raise InputError(f"k is {k}; give 0 or more")
-        self.index, self.encoder, self.mllm = index, encoder, mllm
-        self.retriever = SimilarCaseRetriever(index, encoder, mode=retrieval)
-        self.prompt = prompt or PromptTemplate()
-        self.certificate, self.k = certificate, k
-        self.out_of_domain = out_of_domain
-        self.view = view or index.manifest.view
-        self._resources = ExitStack()
-        if certificate is not None:
-            certificate.verify(self.fingerprints)
+        self.system, self.source, self.out_of_domain = system, source, out_of_domain
+        if isinstance(source, Certified):
+            source.certificate.verify(system.fingerprints)
 
     @classmethod
     def open(
@@ -103,49 +63,57 @@ class Pipeline:
 
         Parameters
         ----------
-        index
-            Index folder.
-        mllm
-            Model folder, OWNER/NAME of the hub, or an OpenAI-compatible server's model as URL#MODEL; see `open_mllm`.
+        index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key
+            See `SystemOptions`.
         certificate
-            Certificate file.
+            Certificate file, which decides how many reports are read.
         k
-            Number of contexts, without a guarantee.
-        adapter
-            PEFT adapter's folder.
-        encoder
-            The encoder, if it is no longer where it was when the index was built.
-        device, dtype
-            As for `TransformersMLLM.open`.
-        retrieval, out_of_domain, view
+            Read so many in every domain, without a guarantee. Takes precedence over the certificate.
+        out_of_domain
             As for `Pipeline`.
-        api_key
-            Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`.
-        mllm_api_key
-            Of the server that runs the model, if one does.
 
         Raises
         ------
         InputError
-            If anything cannot be opened or does not belong together.
+            If neither a certificate nor k is given, or anything cannot be opened or does not belong together; what
+            needs no model is found before one is loaded.
+        TitrateError
+            If a server cannot be reached.
         """
-        from rag.models.open import open_mllm
+        options = SystemOptions(
+            index=Path(index),
+            mllm=mllm,
+            adapter=None if adapter is None else Path(adapter),
+            encoder=encoder,
+            device=device,
+            dtype=dtype,
+            retrieval=retrieval,
+            view=view,
+            api_key=api_key,
+            mllm_api_key=mllm_api_key,
+        )
+        return cls.open_system(options, certificate, k, out_of_domain)
 
-        with ExitStack() as stack:
-            promised = Certificate.load(Path(certificate)) if certificate is not None else None
-            opened = stack.enter_context(Index.open(Path(index), api_key))
-            pipeline = cls(
-                opened,
-                Encoder.open(encoder or opened.manifest.encoder, device),
-                open_mllm(mllm, adapter=adapter, device=device, dtype=dtype, api_key=mllm_api_key),
-                certificate=promised,
-                k=k,
-                retrieval=retrieval,
-                out_of_domain=out_of_domain,
-                view=view,
-            )
-            pipeline._resources = stack.pop_all()
-        return pipeline
+    @classmethod
+    def open_system(
+        cls,
+        options: SystemOptions,
+        certificate: str | Path | None = None,
+        k: int | None = None,
+        out_of_domain: OutOfDomain = "decline",
+    ) -> "Pipeline":
+        """The same, with the options of the system in one."""
+        promised = None if certificate is None else Certificate.load(Path(certificate))
+        source = choose_source(promised, k)
+        options.check(promised)
+        system = AnsweringSystem.open(options)
+        try:
+            if promised is not None:
+                promised.verify(system.fingerprints)
+            return cls(system, source, out_of_domain=out_of_domain)
+        except BaseException:
+            system.close()
+            raise
 
     def __enter__(self) -> "Pipeline":
         return self
@@ -157,19 +125,12 @@ class Pipeline:
 
     def close(self) -> None:
         """Close the index, if `Pipeline.open` opened it."""
-        self._resources.close()
+        self.system.close()
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """Of everything that an answer depends on, as certificates name it."""
-        return {
-            "encoder": self.encoder.fingerprint,
-            "index": self.index.fingerprint,
-            "prompt": self.prompt.fingerprint,
-            "mllm": self.mllm.fingerprint,
-            "retrieval": self.retriever.fingerprint,
-            "view": hash_json(asdict(self.view)),
-        }
+        return self.system.fingerprints
 
     def ask(
         self,
@@ -204,86 +165,63 @@ class Pipeline:
         NothingCertifiedError
             If the certificate holds no policy for the image's domain.
         """
-        if not question.strip():
-            raise InputError("the question is empty; ask something")
-        if options is not None:
-            options = [option.strip() for option in options]
-            if len(options) < 2 or len(set(options)) < len(options) or "" in options:
-                raise InputError("give at least two options, all different, or none for an answer in free text")
-        picture = load_image(Path(image), self.view)
-        vectors = self.encoder.embed_images([picture])
-        domain, probability = self._route(vectors)
-        in_domain = bool(self.index.in_domain(vectors, [domain])[0])
-        if not in_domain and self.out_of_domain == "decline":
+        query = make_query(image, question, options, patient=patient, study=study)
+        retrieved = self.system.retrieve([query], self.source.max_k, self.out_of_domain)
+        if retrieved.declined:
             raise OutOfDomainError(
-                f"image {image} looks like none of the index's domains ({', '.join(self.index.domains)}): declined; "
-                "with --out-of-domain search all of them are searched, without a guarantee"
+                f"image {image} looks like none of the index's domains ({', '.join(self.system.index.domains)}): "
+                "declined; with --out-of-domain search all of them are searched, without a guarantee"
             )
-        policy = self._policy(domain)
-        searched = [domain] if in_domain else self.index.domains
-        matches = self._similar(vectors, searched, Exclusion(None, study, patient), policy.k, question)
-        scale = self.index.manifest.logit_scale
-        matches = matches[: policy.count([scale * match.similarity for match in matches])]
+        domain, in_domain = retrieved.domains[0], retrieved.in_domain[0]
+        policy = self.source.policy(domain)
+        k = policy.count(retrieved.similarities(0, policy.k))
+        reply = self.system.answer(retrieved, [k])[0][0]
+        matches = retrieved.matches[0][:k]
         contexts = tuple(
             Context(number, match.record.id, match.record.report, match.record.image, match.similarity)
             for number, match in enumerate(matches, start=1)
         )
-        message = self.prompt.render(question, options, [context.report for context in contexts])
-        text, chances = self._answer(picture, message, options)
-        declined = chances is not None and not policy.answers(max(chances.values()))
+        declined = query.options is not None and not policy.answers(reply.confidence)
         return Answer(
-            text=None if declined else text,
-            probabilities=chances,
+            text=None if declined else reply.text,
+            probabilities=None
+            if reply.probabilities is None
+            else MappingProxyType(dict(zip(query.options or (), reply.probabilities, strict=True))),
             domain=domain,
-            domain_probability=probability,
+            domain_probability=retrieved.probabilities[0],
             in_domain=in_domain,
             contexts=contexts,
-            certified=self.k is None and self._covers(options) and in_domain,
-            statement=self._statement(domain, options, in_domain),
-            prompt=message,
+            certified=self.source.covers(query, in_domain),
+            statement=self.source.sentence(domain, query, in_domain),
+            prompt=self.system.prompt.render(query.text, query.options, [context.report for context in contexts]),
         )
 
-    def _similar(
-        self, vectors: NDArray[np.float32], domains: Sequence[str], own: Exclusion, limit: int, question: str
-    ) -> list[Match]:
-        """The cases most similar to an image [1, d] in any of the domains, best first."""
-        asked = len(domains)
-        found = self.retriever.similar(np.repeat(vectors, asked, 0), domains, [own] * asked, limit, [question] * asked)
-        if asked == 1:
-            return found[0]
-        merged = [match for matches in found for match in matches]
-        return distinct(sorted(merged, key=lambda match: (-match.similarity, match.record.id)))[:limit]
 
-    def _route(self, vectors: NDArray[np.float32]) -> tuple[str, float]:
-        domains, chances = self.index.route(vectors)
-        return domains[0], float(chances[0].max())
+def make_query(
+    image: str | Path,
+    question: str,
+    options: Sequence[str] | None = None,
+    *,
+    patient: str | None = None,
+    study: str | None = None,
+) -> Query:
+    """A question as `Pipeline.ask` takes it.
 
-    def _policy(self, domain: str) -> Policy:
-        if self.k is not None:
-            return Policy(self.k)
-        assert self.certificate is not None  # the constructor sees to it
-        return self.certificate.policy(domain)
+    Raises
+    ------
+    InputError
+        If the question or an option is empty, or there is only one option.
+    """
+    chosen = None if options is None else tuple(option.strip() for option in options)
+    return Query(image=Path(image), text=question, options=chosen, patient=patient, study=study)
 
-    def _answer(
-        self, picture: Image.Image, message: str, options: Sequence[str] | None
-    ) -> tuple[str, Mapping[str, float] | None]:
-        prompts = [Prompt(picture, message)]
-        if options is None:
-            return self.mllm.generate(prompts, MAX_NEW_TOKENS)[0], None
-        chances = probabilities(self.mllm.score(prompts, [options])[0])
-        named = {option: float(chance) for option, chance in zip(options, chances, strict=True)}
-        return options[int(chances.argmax())], MappingProxyType(named)
 
-    def _covers(self, options: Sequence[str] | None) -> bool:
-        """Whether the certificate was made of such questions: of those in free text only if it names their loss."""
-        return options is not None or (self.certificate is not None and "loss" in self.certificate.fingerprints)
+def check_query(query: Query, options: SystemOptions) -> None:
+    """Make sure that a question's image can be read, before any model is loaded.
 
-    def _statement(self, domain: str, options: Sequence[str] | None, in_domain: bool) -> str:
-        if not in_domain:
-            return "Not certified: the image looks like none of the index's domains, and all of them were searched."
-        if self.k is not None:
-            return f"Not certified: k = {self.k} was set by hand."
-        if not self._covers(options):
-            return "Not certified: the certificate covers questions with options, not free text."
-        assert self.certificate is not None  # the constructor sees to it
-        return self.certificate.sentence(domain)
+    Raises
+    ------
+    InputError
+        If it cannot, or there is no index that says how it is shown.
+    """
+    load_image(query.image, options.view or Manifest.load(options.index).view)

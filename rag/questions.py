@@ -9,40 +9,70 @@ from indexing import resolve_image
 from titrate import InputError, hash_json, read_jsonl
 
 
-@dataclass(frozen=True)
-class Question:
+@dataclass(frozen=True, kw_only=True)
+class Query:
+    """A question about an image, and whose the image is: all that an answer depends on besides the system.
+
+    Attributes
+    ----------
+    image
+        The image file.
+    text
+        What is asked.
+    options
+        The answers to choose from; None for an answer in free text.
+    id
+        What the question is called in its file; empty where it is asked directly.
+    record
+        The corpus record that the image belongs to; None where nobody said.
+    patient, study
+        Whose image it is; None where nobody said.
+
+    Raises
+    ------
+    InputError
+        If the question is empty, or there are fewer than two options, or two of them are the same.
+    """
+
+    image: Path
+    text: str
+    options: tuple[str, ...] | None
+    id: str = ""
+    record: str | None = None
+    patient: str | None = None
+    study: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text.strip():
+            raise InputError("the question is empty; ask something")
+        options = self.options
+        if options is not None and (len(options) < 2 or len(set(options)) < len(options) or not all(options)):
+            raise InputError("give at least two options, all different, or none for an answer in free text")
+
+    @property
+    def unit(self) -> str:
+        """What counts as independent: the patient, or else the study, or else the image."""
+        return self.patient or self.study or str(self.image)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question(Query):
     """A question with its reference answer.
 
     Attributes
     ----------
     id
         Unique in its file.
-    image
-        The image file.
-    text, answer
-        What is asked, and the reference answer.
-    options
-        The answers to choose from; None for an open question.
-    patient, study, domain, split, record, kind
-        None where the file does not say. ``record`` is the corpus record that the image belongs to.
+    answer
+        The reference answer.
+    domain, split, kind
+        None where the file does not say.
     """
 
-    id: str
-    image: Path
-    text: str
     answer: str
-    options: tuple[str, ...] | None
-    patient: str | None
-    study: str | None
-    domain: str | None
-    split: str | None
-    record: str | None
-    kind: str | None
-
-    @property
-    def unit(self) -> str:
-        """What counts as independent: the patient, or else the study, or else the image."""
-        return self.patient or self.study or str(self.image)
+    domain: str | None = None
+    split: str | None = None
+    kind: str | None = None
 
 
 def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str] | None = None) -> list[Question]:
@@ -69,7 +99,7 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     seen: set[str] = set()
     split_of: dict[str, str | None] = {}
     for line, value in read_jsonl(path):
-        question = _parse(value, f"{path}, line {line}", folder)
+        question = parse_question(value, f"{path}, line {line}", folder)
         if question.id in seen:
             raise InputError(f"{path}, line {line}: id {question.id} comes twice; give every question its own")
         seen.add(question.id)
@@ -112,7 +142,15 @@ def questions_fingerprint(questions: Sequence[Question]) -> str:
     return hash_json(rows)
 
 
-def _parse(value: dict[str, Any], where: str, folder: Path) -> Question:
+def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
+    """A question out of a JSON object that stands at a place; its image is not looked at.
+
+    Raises
+    ------
+    InputError
+        If a field is missing or unsound, naming the place.
+    """
+
     def text(name: str) -> str:
         content = value.get(name)
         if not isinstance(content, str) or not content.strip():
@@ -129,41 +167,25 @@ def _parse(value: dict[str, Any], where: str, folder: Path) -> Question:
         if not isinstance(options, list) or not all(isinstance(item, str) and item.strip() for item in options):
             raise InputError(f'{where}: "options" must be a list of texts, or null for an open question')
         options = [item.strip() for item in options]
-        if len(options) < 2 or len(set(options)) < len(options):
-            raise InputError(f'{where}: "options" must hold at least two answers, all different')
-        if text("answer") not in options:
-            raise InputError(f"{where}: the answer {text('answer')!r} is not among the options")
     image = text("image")
     if Path(image).is_absolute():
         raise InputError(f'{where}: "image" must be a path inside {folder}; set --root to the folder of the images')
-    return Question(
-        id=text("id"),
-        image=folder / image,
-        text=text("question"),
-        answer=text("answer"),
-        options=None if options is None else tuple(options),
-        patient=optional("patient"),
-        study=optional("study"),
-        domain=optional("domain"),
-        split=optional("split"),
-        record=optional("record"),
-        kind=optional("kind"),
-    )
-
-
-def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:
-    """Answered questions that baselines may learn from: those of the train split, or else the judged ones themselves.
-
-    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side. Nobody
-    looks at the images of the train split here, so they need not be there.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read or a line is unsound.
-    """
-    if not any(question.split for question in judged):
-        return list(judged)
-    folder = path.parent if root is None else root
-    known = [_parse(value, f"{path}, line {line}", folder) for line, value in read_jsonl(path)]
-    return [question for question in known if question.split == "train"] or list(judged)
+    try:
+        question = Question(
+            id=text("id"),
+            image=folder / image,
+            text=text("question"),
+            answer=text("answer"),
+            options=None if options is None else tuple(options),
+            patient=optional("patient"),
+            study=optional("study"),
+            domain=optional("domain"),
+            split=optional("split"),
+            record=optional("record"),
+            kind=optional("kind"),
+        )
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    if question.options is not None and question.answer not in question.options:
+        raise InputError(f"{where}: the answer {question.answer!r} is not among the options")
+    return question

@@ -7,13 +7,16 @@ its domains; whether the image belongs to any is for `NoveltyDetector` to say.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.encoder import Encoder
 from indexing.routing.tensors import load_tensors, malformed, save_tensors
 from titrate import InputError
+
+if TYPE_CHECKING:
+    from indexing.encoder import Encoder
 
 INVERSE_REGULARISATION = 100.0
 """Embeddings have unit length, so useful weights are large; scikit-learn's default of 1 flattens the probabilities."""
@@ -73,7 +76,7 @@ class DomainClassifier:
         return cls(names, weights.astype(np.float32), biases.astype(np.float32))
 
     @classmethod
-    def zero_shot(cls, prompts: Mapping[str, Sequence[str]], encoder: Encoder) -> "DomainClassifier":
+    def zero_shot(cls, prompts: Mapping[str, Sequence[str]], encoder: "Encoder") -> "DomainClassifier":
         """Classify by prompts alone: the mean direction of a domain's prompts is its weight vector.
 
         CLIP's prompt ensembling (arXiv 2103.00020 §3.1.4): weights are the model's logit scale × the normalised mean

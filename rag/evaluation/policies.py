@@ -3,14 +3,15 @@
 Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration import Certificate, OutcomeTable
+from rag.evaluation.baselines import Baselines
 from rag.evaluation.metrics import Metrics, measure
+from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
 from titrate import InputError
@@ -19,7 +20,7 @@ MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certif
 
 
 @dataclass(frozen=True)
-class Row:
+class PolicyScore:
     """One policy in one domain; without metrics where it answers nothing.
 
     Attributes
@@ -38,39 +39,7 @@ class Row:
     asked: int
 
 
-class Baselines:
-    """Answers that need no model, learnt from answered questions of other patients.
-
-    Parameters
-    ----------
-    known
-        Answered questions, of the indexed split.
-    """
-
-    def __init__(self, known: Sequence[Question]) -> None:
-        closed = [question for question in known if question.options]
-        self._by_text = _majorities((question.text, question.answer) for question in closed)
-        self._by_kind = _majorities((str(question.kind), question.answer) for question in closed)
-        self._of_record = {(str(question.record), question.text): question.answer for question in closed}
-        self._of_kind = {(str(question.record), question.kind): question.answer for question in closed if question.kind}
-
-    def majority(self, question: Question) -> str:
-        """The commonest known answer to the same question, or else to its kind, or else the first option."""
-        answer = self._by_text.get(question.text) or self._by_kind.get(str(question.kind))
-        options = question.options or ("",)
-        return answer if answer in options else options[0]
-
-    def nearest(self, question: Question, records: Sequence[str]) -> str:
-        """The answer of the most similar case that was asked the same, in the same words or of the same kind."""
-        options = question.options or ("",)
-        for record in records:
-            answer = self._of_record.get((record, question.text)) or self._of_kind.get((record, str(question.kind)))
-            if answer in options:
-                return answer
-        return self.majority(question)
-
-
-def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[Row]:
+def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[PolicyScore]:
     """Measure every policy in every domain that closed questions were routed to.
 
     Parameters
@@ -109,11 +78,25 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
             ]
             said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
             right, patients = [question.answer for question in asked], [question.unit for question in asked]
-            rows.append(Row(domain, name, measure(said, right, patients) if pairs else None, len(chosen)))
+            rows.append(PolicyScore(domain, name, measure(said, right, patients) if pairs else None, len(chosen)))
     return rows
 
 
-def format_rows(rows: Sequence[Row]) -> str:
+def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None = None) -> list[PolicyScore]:
+    """Answer the questions of a split at every k, and measure every policy; see `evaluate`.
+
+    Raises
+    ------
+    InputError
+        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system.
+    """
+    if certificate is not None:
+        certificate.verify(run.system.fingerprints)
+    scored = run.score(run.retrieve(run.read(split)))
+    return evaluate(scored, run.known_questions(scored.questions), certificate)
+
+
+def format_scores(rows: Sequence[PolicyScore]) -> str:
     """The rows as a plain table, a domain after the other."""
     lines = [f"{'domain':<15}{'policy':<22}{'n':>6}{'accuracy':>10}{'95 % interval':>17}{'balanced':>10}{'F1':>7}"]
     for row in rows:
@@ -147,10 +130,3 @@ def _certified_answers(
             k = policy.count(similarities[np.isfinite(similarities)])
         answers.append(table.answers[row][k] if policy.answers(table.confidences[row, k]) else None)
     return answers
-
-
-def _majorities(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    counts: dict[str, Counter[str]] = {}
-    for key, answer in pairs:
-        counts.setdefault(key, Counter())[answer] += 1
-    return {key: count.most_common(1)[0][0] for key, count in counts.items()}

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing import Encoder, Exclusion, ImageView, Index, Record
+from rag.evaluation.baselines import Baselines
 from rag.evaluation.metrics import bootstrap_interval
-from rag.evaluation.policies import Baselines
 from rag.evaluation.ranking_scores import NDCG_DEPTH, expected_scores, scores_of
 from rag.questions import Question
-from rag.retrieval.retriever import MODES, RetrievalMode, SimilarCaseRetriever
+from rag.retrieval.modes import MODES, RetrievalMode
+from rag.retrieval.retriever import SimilarCaseRetriever
 from rag.retrieval.routing import route_questions
 from titrate import InputError
 
@@ -106,7 +107,7 @@ def evaluate_retrieval(
     InputError
         If an image cannot be read, the encoder is another one, or no question can be judged.
     """
-    judge, limit = _Judge(index, known), max(NDCG_DEPTH, *ks)
+    judge, limit = RelevanceJudge(index, known), max(NDCG_DEPTH, *ks)
     retrievers = {mode: SimilarCaseRetriever(index, encoder, limit, mode) for mode in modes}
     judged: list[Judged] = []
     done, left_out = 0, dict.fromkeys(index.domains, 0)
@@ -171,12 +172,19 @@ class Judged:
     scores: Mapping[str, tuple[float, ...]]
 
 
-class _Judge(Baselines):
-    """Says which indexed records are relevant to a question, from what is known of them."""
+class RelevanceJudge:
+    """Says which indexed records are relevant to a question, from what is known of them.
+
+    Parameters
+    ----------
+    index
+        Holds the records.
+    known
+        Answered questions of them.
+    """
 
     def __init__(self, index: Index, known: Sequence[Question]) -> None:
-        super().__init__(known)
-        self._index = index
+        self._index, self._known = index, Baselines(known)
         self._records: dict[str, list[Record]] = {}
         self._answers: dict[tuple[str, str, str | None], dict[str, str]] = {}
 
@@ -188,7 +196,7 @@ class _Judge(Baselines):
             self._records[domain] = [match.record for match in everything]
         key = (domain, question.text, question.kind)
         if key not in self._answers:
-            said = {record.id: self._said(record.id, question) for record in self._records[domain]}
+            said = {record.id: self._known.answer_of(record.id, question) for record in self._records[domain]}
             self._answers[key] = {name: answer for name, answer in said.items() if answer is not None}
         own = {
             record.id
@@ -197,9 +205,6 @@ class _Judge(Baselines):
         }
         agreeing = {name for name, answer in self._answers[key].items() if answer == question.answer}
         return agreeing - own, len(self._records[domain]) - len(own)
-
-    def _said(self, record: str, question: Question) -> str | None:
-        return self._of_record.get((record, question.text)) or self._of_kind.get((record, str(question.kind)))
 
 
 def _is_own(record: Record, own: Exclusion) -> bool:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby, pairwise
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from calibration import OutcomeTable
-from indexing import Match, load_image
-from rag.models.base import MLLM, NestedPrompt, probabilities
+from indexing import Match
+from rag.answering import answer
+from rag.models.base import MLLM
 from rag.outcomes.cache import Outcome, OutcomeCache
 from rag.outcomes.losses import Loss, token_loss
 from rag.prompt import PromptTemplate
@@ -17,8 +18,10 @@ from rag.questions import Question
 from rag.retrieval.routing import Retrieved
 from titrate import InputError, hash_files, hash_json
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 _IMAGES_AT_ONCE = 16
-MAX_NEW_TOKENS = 96
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,20 +36,20 @@ class Outcomes:
 def score_outcomes(
     mllm: MLLM,
     prompt: PromptTemplate,
-    retrieved: Retrieved,
+    retrieved: Retrieved[Question],
     max_k: int,
     *,
     loss: Loss = token_loss,
-    alter: Callable[[Image.Image], Image.Image] | None = None,
+    alter: "Callable[[Image.Image], Image.Image] | None" = None,
     cache: OutcomeCache | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Outcomes:
-    """Answer questions at every k = 0..K.
+    """Answer questions at every k = 0..K, exactly as `Pipeline.ask` answers each at its policy's k.
 
     Parameters
     ----------
     mllm, prompt
-        As for `ask`.
+        The model, and the words around questions and reports.
     retrieved
         Questions with their domains and similar cases. Where fewer than k cases exist, all are read.
     max_k
@@ -79,7 +82,7 @@ def score_outcomes(
         names = [_name(retrieved, row) for row in rows] if cache is not None else []
         known = cache.get(names) if cache is not None else None
         if known is None:
-            known = _answer(mllm, prompt, retrieved, rows, max_k, loss, alter)
+            known = _outcomes(mllm, prompt, retrieved.take(rows), max_k, loss, alter)
             if cache is not None:
                 cache.put(names, known)
         outcomes += known
@@ -87,8 +90,8 @@ def score_outcomes(
             progress(end, len(retrieved.questions))
     similarities = np.full((len(outcomes), max_k), np.nan)
     falling = True
-    for row, matches in enumerate(retrieved.matches):
-        found = [retrieved.logit_scale * match.similarity for match in matches[:max_k]]
+    for row in range(len(outcomes)):
+        found = retrieved.similarities(row, max_k)
         falling = falling and found == sorted(found, reverse=True)
         similarities[row, : len(found)] = found
     table = OutcomeTable(
@@ -103,65 +106,29 @@ def score_outcomes(
     return Outcomes(table, retrieved.questions, retrieved.matches)
 
 
-def _answer(
+def _outcomes(
     mllm: MLLM,
     prompt: PromptTemplate,
-    retrieved: Retrieved,
-    rows: Sequence[int],
+    retrieved: Retrieved[Question],
     max_k: int,
     loss: Loss,
-    alter: Callable[[Image.Image], Image.Image] | None,
+    alter: "Callable[[Image.Image], Image.Image] | None",
 ) -> list[Outcome]:
-    """Outcomes of questions about a few images, in the order of ``rows``."""
-    found: dict[int, Outcome] = {}
-    nested: list[NestedPrompt] = []
-    asked: list[list[int]] = []
-    for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
-        about = list(group)
-        picture = load_image(retrieved.questions[about[0]].image, retrieved.view)
-        if alter is not None:
-            picture = alter(picture)
-        reports = [match.record.report for match in retrieved.matches[about[0]][:max_k]]
-        contexts = tuple(prompt.context(number, report) for number, report in enumerate(reports, start=1))
-        for closed in (True, False):
-            chosen = [row for row in about if (retrieved.questions[row].options is not None) == closed]
-            if not chosen:
-                continue
-            questions = [retrieved.questions[row] for row in chosen]
-            closings = tuple(prompt.closing(question.text, question.options) for question in questions)
-            together = NestedPrompt(picture, prompt.opening(), contexts, closings)
-            if closed:
-                nested.append(together)
-                asked.append(chosen)
-            else:
-                found |= zip(chosen, _open_outcomes(mllm, together, questions, max_k, loss), strict=True)
-    options = [[retrieved.questions[row].options or () for row in chosen] for chosen in asked]
-    for chosen, scores in zip(asked, mllm.score_nested(nested, options, max_k) if nested else (), strict=True):
-        for row, table in zip(chosen, scores, strict=True):
-            question = retrieved.questions[row]
-            chances = [probabilities(choices) for choices in table]
-            said = [(question.options or ())[int(chance.argmax())] for chance in chances]
-            wrong = [float(answer != question.answer) for answer in said]
-            found[row] = Outcome(wrong, [float(min(1.0, chance.max())) for chance in chances], said)
-    return [found[row] for row in rows]
-
-
-def _open_outcomes(
-    mllm: MLLM, together: NestedPrompt, questions: Sequence[Question], max_k: int, loss: Loss
-) -> Iterator[Outcome]:
-    read = min(max_k, len(together.contexts)) + 1
-    prompts = [together.at(number, k) for number in range(len(questions)) for k in range(read)]
-    answers = mllm.generate(prompts, MAX_NEW_TOKENS)
-    for number, question in enumerate(questions):
-        said = answers[number * read : (number + 1) * read]
-        said += said[-1:] * (max_k + 1 - read)
-        losses = [float(loss(answer, question.answer)) for answer in said]
+    """Outcomes of questions about a few images, in their order."""
+    answers = answer(mllm, prompt, retrieved, range(max_k + 1), alter)
+    found = []
+    for question, replies in zip(retrieved.questions, answers, strict=True):
+        if question.options is None:
+            losses = [float(loss(reply.text, question.answer)) for reply in replies]
+        else:
+            losses = [float(reply.text != question.answer) for reply in replies]
         if not all(0 <= value <= 1 for value in losses):
             raise InputError(f"the loss of question {question.id} is not in [0, 1]; mend the loss function")
-        yield Outcome(losses, [1.0] * len(said), said)
+        found.append(Outcome(losses, [reply.confidence for reply in replies], [reply.text for reply in replies]))
+    return found
 
 
-def _name(retrieved: Retrieved, row: int) -> str:
+def _name(retrieved: Retrieved[Question], row: int) -> str:
     """Hash of a question, its image's content, its domain and the cases that it gets to read."""
     question = asdict(retrieved.questions[row])
     image = question.pop("image")

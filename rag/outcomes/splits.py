@@ -1,13 +1,15 @@
-"""Patients that calibration must not meet: those of the other splits, and those whose reports are retrieved."""
+"""The splits of a question file: who must not meet, and which questions baselines may learn from."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from calibration import hash_patient
 from indexing import Index
+from rag.questions import Question, parse_question
 from titrate import read_jsonl
 
 
-def patients_elsewhere(path: Path, split: str, index: Index) -> dict[str, set[str]]:
+def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[str]]:
     """Hashes of the patients, or else studies, of each other split of a question file, and of the index.
 
     Parameters
@@ -22,7 +24,7 @@ def patients_elsewhere(path: Path, split: str, index: Index) -> dict[str, set[st
     Returns
     -------
     dict
-        Sets of `calibration.hash_patient` by the split's name, and under ``"the index"``.
+        Sets of `hash_patient` by the split's name, and under ``"the index"``.
 
     Raises
     ------
@@ -35,3 +37,21 @@ def patients_elsewhere(path: Path, split: str, index: Index) -> dict[str, set[st
         if other not in (None, split) and patient:
             found.setdefault(str(other), set()).add(hash_patient(str(patient)))
     return found
+
+
+def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:
+    """Answered questions that baselines may learn from: those of the train split, or else the judged ones themselves.
+
+    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side. Nobody
+    looks at the images of the train split here, so they need not be there.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or a line is unsound.
+    """
+    if not any(question.split for question in judged):
+        return list(judged)
+    folder = path.parent if root is None else root
+    known = [parse_question(value, f"{path}, line {line}", folder) for line, value in read_jsonl(path)]
+    return [question for question in known if question.split == "train"] or list(judged)

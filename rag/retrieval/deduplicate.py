@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from indexing import Match, Record
 
 
-def distinct(matches: Sequence[Match]) -> list[Match]:
+def deduplicate(matches: Sequence[Match]) -> list[Match]:
     """Of the images of one study with the same report, only the first."""
     first: dict[tuple[str, str], Match] = {}
     for match in matches:

@@ -4,10 +4,9 @@ from collections.abc import Hashable, Sequence
 from math import fsum
 from typing import TypeVar
 
-T = TypeVar("T", bound=Hashable)
+from rag.retrieval.modes import RANK_CONSTANT
 
-CONSTANT = 60
-"""The authors' own value; it keeps the first rank of a single list from deciding alone."""
+T = TypeVar("T", bound=Hashable)
 
 
 def fuse_ranks(rankings: Sequence[Sequence[T]]) -> list[T]:
@@ -30,7 +29,7 @@ def fuse_ranks(rankings: Sequence[Sequence[T]]) -> list[T]:
     best: dict[T, tuple[int, int]] = {}
     for place, ranking in enumerate(rankings):
         for rank, thing in enumerate(ranking, start=1):
-            terms.setdefault(thing, []).append(1 / (CONSTANT + rank))
+            terms.setdefault(thing, []).append(1 / (RANK_CONSTANT + rank))
             best[thing] = min(best.get(thing, (rank, place)), (rank, place))
     # Rounded once, so that the same ranks in another order of lists are a tie and not a difference of rounding.
     return sorted(terms, key=lambda thing: (-fsum(terms[thing]), best[thing]))

@@ -7,7 +7,7 @@ images of a study is given once, with the image that matches best, so that k cas
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -15,30 +15,10 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
 from indexing import Encoder, Exclusion, Index, Match, Record, load_image, record_node
-from rag.retrieval.deduplicate import distinct, report_key
-from rag.retrieval.fusion import CONSTANT, fuse_ranks
-from titrate import InputError, hash_json
-
-RetrievalMode = Literal["image-image", "image-report", "question-report", "fusion"]
-"""What is compared: the image with indexed images or with their reports, the question with reports, or all of these,
-joined by reciprocal rank."""
-
-MODES: tuple[RetrievalMode, ...] = get_args(RetrievalMode)
-DEFAULT_MODE: RetrievalMode = "image-image"
-"""Best on the `prefer` split with the shipped encoder: mean nDCG@10 over domains 0.617 (0.600 to 0.633), fusion 0.582,
-image-report 0.543, question-report 0.352, random records 0.340. See `rag.evaluation.retrieval`."""
-
-SAME_IMAGE = 1 - 1e-4
-"""From this cosine on, the match counts as the query's own image.
-
-With the shipped encoder that holds for 93 % of images saved anew as JPEG of quality 95, for 33 to 88 % at lower quality
-or three quarters of the size, for hardly any at half of it. It also holds for the nearest image of another patient in
-4 of 1,088 `prefer` images, 2 of them true copies. At 0.999 these would be 315, half of the fundus images among them, so
-no threshold finds every copy: name the patient where it is known.
-"""
-
-FUSED_DEPTH = 50
-"""Length of the rankings that are fused, whatever the limit: so the first k of K are the first k of any K."""
+from rag.retrieval.deduplicate import deduplicate, report_key
+from rag.retrieval.fusion import fuse_ranks
+from rag.retrieval.modes import DEFAULT_MODE, FUSED_DEPTH, SAME_IMAGE, RetrievalMode, check_mode
+from titrate import InputError
 
 _SPARE = 4  # fetched beyond the limit, to make up for what is the query's own and for reports that come twice
 
@@ -62,22 +42,11 @@ class SimilarCaseRetriever(BaseRetriever):
     """
 
     def __init__(self, index: Index, encoder: Encoder, limit: int = 8, mode: RetrievalMode = DEFAULT_MODE) -> None:
-        if encoder.fingerprint != index.manifest.encoder_fingerprint:
-            raise InputError(
-                f"encoder {encoder.id} did not make this index, {index.manifest.encoder} did; "
-                "use that one or build the index again"
-            )
-        if mode not in MODES:
-            raise InputError(f"no retrieval mode {mode!r}; there are {', '.join(MODES)}")
+        index.check_encoder(encoder)
+        check_mode(mode)
         self.index, self.encoder, self.limit = index, encoder, limit
         self.mode: RetrievalMode = mode
         super().__init__()
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the mode and its constants, which decide with the index and the encoder what is retrieved."""
-        fused = {"depth": FUSED_DEPTH, "constant": CONSTANT} if self.mode == "fusion" else None
-        return hash_json({"mode": self.mode, "same_image": SAME_IMAGE, "fusion": fused, "distinct": "study and report"})
 
     def similar(
         self,
@@ -202,7 +171,7 @@ class SimilarCaseRetriever(BaseRetriever):
         while rows:
             matches = near or self.index.search(domain, vectors[rows], asked, [own[row].named for row in rows], using)
             for row, candidates in zip(rows, matches, strict=True):
-                found[row] = distinct([match for match in candidates if not own[row].holds(match.record)])[:limit]
+                found[row] = deduplicate([match for match in candidates if not own[row].holds(match.record)])[:limit]
             # Too many were the query's own or came twice, and there may be more behind them: look again, further.
             short = zip(rows, matches, strict=True)
             rows = [row for row, candidates in short if len(found[row]) < limit and len(candidates) >= asked]

@@ -27,7 +27,7 @@ def test_no_method_certifies_what_is_not_so_too_often(
     asked = [question for question in asked if question.unit in kept]
     encoder = Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu")
     with Index.open(index_folder) as index:
-        found = retrieve(index, encoder, asked, MAX_K, decline=False)
+        found = retrieve(index, encoder, asked, MAX_K, out_of_domain="accept")
     table = score_outcomes(mllm, PromptTemplate(), found, MAX_K).table
     sizes = {name: len(set(table.select(name).units)) // 2 for name in sorted(set(table.domains))}
     assert min(sizes.values()) > 20

@@ -5,7 +5,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from indexing import Encoder, build_index
+from calibration import Certificate
+from indexing import Encoder, Index, build_index
+from rag import MLLM, AnsweringSystem, OutOfDomain, Pipeline
+from rag.policy_source import choose_source
 
 COPIES = 7
 
@@ -58,3 +61,18 @@ def query_image(samples: Path) -> Path:
     """The image of which the index holds seven copies."""
     image: str = next(record["image"] for record in read_records(samples) if record["domain"] == "pathology")
     return samples / image
+
+
+def pipeline_of(
+    index: Index,
+    encoder: Encoder,
+    mllm: MLLM,
+    *,
+    certificate: Certificate | None = None,
+    k: int | None = None,
+    out_of_domain: OutOfDomain = "decline",
+    **system: Any,
+) -> Pipeline:
+    """A pipeline of parts that are open already."""
+    opened = AnsweringSystem(index, encoder, mllm, **system)
+    return Pipeline(opened, choose_source(certificate, k), out_of_domain=out_of_domain)

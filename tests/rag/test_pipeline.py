@@ -9,8 +9,8 @@ from PIL import Image
 
 from calibration import Certificate, DomainResult
 from indexing import Encoder, ImageView, Index
-from rag import Answer, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
-from tests.rag.small import query_image
+from rag import Answer, Certified, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
+from tests.rag.small import pipeline_of, query_image
 from titrate import InputError, NothingCertifiedError
 
 YES_NO = ["yes", "no"]
@@ -33,7 +33,7 @@ def result(k: int | None) -> DomainResult:
 
 @pytest.fixture
 def opened(small: Index, encoder: Encoder, tiny: TransformersMLLM) -> Callable[..., Pipeline]:
-    return lambda **settings: Pipeline(small, encoder, tiny, **settings)
+    return lambda **settings: pipeline_of(small, encoder, tiny, **settings)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_another_index_voids_the_certificate(
     index: Index, encoder: Encoder, tiny: TransformersMLLM, certificate: Certificate
 ) -> None:
     with pytest.raises(InputError, match="the index changed since calibration"):
-        Pipeline(index, encoder, tiny, certificate=certificate)
+        pipeline_of(index, encoder, tiny, certificate=certificate)
 
 
 def test_neither_k_nor_certificate(opened: Callable[..., Pipeline]) -> None:
@@ -201,7 +201,7 @@ def test_an_answer_as_json_and_as_a_page(opened: Callable[..., Pipeline], image:
 
 
 def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
-    assert opened(certificate=certificate).certificate is certificate
+    assert opened(certificate=certificate).source == Certified(certificate)
     with pytest.raises(InputError, match="the window or frame changed since calibration"):
         opened(certificate=certificate, view=ImageView(window=(40.0, 400.0)))
 

@@ -1,5 +1,6 @@
 """Metrics, baselines and the table of policies on numbers worked by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from calibration import Certificate, DomainResult, OutcomeTable
 from indexing import Match, Record
-from rag import Baselines, Outcomes, Question, bootstrap_interval, evaluate, format_rows, measure
+from rag import Baselines, Outcomes, Question, bootstrap_interval, evaluate, format_scores, measure
 from titrate import InputError
 
 
@@ -15,7 +16,17 @@ def question(
     id: str, answer: str, *, text: str = "Is it?", kind: str | None = "it", record: str | None = None, patient: str = ""
 ) -> Question:
     options = ("yes", "no")
-    return Question(id, Path("a.png"), text, answer, options, patient or id, None, "d", None, record, kind)
+    return Question(
+        id=id,
+        image=Path("a.png"),
+        text=text,
+        answer=answer,
+        options=options,
+        patient=patient or id,
+        domain="d",
+        record=record,
+        kind=kind,
+    )
 
 
 def test_measured_by_hand() -> None:
@@ -81,7 +92,7 @@ def test_nearest_asked_the_same() -> None:
 
 
 def test_answers_that_are_no_option_are_not_given() -> None:
-    odd = Question("o", Path("a.png"), "Is it?", "left", ("left", "right"), "p", None, None, None, "r1", "it")
+    odd = replace(question("o", "left", record="r1", patient="p"), options=("left", "right"))
     baselines = Baselines([odd])
     assert baselines.majority(question("x", "no")) == "yes"
     assert baselines.nearest(question("x", "no"), ["r1"]) == "yes"
@@ -148,7 +159,7 @@ def test_without_a_certificate_there_is_no_certified_row() -> None:
 
 def test_the_table_has_a_line_for_each_row() -> None:
     rows = evaluate(outcomes(), KNOWN, certificate(a=1, b=None))
-    lines = format_rows(rows).splitlines()
+    lines = format_scores(rows).splitlines()
     assert len(lines) == len(rows) + 1
     assert lines[-1].split()[:2] == ["b", "certified"]
     assert "no answer to any of" in lines[-1]

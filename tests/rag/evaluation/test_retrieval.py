@@ -19,7 +19,7 @@ from rag.evaluation.retrieval import (
     evaluate_retrieval,
     format_retrieval,
 )
-from rag.retrieval.retriever import MODES
+from rag.retrieval.modes import MODES
 from tests.rag.small import query_image
 from titrate import InputError
 
@@ -86,8 +86,17 @@ def test_the_interval_is_that_of_drawing_patients_and_averaging_anew() -> None:
 @pytest.fixture(scope="session")
 def asked(samples: Path) -> Question:
     """Asked about the image of which the small index holds copies."""
-    fields = ("nobody", None, "pathology", "test", None, "finding")
-    return Question("q", query_image(samples), "Is it there?", "yes", ("yes", "no"), *fields)
+    return Question(
+        id="q",
+        image=query_image(samples),
+        text="Is it there?",
+        answer="yes",
+        options=("yes", "no"),
+        patient="nobody",
+        domain="pathology",
+        split="test",
+        kind="finding",
+    )
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from indexing import Encoder, ImageView, Index, load_image
-from rag import Pipeline, PromptTemplate, Question, Retrieved, TransformersMLLM, retrieve, score_outcomes
+from rag import PromptTemplate, Question, Retrieved, TransformersMLLM, retrieve, score_outcomes
+from tests.rag.small import pipeline_of
 from titrate import InputError
 
 MAX_K = 3
@@ -21,7 +22,7 @@ def check_against_ask(index: Index, encoder: Encoder, mllm: TransformersMLLM, qu
     assert outcomes.questions == retrieved.questions
     for row, question in enumerate(outcomes.questions):
         for k in range(MAX_K + 1):
-            answer = Pipeline(index, encoder, mllm, k=k).ask(
+            answer = pipeline_of(index, encoder, mllm, k=k).ask(
                 question.image, question.text, question.options, patient=question.patient, study=question.study
             )
             assert answer.domain == table.domains[row]
@@ -59,6 +60,10 @@ def test_images_are_altered_before_the_model_sees_them(
     assert told[-1] == (2, 2)
 
 
+def asked(id: str, image: Path, patient: str) -> Question:
+    return Question(id=id, image=image, text="Is it?", answer="yes", options=("yes", "no"), patient=patient)
+
+
 def test_many_images_in_chunks(
     index: Index, encoder: Encoder, tiny: TransformersMLLM, judged: list[Question], tmp_path: Path
 ) -> None:
@@ -68,7 +73,7 @@ def test_many_images_in_chunks(
     for number in range(18):
         path = tmp_path / f"{number:02}.png"
         source.crop((number, 0, source.width, source.height)).save(path)
-        questions.append(Question(f"q{17 - number}", path, "Is it?", "yes", ("yes", "no"), f"p{number}", *[None] * 5))
+        questions.append(asked(f"q{17 - number}", path, f"p{number}"))
     together = score_outcomes(tiny, PromptTemplate(), retrieve(index, encoder, questions, 1), 1).table
     assert list(together.question_ids) == [f"q{17 - number}" for number in range(18)]
     for row in (0, 15, 16, 17):
@@ -87,4 +92,4 @@ def test_fewer_cases_than_k(small: Index, encoder: Encoder, tiny: TransformersML
 
 def test_no_questions_are_refused(tiny: TransformersMLLM) -> None:
     with pytest.raises(InputError):
-        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), ImageView(), 1.0), 2)
+        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), ImageView(), 1.0, (), ()), 2)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from indexing import Encoder, Exclusion, Index, Match, Record, build_index, load_image
-from rag import Pipeline, Question, SimilarCaseRetriever, TransformersMLLM, retrieve
-from rag.retrieval.deduplicate import distinct
-from rag.retrieval.retriever import MODES, RetrievalMode
-from tests.rag.small import read_records
+from rag import Question, SimilarCaseRetriever, TransformersMLLM, retrieve
+from rag.retrieval.deduplicate import deduplicate
+from rag.retrieval.modes import MODES, RetrievalMode
+from tests.rag.small import pipeline_of, read_records
 
 VIEWS = 14
 """Of one study: more than are fetched beyond any limit below."""
@@ -28,8 +28,8 @@ def test_by_hand() -> None:
     nobodys, neighbours = match("e", "Clear.", None), match("f", "Clear.", None)
     visit, revisit = match("g", "Clear.", None, "p"), match("h", "Clear.", None, "p")
     kept = [first, addendum, other, nobodys, neighbours, visit]
-    assert distinct([first, again, addendum, other, nobodys, neighbours, visit, revisit]) == kept
-    assert distinct([]) == []
+    assert deduplicate([first, again, addendum, other, nobodys, neighbours, visit, revisit]) == kept
+    assert deduplicate([]) == []
 
 
 @pytest.fixture(scope="module")
@@ -77,10 +77,10 @@ def test_each_report_comes_once_with_its_best_view(
 def test_calibrating_and_asking_read_the_same(
     views: Index, encoder: Encoder, tiny: TransformersMLLM, sources: list[Path]
 ) -> None:
-    question = Question("q", sources[0], "Is it?", "yes", YES_NO, "somebody", *[None] * 5)
+    question = Question(id="q", image=sources[0], text="Is it?", answer="yes", options=YES_NO, patient="somebody")
     [matches] = retrieve(views, encoder, [question], 4).matches
     for out_of_domain in ("decline", "search"):
-        with Pipeline(views, encoder, tiny, k=4, out_of_domain=out_of_domain) as pipeline:
+        with pipeline_of(views, encoder, tiny, k=4, out_of_domain=out_of_domain) as pipeline:
             answer = pipeline.ask(sources[0], question.text, YES_NO, patient=question.patient)
         assert [context.record for context in answer.contexts] == [found.record.id for found in matches]
         assert len({context.report for context in answer.contexts}) == 4

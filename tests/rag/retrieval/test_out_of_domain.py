@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from indexing import Encoder, Index
-from rag import Pipeline, TransformersMLLM, answer_json, answer_page, retrieve
+from rag import TransformersMLLM, answer_json, answer_page, retrieve
 from rag.questions import Question
-from tests.rag.small import query_image
+from tests.rag.small import pipeline_of, query_image
 from titrate import OutOfDomainError
 
 QUESTION, YES_NO = "Is there pneumonia?", ["yes", "no"]
@@ -28,7 +28,7 @@ def image(samples: Path) -> Path:
 
 
 def test_declined_by_default(wary: Index, encoder: Encoder, tiny: TransformersMLLM, image: Path) -> None:
-    pipeline = Pipeline(wary, encoder, tiny, k=2)
+    pipeline = pipeline_of(wary, encoder, tiny, k=2)
     with pytest.raises(OutOfDomainError, match=r"none of the index's domains \(.+\): declined"):
         pipeline.ask(image, QUESTION, YES_NO)
     assert OutOfDomainError.exit_code == 2
@@ -37,7 +37,7 @@ def test_declined_by_default(wary: Index, encoder: Encoder, tiny: TransformersML
 def test_all_domains_are_searched_when_asked(
     wary: Index, encoder: Encoder, tiny: TransformersMLLM, image: Path
 ) -> None:
-    answer = Pipeline(wary, encoder, tiny, k=40, out_of_domain="search").ask(image, QUESTION, YES_NO)
+    answer = pipeline_of(wary, encoder, tiny, k=40, out_of_domain="search").ask(image, QUESTION, YES_NO)
     assert not answer.in_domain
     assert not answer.certified
     assert "none of the index's domains" in answer.statement
@@ -51,7 +51,7 @@ def test_all_domains_are_searched_when_asked(
 def test_declined_questions_are_left_out_of_outcomes_and_counted(
     wary: Index, encoder: Encoder, judged: list[Question]
 ) -> None:
-    kept = retrieve(wary, encoder, judged, 1, decline=False)
+    kept = retrieve(wary, encoder, judged, 1, out_of_domain="accept")
     assert (len(kept.questions), kept.declined) == (len(judged), ())
     declined = retrieve(wary, encoder, judged, 1)
     assert declined.questions == ()

@@ -9,10 +9,11 @@ from PIL import Image
 
 from calibration import Certificate, OutcomeTable, Policy, certify
 from indexing import Encoder, Exclusion, Index, Match, load_image
-from rag import Pipeline, PolicyPostprocessor, Question, SimilarCaseRetriever, TransformersMLLM, retrieve
+from rag import Certified, PolicyPostprocessor, Question, SimilarCaseRetriever, TransformersMLLM, retrieve
 from rag.retrieval.fusion import fuse_ranks
-from rag.retrieval.retriever import FUSED_DEPTH, MODES, SAME_IMAGE, RetrievalMode, as_node
-from tests.rag.small import query_image, read_records
+from rag.retrieval.modes import FUSED_DEPTH, MODES, SAME_IMAGE, RetrievalMode, retrieval_fingerprint
+from rag.retrieval.retriever import as_node
+from tests.rag.small import pipeline_of, query_image, read_records
 from titrate import InputError
 
 OTHERS = {f"other-{number}" for number in range(5)}
@@ -201,11 +202,11 @@ def test_retrieving_for_a_file_equals_asking(
     image = query_image(samples)
     texts = ("Is other-4 meant?", "Report of other-2.")
     questions = [
-        Question(str(number), image, text, "yes", YES_NO, "patient-other-0", *[None] * 5)
+        Question(id=str(number), image=image, text=text, answer="yes", options=YES_NO, patient="patient-other-0")
         for number, text in enumerate(texts)
     ]
     found = retrieve(small, encoder, questions, 3, mode)
-    with Pipeline(small, encoder, tiny, k=3, retrieval=mode) as pipeline:
+    with pipeline_of(small, encoder, tiny, k=3, retrieval=mode) as pipeline:
         for question, matches in zip(found.questions, found.matches, strict=True):
             answer = pipeline.ask(image, question.text, YES_NO, patient=question.patient)
             assert [context.record for context in answer.contexts] == ids(list(matches))
@@ -217,23 +218,22 @@ def test_a_certificate_of_another_mode_is_refused(small: Index, encoder: Encoder
     def certified(fingerprints: dict[str, str]) -> Certificate:
         return certify(table, alpha=0.5, delta=0.5, fingerprints={**fingerprints, "questions": "0" * 64})
 
-    prints = {mode: Pipeline(small, encoder, tiny, k=0, retrieval=mode).fingerprints for mode in MODES}
+    prints = {mode: pipeline_of(small, encoder, tiny, k=0, retrieval=mode).fingerprints for mode in MODES}
     assert len({prints[mode]["retrieval"] for mode in MODES}) == len(MODES)
     promised = certified(prints["image-image"])
-    assert Pipeline(small, encoder, tiny, certificate=promised).certificate is promised
+    assert pipeline_of(small, encoder, tiny, certificate=promised).source == Certified(promised)
     for mode in MODES[1:]:
         with pytest.raises(InputError, match=r"^the retrieval( mode)? changed since calibration; run calibrate again$"):
-            Pipeline(small, encoder, tiny, certificate=promised, retrieval=mode)
+            pipeline_of(small, encoder, tiny, certificate=promised, retrieval=mode)
     before = {name: value for name, value in prints["image-image"].items() if name != "retrieval"}
     with pytest.raises(InputError, match=r"^the retrieval( mode)? changed since calibration"):
-        Pipeline(small, encoder, tiny, certificate=certified(before))
+        pipeline_of(small, encoder, tiny, certificate=certified(before))
 
 
-def test_other_constants_are_another_retrieval(small: Index, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    retriever = SimilarCaseRetriever(small, encoder, mode="fusion")
-    before = retriever.fingerprint
-    monkeypatch.setattr("rag.retrieval.retriever.FUSED_DEPTH", 51)
-    assert retriever.fingerprint != before
+def test_other_constants_are_another_retrieval(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = retrieval_fingerprint("fusion")
+    monkeypatch.setattr("rag.retrieval.modes.FUSED_DEPTH", 51)
+    assert retrieval_fingerprint("fusion") != before
 
 
 def test_another_image_is_not_the_same(small: Index, encoder: Encoder, samples: Path) -> None:

@@ -10,7 +10,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from calibration import Policy
 from indexing import Encoder, Exclusion, Index, load_image
 from rag import PolicyPostprocessor, Question, SimilarCaseRetriever, retrieve
-from rag.retrieval.retriever import SAME_IMAGE
+from rag.retrieval.modes import SAME_IMAGE
 from tests.rag.small import query_image, read_records
 from titrate import InputError
 
@@ -85,7 +85,14 @@ def test_an_indexed_image_meets_nothing_of_its_own(index: Index, encoder: Encode
 
 def test_questions_that_share_an_image_but_not_the_patient(small: Index, encoder: Encoder, samples: Path) -> None:
     """Each keeps its own exclusion, though the image is the same file."""
-    first = Question("1", query_image(samples), "Is it?", "yes", ("yes", "no"), "patient-other-0", *[None] * 5)
+    first = Question(
+        id="1",
+        image=query_image(samples),
+        text="Is it?",
+        answer="yes",
+        options=("yes", "no"),
+        patient="patient-other-0",
+    )
     second = replace(first, id="2", patient="patient-other-1")
     retrieved = retrieve(small, encoder, [first, second], 5)
     for question, matches in zip(retrieved.questions, retrieved.matches, strict=True):

@@ -1,0 +1,191 @@
+"""Options that several commands share, each group as one dataclass of the Python API, and the progress bar."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from commands.click_parts import option, option_group
+
+if TYPE_CHECKING:
+    from indexing import ImageView
+    from rag import QuestionOptions, SystemOptions
+
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+LEVEL = click.FloatRange(0, 1, min_open=True, max_open=True)
+
+SYSTEM, IMAGES, QUESTIONS, OUTPUT = "Index and model", "Images", "Questions", "Output"
+
+index_option = option("--index", type=FOLDER, default=Path("index"), help="Index folder.", section=SYSTEM)
+
+api_key_option = option(
+    "--api-key",
+    envvar="TITRATE_API_KEY",
+    help="API key of the Qdrant server; better set as TITRATE_API_KEY. It is not stored.",
+    section=SYSTEM,
+)
+
+device_option = option(
+    "--device", help="A torch device, such as cuda:1.  [default: the first GPU, or else the CPU]", section=SYSTEM
+)
+
+
+def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
+    """Centre and width out of CENTRE,WIDTH."""
+    if value is None:
+        return None
+    try:
+        centre, width = (float(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is not CENTRE,WIDTH, as in 40,400", ctx, parameter) from error
+    return centre, width
+
+
+view_options = (
+    option(
+        "--window",
+        callback=_window,
+        metavar="CENTRE,WIDTH",
+        help="Grey values of DICOM images to show.  [default: the index's, or else the file's own]",
+        section=IMAGES,
+    ),
+    option(
+        "--frame",
+        type=click.IntRange(0),
+        help="Frame or page to show of images that have several, counted from 0.  "
+        "[default: the index's, or else the middle one]",
+        section=IMAGES,
+    ),
+)
+
+
+def make_view(window: tuple[float, float] | None, frame: int | None) -> "ImageView | None":
+    """What to show of each image; None where nothing was said."""
+    from indexing import ImageView
+
+    return None if window is None and frame is None else ImageView(window, frame)
+
+
+view_option_group = option_group("view", make_view, view_options)
+
+
+def _make_system(
+    index: Path,
+    mllm: str | None,
+    mllm_api_key: str | None,
+    adapter: Path | None,
+    encoder: str | None,
+    device: str | None,
+    retrieval: Any,
+    api_key: str | None,
+    window: tuple[float, float] | None,
+    frame: int | None,
+) -> "SystemOptions":
+    from rag import SystemOptions
+
+    return SystemOptions(
+        index=index,
+        mllm=mllm,
+        adapter=adapter,
+        encoder=encoder,
+        device=device,
+        retrieval=retrieval,
+        view=make_view(window, frame),
+        api_key=api_key,
+        mllm_api_key=mllm_api_key,
+    )
+
+
+def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What every command needs that runs the model; the command gets it as ``system``."""
+    return option_group(
+        "system",
+        _make_system,
+        (
+            index_option,
+            option(
+                "--mllm",
+                required=mllm_required,
+                help="Model: a transformers folder, OWNER/NAME of the hub, or http://HOST:PORT/v1#MODEL of a server.",
+                section=SYSTEM,
+            ),
+            option(
+                "--mllm-api-key",
+                envvar="TITRATE_MLLM_API_KEY",
+                help="API key of the model's server; better set as TITRATE_MLLM_API_KEY. It is not stored.",
+                section=SYSTEM,
+            ),
+            option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`.", section=SYSTEM),
+            option("--encoder", help="The index's encoder, if it has moved since the build.", section=SYSTEM),
+            device_option,
+            option(
+                "--retrieve-by",
+                "retrieval",
+                type=click.Choice(["image-image", "image-report", "question-report", "fusion"]),
+                default="image-image",
+                help="What is compared to find similar cases.",
+                section=SYSTEM,
+            ),
+            api_key_option,
+            *view_options,
+        ),
+    )
+
+
+def _make_questions(
+    questions: Path, root: Path | None, max_k: int, loss: str | None, outcomes: Path
+) -> "QuestionOptions":
+    from rag import QuestionOptions
+
+    return QuestionOptions(questions, root, max_k, loss, outcomes)
+
+
+def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What every command needs that answers a file of questions; the command gets ``questions`` and ``split``."""
+    group = option_group(
+        "questions",
+        _make_questions,
+        (
+            click.argument("questions", type=FILE, help="JSON lines, a question each; see samples/README.md."),
+            option("--root", type=FOLDER, help="Folder of the images.  [default: the file's]", section=QUESTIONS),
+            option(
+                "--max-k",
+                type=click.IntRange(0),
+                default=8,
+                help="Answer every question with 0 to so many reports.",
+                section=QUESTIONS,
+            ),
+            option(
+                "--loss",
+                help="Judge open questions too, by tokens, findings, findings:FILE or module:function.",
+                section=QUESTIONS,
+            ),
+            option(
+                "--outcomes",
+                type=FOLDER,
+                default=Path("outcomes"),
+                help="Folder that keeps what was scored, so that a second run need not score it again.",
+                section=QUESTIONS,
+            ),
+        ),
+    )
+    of_split = option("--split", default=split, help="Use the questions of this split.", section=QUESTIONS)
+    return lambda command: of_split(group(command))
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, with rate and time left; what it yields is told how much is done, and of how much."""
+    from tqdm import tqdm
+
+    with tqdm(desc=label, file=sys.stderr, disable=None, mininterval=0.5, dynamic_ncols=True) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,0 +1,30 @@
+"""What can be said of an encoder before open_clip is imported, which takes seconds."""
+
+from pathlib import Path
+
+from titrate import InputError
+
+LOCAL, HUB = "local-dir:", "hf-hub:"
+
+
+def local_encoder(id: str) -> Path | None:
+    """The folder of an encoder that is named by one, absolute; None if it is named otherwise."""
+    return Path(id.removeprefix(LOCAL)).expanduser().resolve() if id.startswith(LOCAL) else None
+
+
+def check_encoder_files(id: str) -> None:
+    """Refuse a folder that holds no encoder.
+
+    Parameters
+    ----------
+    id
+        As for `Encoder.open`. Names of a hub are not looked up.
+
+    Raises
+    ------
+    InputError
+        If it names a folder without a configuration.
+    """
+    folder = local_encoder(id)
+    if folder is not None and not (folder / "open_clip_config.json").is_file():
+        raise InputError(f"no encoder in {folder}: open_clip_config.json is not there; check the path")

@@ -1,0 +1,152 @@
+"""From retrieved cases to answers at any number of contexts: the one path, for one question and for ten thousand.
+
+An answer depends on the image, the question, its options, and how many of the retrieved reports the model reads. So a
+question that is asked at one policy, and a question file that is answered at every k = 0..K, differ only in the list
+of ks.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from indexing import load_image
+from rag.models.base import MLLM, NestedPrompt, probabilities
+from rag.prompt import PromptTemplate
+from rag.questions import Query
+from rag.retrieval.routing import Asked, Retrieved
+from titrate import hash_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+MAX_NEW_TOKENS = 96
+"""Of an answer in free text."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the model says to a question after k contexts.
+
+    Attributes
+    ----------
+    text
+        The likeliest option, or free text.
+    probabilities
+        Of each option, in the question's order, normalised over the options; None for free text.
+    """
+
+    text: str
+    probabilities: tuple[float, ...] | None
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the answer among the options; 1 for free text, which nothing measures yet."""
+        return 1.0 if self.probabilities is None else min(1.0, max(self.probabilities))
+
+
+def generation_fingerprint() -> str:
+    """SHA-256 of how answers are generated: the limit on new tokens, and that the likeliest token is taken."""
+    return hash_json({"max_new_tokens": MAX_NEW_TOKENS, "sampling": "greedy"})
+
+
+def answer(
+    mllm: MLLM,
+    template: PromptTemplate,
+    retrieved: Retrieved[Asked],
+    ks: Sequence[int],
+    alter: "Callable[[Image.Image], Image.Image] | None" = None,
+) -> list[list[Reply]]:
+    """Answer every question after each of several numbers of contexts.
+
+    Questions about one image that read the same cases are asked together: the image is decoded once, and a model that
+    can do so reads the contexts once for all of them.
+
+    Parameters
+    ----------
+    mllm, template
+        The model, and the words around questions and reports.
+    retrieved
+        The questions, n of them, with their cases.
+    ks
+        Numbers of contexts, rising. Where fewer cases were retrieved, all of them are read.
+    alter
+        What to do to each image before the model sees it.
+
+    Returns
+    -------
+    list
+        [n][len(ks)] replies, in the order of the questions and of ``ks``.
+
+    Raises
+    ------
+    InputError
+        If an image cannot be read, an option cannot be scored, or a prompt is too long for the model.
+    """
+    found: dict[int, list[Reply]] = {}
+    closed: list[tuple[NestedPrompt, list[int]]] = []
+    rows = range(len(retrieved.questions))
+    for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
+        about = list(group)
+        picture = load_image(retrieved.questions[about[0]].image, retrieved.view)
+        if alter is not None:
+            picture = alter(picture)
+        for has_options in (True, False):
+            chosen = [row for row in about if (retrieved.questions[row].options is not None) == has_options]
+            if not chosen:
+                continue
+            prompt = nested_prompt(template, picture, retrieved, chosen, max(ks))
+            if has_options:
+                closed.append((prompt, chosen))
+            else:
+                found |= zip(chosen, _generate(mllm, prompt, len(chosen), ks), strict=True)
+    if closed:
+        options = [[retrieved.questions[row].options or () for row in chosen] for _, chosen in closed]
+        scores = mllm.score_nested([prompt for prompt, _ in closed], options, max(ks))
+        for (_, chosen), tables in zip(closed, scores, strict=True):
+            for row, table in zip(chosen, tables, strict=True):  # table: [len(ks), number of options]
+                found[row] = [_likeliest(retrieved.questions[row], probabilities(line)) for line in table[list(ks)]]
+    return [found[row] for row in rows]
+
+
+def nested_prompt(
+    template: PromptTemplate, picture: "Image.Image", retrieved: Retrieved[Asked], rows: Sequence[int], max_k: int
+) -> NestedPrompt:
+    """The prompts of some questions about one image, which read the same cases, for every number of contexts.
+
+    Parameters
+    ----------
+    template
+        The words around questions and reports.
+    picture
+        The image.
+    retrieved
+        The questions with their cases.
+    rows
+        Which of them.
+    max_k
+        The most contexts that any prompt is to hold.
+    """
+    reports = [match.record.report for match in retrieved.matches[rows[0]][:max_k]]
+    contexts = tuple(template.context(number, report) for number, report in enumerate(reports, start=1))
+    questions = [retrieved.questions[row] for row in rows]
+    closings = tuple(template.closing(question.text, question.options) for question in questions)
+    return NestedPrompt(picture, template.opening(), contexts, closings)
+
+
+def _likeliest(question: Query, chances: "NDArray[np.float64]") -> Reply:
+    options = question.options or ()
+    values = tuple(chances.tolist())
+    return Reply(options[values.index(max(values))], values)
+
+
+def _generate(mllm: MLLM, prompt: NestedPrompt, questions: int, ks: Sequence[int]) -> Iterator[list[Reply]]:
+    """Free text for each of some questions at each of ``ks``; nothing is written twice where fewer cases exist."""
+    read = sorted({min(k, len(prompt.contexts)) for k in ks})
+    asked = [prompt.at(number, k) for number in range(questions) for k in read]
+    texts = iter(mllm.generate(asked, MAX_NEW_TOKENS))
+    for _ in range(questions):
+        said = {k: Reply(next(texts), None) for k in read}
+        yield [said[min(k, len(prompt.contexts))] for k in ks]
