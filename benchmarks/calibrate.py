@@ -64,8 +64,8 @@ def main(samples: Path, mllm: str, images: int, per_image: Sequence[int], out: P
 
 def compare(model: TransformersMLLM, prompts: list[NestedPrompt], options: Options, max_k: int) -> dict[str, Any]:
     """Costs of both ways, and how far their log-probabilities and decisions are apart."""
-    model.score_nested(prompts[:1], options[:1], 1)
-    nested, ours = measured(model, lambda: model.score_nested(prompts, options, max_k))
+    model.score_nested(prompts[:1], options[:1], range(2))
+    nested, ours = measured(model, lambda: model.score_nested(prompts, options, range(max_k + 1)))
     asked = [
         (prompt.at(question, k), choices)
         for prompt, sets in zip(prompts, options, strict=True)

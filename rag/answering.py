@@ -104,10 +104,10 @@ def answer(
                 found |= zip(chosen, _generate(mllm, prompt, len(chosen), ks), strict=True)
     if closed:
         options = [[retrieved.questions[row].options or () for row in chosen] for _, chosen in closed]
-        scores = mllm.score_nested([prompt for prompt, _ in closed], options, max(ks))
+        scores = mllm.score_nested([prompt for prompt, _ in closed], options, ks)
         for (_, chosen), tables in zip(closed, scores, strict=True):
             for row, table in zip(chosen, tables, strict=True):  # table: [len(ks), number of options]
-                found[row] = [_likeliest(retrieved.questions[row], probabilities(line)) for line in table[list(ks)]]
+                found[row] = [_likeliest(retrieved.questions[row], probabilities(line)) for line in table]
     return [found[row] for row in rows]
 
 

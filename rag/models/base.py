@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,11 +69,11 @@ class MLLM(ABC):
         """Log-probability of each prompt's options as its answer, each float64 [number of options]."""
 
     def score_nested(
-        self, prompts: Sequence[NestedPrompt], options: Sequence[Sequence[Sequence[str]]], max_k: int
+        self, prompts: Sequence[NestedPrompt], options: Sequence[Sequence[Sequence[str]]], ks: Sequence[int]
     ) -> list[list[NDArray[np.float64]]]:
-        """Log-probability of the options of every question at every k, each float64 [max_k + 1, number of options].
+        """Log-probability of the options of every question after each of several numbers of contexts.
 
-        Scores each k on its own; a model that can share the contexts between them overrides this.
+        Scores each number on its own; a model that can share the contexts between them overrides this.
 
         Parameters
         ----------
@@ -80,22 +81,53 @@ class MLLM(ABC):
             Questions about an image each.
         options
             The answers to choose from, of each prompt's questions.
-        max_k
-            The most contexts to read. Where fewer exist, all are read.
+        ks
+            Numbers of contexts, rising. Where fewer exist, all are read.
+
+        Returns
+        -------
+        list
+            For each prompt and question float64 [len(ks), number of options].
+
+        Raises
+        ------
+        ValueError
+            If there is no number of contexts, one is negative, or they do not rise.
         """
+        check_counts(ks)
+        counts = [readable_counts(prompt, ks) for prompt in prompts]
         asked = [
             (prompt.at(question, k), choices)
-            for prompt, sets in zip(prompts, options, strict=True)
+            for prompt, sets, read in zip(prompts, options, counts, strict=True)
             for question, choices in enumerate(sets)
-            for k in range(min(max_k, len(prompt.contexts)) + 1)
+            for k in sorted(set(read))
         ]
         scores = iter(self.score([prompt for prompt, _ in asked], [choices for _, choices in asked]))
         found = []
-        for prompt, sets in zip(prompts, options, strict=True):
-            read = min(max_k, len(prompt.contexts)) + 1
-            tables = [np.stack([next(scores) for _ in range(read)]) for _ in sets]
-            found.append([np.pad(table, ((0, max_k + 1 - read), (0, 0)), mode="edge") for table in tables])
+        for sets, read in zip(options, counts, strict=True):
+            tables = []
+            for _ in sets:
+                by_k = {k: next(scores) for k in sorted(set(read))}
+                tables.append(np.stack([by_k[k] for k in read]))  # [len(ks), number of options]
+            found.append(tables)
         return found
+
+
+def check_counts(ks: Sequence[int]) -> None:
+    """Make sure that these are numbers of contexts, rising, at least one.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    if not ks or ks[0] < 0 or any(later <= earlier for earlier, later in pairwise(ks)):
+        raise ValueError(f"numbers of contexts must be 0 or more and rise, found {list(ks)}")
+
+
+def readable_counts(prompt: NestedPrompt, ks: Sequence[int]) -> list[int]:
+    """How many contexts are read for each of ``ks``: as many, or all that there are."""
+    return [min(k, len(prompt.contexts)) for k in ks]
 
 
 def probabilities(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,42 @@
-"""placeholder"""
+"""What can be refused of a model before torch and transformers are imported, which takes seconds."""
 
 from pathlib import Path
 
+from titrate import InputError, is_address
+
+NUMBERS = ("float32", "bfloat16", "float16")
+"""Formats that a model's numbers can have."""
+
 
 def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | None = None) -> None:
-    """Nothing."""
+    """Refuse a model that cannot be there, an adapter that is none, and what a server cannot be told.
+
+    Parameters
+    ----------
+    name
+        As for `open_mllm`. Names of the hub and servers are not looked up.
+    adapter, dtype
+        As for `open_mllm`.
+
+    Raises
+    ------
+    InputError
+        If a folder holds no model or no adapter, there is no such number format, or an adapter or a number format is
+        given with a server, which has its own.
+    """
+    if is_address(name):
+        if adapter is not None:
+            raise InputError(
+                "a server loads adapters itself: leave out the adapter, and name the server's model with it"
+            )
+        if dtype is not None:
+            raise InputError("a server chooses the number format itself: leave out the dtype")
+        return
+    folder = Path(name).expanduser()
+    if not (folder / "config.json").is_file() and (folder.exists() or name.count("/") != 1):
+        raise InputError(f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub")
+    for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
+        if not (Path(adapter or "") / file).is_file():
+            raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
+    if dtype not in (None, *NUMBERS):
+        raise InputError(f"unknown dtype {dtype}; it can be {', '.join(NUMBERS)}")

@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from rag.models.base import MLLM, NestedPrompt, Prompt
+from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts
 from rag.models.chat_model import ChatModel
+from rag.models.checks import check_model_files
 from rag.models.inputs import append, positions
 from rag.models.prefix_scoring import NestedScorer, try_to_nest
 from rag.models.shared_images import SharedImages
 from titrate import InputError, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
-_NUMBERS = ("float32", "bfloat16", "float16")
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 BATCH = {"cpu": 4}
@@ -57,20 +57,12 @@ class TransformersMLLM(ChatModel, MLLM):
         InputError
             If there is no such model or adapter, or it cannot be loaded.
         """
+        check_model_files(name, adapter=adapter, dtype=dtype)
         if is_address(name):
             raise InputError(
                 f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
             )
         folder = Path(name).expanduser()
-        if not (folder / "config.json").is_file() and (folder.exists() or name.count("/") != 1):
-            raise InputError(
-                f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub"
-            )
-        for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
-            if not (Path(adapter or "") / file).is_file():
-                raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
-        if dtype not in (None, *_NUMBERS):
-            raise InputError(f"unknown dtype {dtype}; it can be {', '.join(_NUMBERS)}")
         source = str(folder) if folder.exists() else name
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -160,17 +152,18 @@ class TransformersMLLM(ChatModel, MLLM):
         self,
         prompts: Sequence[NestedPrompt],
         options: Sequence[Sequence[Sequence[str]]],
-        max_k: int,
+        ks: Sequence[int],
         batch_tokens: int | None = None,
     ) -> list[list[NDArray[np.float64]]]:
-        """Log-probability of the options of every question at every k, each float64 [max_k + 1, number of options].
+        """Log-probability of the options of every question at each of several k; see `MLLM.score_nested`.
 
-        Reads the contexts once for all k. The first call compares that with scoring each k on its own: where an
-        architecture gives other scores, or refuses, each k is scored on its own from then on, and a warning says so.
+        Reads the contexts once for all k. The first call for several compares that with scoring each k on its own:
+        where an architecture gives other scores, or refuses, each k is scored on its own from then on, and a warning
+        says so.
 
         Parameters
         ----------
-        prompts, options, max_k
+        prompts, options, ks
             As for `MLLM.score_nested`.
         batch_tokens
             At most so many tokens, padding included, in a forward pass, or one prompt; None for what suits the device.
@@ -180,12 +173,15 @@ class TransformersMLLM(ChatModel, MLLM):
         InputError
             As `score`.
         """
+        check_counts(ks)
+        if len(ks) == 1:
+            return super().score_nested(prompts, options, ks)
         if not self._tried_to_nest and prompts:
-            self._prefix_scorer = try_to_nest(self, super().score_nested, prompts, options, max_k)
-            self._tried_to_nest = any(prompt.contexts[:max_k] for prompt in prompts)  # else there was nothing to share
+            self._prefix_scorer = try_to_nest(self, super().score_nested, prompts, options, ks)
+            self._tried_to_nest = any(prompt.contexts[: max(ks)] for prompt in prompts)  # else nothing was shared
         if self._prefix_scorer is not None:
-            return self._prefix_scorer.score(prompts, options, max_k, batch_tokens)
-        return super().score_nested(prompts, options, max_k)
+            return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
+        return super().score_nested(prompts, options, ks)
 
 
 def _source_fingerprint(folder: Path, model: Any) -> str:

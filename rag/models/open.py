@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from rag.models.base import MLLM
-from titrate import InputError, is_address
+from rag.models.checks import check_model_files
+from titrate import is_address
 
 
 def open_mllm(
@@ -33,16 +34,12 @@ def open_mllm(
     TitrateError
         If the server fails.
     """
-    if not is_address(name):
-        from rag.models.huggingface import TransformersMLLM
+    folder = None if adapter is None else Path(adapter)
+    check_model_files(name, adapter=folder, dtype=dtype)
+    if is_address(name):
+        from rag.models.openai import OpenAIMLLM
 
-        return TransformersMLLM.open(
-            name, adapter=None if adapter is None else Path(adapter), device=device, dtype=dtype
-        )
-    from rag.models.openai import OpenAIMLLM
+        return OpenAIMLLM.open(name, api_key=api_key)
+    from rag.models.huggingface import TransformersMLLM  # transformers takes seconds to import
 
-    if adapter is not None:
-        raise InputError("a server loads adapters itself: leave out the adapter, and name the server's model with it")
-    if dtype is not None:
-        raise InputError("a server chooses the number format itself: leave out the dtype")
-    return OpenAIMLLM.open(name, api_key=api_key)
+    return TransformersMLLM.open(name, adapter=folder, device=device, dtype=dtype)

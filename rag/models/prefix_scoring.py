@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import DynamicCache
 
-from rag.models.base import NestedPrompt
+from rag.models.base import NestedPrompt, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.inputs import join, kind, positions, takes_positions
 from rag.models.option_tokens import TAIL, Stem
@@ -94,36 +94,36 @@ class NestedScorer:
         self,
         prompts: Sequence[NestedPrompt],
         options: Sequence[Sequence[Sequence[str]]],
-        max_k: int,
+        ks: Sequence[int],
         batch_tokens: int | None = None,
     ) -> list[list[NDArray[np.float64]]]:
         """As `TransformersMLLM.score_nested`."""
         batch_tokens = batch_tokens or BATCH_TOKENS.get(self._mllm.model.device.type, 8192)
-        tables = [[np.zeros((max_k + 1, len(choices))) for choices in sets] for sets in options]
-        for batch in self._batches(prompts, options, max_k, batch_tokens):
+        tables = [[np.zeros((max(ks) + 1, len(choices))) for choices in sets] for sets in options]  # a row for each k
+        for batch in self._batches(prompts, options, ks, batch_tokens):
             for trunk, branch, scores in self._score_batch(batch, batch_tokens):
                 table = tables[trunk.number][branch.question]
                 for option, score in scores.items():
                     table[branch.k, option] = score
-        for prompt, found in zip(prompts, tables, strict=True):
-            for table in found:
-                table[len(prompt.contexts) + 1 :] = table[min(max_k, len(prompt.contexts))]
-        return tables
+        return [
+            [table[readable_counts(prompt, ks)] for table in found]  # [len(ks), number of options]
+            for prompt, found in zip(prompts, tables, strict=True)
+        ]
 
     def _batches(
         self,
         prompts: Sequence[NestedPrompt],
         options: Sequence[Sequence[Sequence[str]]],
-        max_k: int,
+        ks: Sequence[int],
         batch_tokens: int,
     ) -> Iterator[list[Trunk]]:
         """Trunks of like length that fit together."""
-        sizes = [sum(map(len, prompt.contexts[:max_k])) for prompt in prompts]
+        sizes = [sum(map(len, prompt.contexts[: max(ks)])) for prompt in prompts]
         batch: list[Trunk] = []
         for number in sorted(range(len(prompts)), key=sizes.__getitem__):
             if not options[number]:
                 continue
-            trunk = self._trunk(number, prompts[number], options[number], max_k)
+            trunk = self._trunk(number, prompts[number], options[number], ks)
             longest = max(trunk.length, *(other.length for other in batch), 0)
             full = longest * (len(batch) + 1) > batch_tokens
             if batch and (full or kind(trunk.inputs) != kind(batch[0].inputs)):
@@ -133,9 +133,9 @@ class NestedScorer:
         if batch:
             yield batch
 
-    def _trunk(self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], max_k: int) -> Trunk:
-        most = min(max_k, len(prompt.contexts))
-        asked = [(question, k) for question in range(len(options)) for k in range(most, -1, -1)]
+    def _trunk(self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], ks: Sequence[int]) -> Trunk:
+        wanted = sorted(set(readable_counts(prompt, ks)), reverse=True)  # the longest first: it is the trunk
+        asked = [(question, k) for question in range(len(options)) for k in wanted]
         texts = [self._mllm.render(prompt.at(question, k).text) for question, k in asked]
         inputs = self._mllm.inputs(texts[:1], [prompt.image])
         ids = self._ids(texts, prompt.image, inputs["input_ids"][0].cpu().numpy())
@@ -222,16 +222,16 @@ def try_to_nest(
     score_alone: Callable[..., list[list[NDArray[np.float64]]]],
     prompts: Sequence[NestedPrompt],
     options: Sequence[Sequence[Sequence[str]]],
-    max_k: int,
+    ks: Sequence[int],
 ) -> NestedScorer | None:
     """A nested scorer, if it scores the longest prompt's first question as scoring each k on its own does."""
-    longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[:max_k])))
+    longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[: max(ks)])))
     prompt, asked = replace(prompts[longest], closings=prompts[longest].closings[:1]), [options[longest][:1]]
-    alone = score_alone([prompt], asked, max_k)[0]
+    alone = score_alone([prompt], asked, ks)[0]
     allowed = max(1e-3, 64 * torch.finfo(mllm.model.dtype).eps)  # half precision rounds every logit
     try:
         scorer = NestedScorer(mllm)
-        nested = scorer.score([prompt], asked, max_k)[0]
+        nested = scorer.score([prompt], asked, ks)[0]
         error = max((float(np.abs(a - b).max()) for a, b in zip(nested, alone, strict=True)), default=0.0)
         if error <= allowed:
             return scorer

@@ -66,7 +66,7 @@ def test_every_k_equals_the_models_own(behind: OpenAIMLLM, mllm: TransformersMLL
     closings = tuple(template.closing(text, ["yes", "no"]) for text in ("Is there a fracture?", "Is it an X-ray?"))
     nested = NestedPrompt(prompts[0].image, template.opening(), contexts, closings)
     options = [[["yes", "no"], ["yes", "no"]]]
-    ours, own = behind.score_nested([nested], options, 4)[0], mllm.score_nested([nested], options, 4)[0]
+    ours, own = behind.score_nested([nested], options, range(5))[0], mllm.score_nested([nested], options, range(5))[0]
     assert np.stack(ours) == pytest.approx(np.stack(own), abs=1e-4)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.rag.architectures import ARCHITECTURES, write_model
 from titrate import InputError
 
 K = 4
+KS = range(K + 1)
 YES_NO: tuple[str, ...] = ("yes", "no")
 PLACES: tuple[str, ...] = ("left lung", "left pleura", "heart", "a")
 REPORTS = ("Clear lungs.", "Large heart, wide aorta. " * 3, "µm 漢", "No focal consolidation; lines in place.")
@@ -59,7 +61,7 @@ def test_scores_equal_those_of_each_k_alone(
     model: TransformersMLLM, asked: tuple[list[NestedPrompt], Options], batch_tokens: int
 ) -> None:
     """Warnings are errors here, so this fails where the model falls back."""
-    nested, alone = model.score_nested(*asked, K, batch_tokens), MLLM.score_nested(model, *asked, K)
+    nested, alone = model.score_nested(*asked, KS, batch_tokens), MLLM.score_nested(model, *asked, KS)
     assert [[table.shape for table in tables] for tables in nested] == [
         [(K + 1, len(choices)) for choices in sets] for sets in asked[1]
     ]
@@ -70,10 +72,10 @@ def test_scores_equal_those_of_each_k_alone(
 def test_models_have_opinions(model: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
     """Scores move with every context and with the image by far more than they may differ."""
     prompts, options = asked
-    table = model.score_nested(prompts, options, K)[0][0]
+    table = model.score_nested(prompts, options, KS)[0][0]
     assert (np.abs(np.diff(table, axis=0)).max(1) > 0.01).all()
     other = replace(prompts[0], image=prompts[1].image)
-    assert (np.abs(model.score_nested([other], options[:1], K)[0][0] - table).max(1) > 0.01).all()
+    assert (np.abs(model.score_nested([other], options[:1], KS)[0][0] - table).max(1) > 0.01).all()
 
 
 def test_pieces_have_other_tokens_than_prompts(
@@ -89,7 +91,7 @@ def test_pieces_have_other_tokens_than_prompts(
 def test_each_k_alone_is_each_prompt_alone(model: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
     """What nested scores are compared with: k contexts, all where there are fewer, then the question."""
     prompts, options = asked
-    tables = MLLM.score_nested(model, prompts, options, K)
+    tables = MLLM.score_nested(model, prompts, options, KS)
     text = prompts[1].opening + "".join(prompts[1].contexts[:2]) + prompts[1].closings[1]
     assert prompts[1].at(1, 2).text == text
     expected = model.score([Prompt(prompts[1].image, text)], [PLACES])[0]
@@ -99,27 +101,27 @@ def test_each_k_alone_is_each_prompt_alone(model: TransformersMLLM, asked: tuple
 
 
 def test_fewer_contexts_than_there_are(model: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
-    few, all_of_them = model.score_nested(*asked, 1), model.score_nested(*asked, K)
+    few, all_of_them = model.score_nested(*asked, range(2)), model.score_nested(*asked, KS)
     for some, every in zip(few, all_of_them, strict=True):
         for table, longer in zip(some, every, strict=True):
             assert table == pytest.approx(longer[:2], abs=1e-4)
 
 
 def test_forward_passes_are_few_and_bounded(model: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
-    model.score_nested(*asked, K)
+    model.score_nested(*asked, KS)
     shapes: list[torch.Size] = []
     hook = model.base.register_forward_pre_hook(
         lambda module, args, kwargs: shapes.append(kwargs["input_ids"].shape), with_kwargs=True
     )
     try:
-        model.score_nested(*asked, K)
+        model.score_nested(*asked, KS)
         assert len(shapes) <= 6  # at most a trunk and its branches for each image
         nested = sum(shape.numel() for shape in shapes)
         shapes.clear()
-        model.score_nested(*asked, K, 400)
+        model.score_nested(*asked, KS, 400)
         assert max(shape.numel() for shape in shapes) <= 400
         shapes.clear()
-        MLLM.score_nested(model, *asked, K)
+        MLLM.score_nested(model, *asked, KS)
         assert nested < sum(shape.numel() for shape in shapes) / 2
     finally:
         hook.remove()
@@ -131,22 +133,22 @@ def test_adapters_and_half_precision(tiny_folder: Path, asked: tuple[list[Nested
     torch.manual_seed(0)
     config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     adapted = TransformersMLLM(get_peft_model(opened.model, config).eval(), opened.processor, "")
-    nested, alone = adapted.score_nested(*asked, K), MLLM.score_nested(adapted, *asked, K)
+    nested, alone = adapted.score_nested(*asked, KS), MLLM.score_nested(adapted, *asked, KS)
     assert flat(nested) == pytest.approx(flat(alone), abs=1e-4 if dtype == "float32" else 0.3)
     with adapted.model.disable_adapter():
-        assert np.abs(flat(adapted.score_nested(*asked, K)) - flat(nested)).max() > 0.01
+        assert np.abs(flat(adapted.score_nested(*asked, KS)) - flat(nested)).max() > 0.01
 
 
 def test_the_shipped_model(mllm: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
-    nested, alone = mllm.score_nested(*asked, K), MLLM.score_nested(mllm, *asked, K)
+    nested, alone = mllm.score_nested(*asked, KS), MLLM.score_nested(mllm, *asked, KS)
     assert flat(nested) == pytest.approx(flat(alone), abs=1e-4)
     assert decisions(nested) == decisions(alone)
 
 
 def test_nothing_asked(mllm: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
-    assert mllm.score_nested([], [], K) == []
+    assert mllm.score_nested([], [], KS) == []
     prompts = [replace(asked[0][0], closings=()), asked[0][1]]
-    nothing, something = mllm.score_nested(prompts, [[], asked[1][1]], K)
+    nothing, something = mllm.score_nested(prompts, [[], asked[1][1]], KS)
     assert (nothing, len(something)) == ([], 2)
 
 
@@ -157,7 +159,7 @@ def test_a_prompt_longer_than_the_model_reads(
     most = mllm.base.config.get_text_config().max_position_embeddings
     prompt = replace(asked[0][0], closings=(asked[0][0].closings[0], "漢 " * most))
     with pytest.raises(InputError, match=rf"reads at most {most}; lower k"):
-        mllm.score_nested([prompt], [[YES_NO, YES_NO]], K)
+        mllm.score_nested([prompt], [[YES_NO, YES_NO]], KS)
 
 
 @pytest.fixture(params=["lfm2", "two-way"])
@@ -172,9 +174,9 @@ def test_an_architecture_that_cannot_share_contexts_says_so_once(
 ) -> None:
     opened, why = unsuited
     with pytest.warns(RuntimeWarning, match=rf"cannot share reports.*{why}.*each k is scored on its own"):
-        scores = opened.score_nested(*asked, K)
-    assert (flat(scores) == flat(MLLM.score_nested(opened, *asked, K))).all()
-    assert (flat(opened.score_nested(*asked, K)) == flat(scores)).all()  # a second warning would be an error
+        scores = opened.score_nested(*asked, KS)
+    assert (flat(scores) == flat(MLLM.score_nested(opened, *asked, KS))).all()
+    assert (flat(opened.score_nested(*asked, KS)) == flat(scores)).all()  # a second warning would be an error
 
 
 def test_mask_by_hand() -> None:
@@ -214,3 +216,29 @@ def test_chunks_hold_at_most_so_many_tokens() -> None:
     none = Stem((), {0: [7]})
     branches = [Branch(1, [0] * length, [none], 0, k) for k, length in enumerate((3, 3, 2, 9, 1))]
     assert [[branch.length for branch in chunk] for chunk in chunks(branches, 6)] == [[3, 3], [2], [9], [1]]
+
+
+def test_only_the_numbers_asked_for_are_read(tiny: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
+    everything = tiny.score_nested(*asked, range(K + 3))
+    some = tiny.score_nested(*asked, [0, 3, K + 2])
+    for table, chosen in zip(chain(*everything), chain(*some), strict=True):
+        np.testing.assert_allclose(chosen, table[[0, 3, K + 2]], atol=1e-5)
+
+
+def test_one_number_is_scored_as_its_prompt_is(
+    tiny: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]
+) -> None:
+    prompts, options = asked
+    for prompt, sets, tables in zip(prompts, options, tiny.score_nested(prompts, options, [2]), strict=True):
+        for question, (choices, table) in enumerate(zip(sets, tables, strict=True)):
+            assert table.shape == (1, len(choices))
+            [alone] = tiny.score([prompt.at(question, 2)], [choices])
+            np.testing.assert_allclose(table[0], alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("ks", [[], [2, 1], [1, 1], [-1, 0]])
+def test_numbers_that_do_not_rise_are_refused(
+    tiny: TransformersMLLM, asked: tuple[list[NestedPrompt], Options], ks: list[int]
+) -> None:
+    with pytest.raises(ValueError, match="0 or more and rise"):
+        tiny.score_nested(*asked, ks)
