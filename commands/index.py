@@ -1,23 +1,24 @@
 """`titrate index` and `titrate info`."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from commands.options import FOLDER, api_key_option, index_option, progress, view_options
+from titrate import InputError
 
 if TYPE_CHECKING:
-    from indexing import CorpusOptions, IndexInfo, SkippedRecord
+    from indexing import BuildReport, ImageView, IndexInfo, SkippedRecord, StoreSettings
 
+_Settings = TypeVar("_Settings", "ImageView", "StoreSettings")
 _SHOWN = 5
 _THRESHOLDS = {
     "prefer": "set by images of the prefer split",
     "index": "set by indexed patients, for want of a prefer split; an encoder trained on them may refuse over 5 %",
     "none": "refuses nothing: too few patients to set it by",
-    None: "not noted; index again",
 }
 
 
@@ -44,84 +45,148 @@ def _prompts(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 @click.command()
 @click.argument("corpus", type=click.Path(path_type=Path))
 @index_option
-@click.option("--encoder", help="open_clip model: local-dir:FOLDER, hf-hub:OWNER/NAME or NAME/WEIGHTS.")
-@click.option("--root", type=FOLDER, help="Folder of the images.  [default: the corpus file's]")
 @click.option(
-    "--field", "fields", multiple=True, callback=_pairs, help="Name of a field in the corpus: report=findings."
+    "--encoder",
+    help="open_clip model that embeds images and reports: local-dir:FOLDER, hf-hub:OWNER/NAME or NAME/WEIGHTS.  "
+    "[default: the index's; a new index needs one]",
 )
-@click.option("--split", default="train", help="Index the records of this split and those without one, or 'all'.")
-@click.option("--limit", type=click.IntRange(1), help="Read the first so many records only.")
+@click.option("--root", type=FOLDER, help="Folder that image paths are relative to.  [default: the corpus file's]")
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    callback=_pairs,
+    metavar="FIELD=COLUMN",
+    help="Column of the corpus that holds a field under another name, as in report=findings. Can be repeated.",
+)
+@click.option(
+    "--split",
+    default="train",
+    help="Index the records of this split and those without one, or 'all'. Records that the corpus names with another "
+    "split are removed from the index.",
+)
+@click.option("--limit", type=click.IntRange(1), help="Read only so many records from the beginning of the corpus.")
 @view_options[0]
 @view_options[1]
 @click.option(
-    "--zero-shot", multiple=True, callback=_prompts, metavar="DOMAIN[=PROMPT]", help="Domain for records without."
+    "--zero-shot",
+    multiple=True,
+    callback=_prompts,
+    metavar="DOMAIN[=PROMPT]",
+    help="Domain for records that name none, chosen by how near the image is to the prompts. Can be repeated, for "
+    "several domains or several prompts.  [default: the index's, or else one domain 'general']",
 )
-@click.option("--quantize", is_flag=True, help="Search 8-bit vectors, and rank what is found by the full ones.")
-@click.option("--url", help="Qdrant server or cluster to keep the vectors.  [default: Qdrant Edge, in the index]")
+@click.option(
+    "--quantize",
+    is_flag=True,
+    help="Search 8-bit vectors, a quarter of the memory, and rank what is found by the full ones.",
+)
+@click.option(
+    "--url",
+    help="Qdrant server or cluster that keeps the vectors.  [default: the index's, or else Qdrant Edge in the index]",
+)
 @api_key_option
-@click.option("--shards", type=click.IntRange(1), help="Of each collection on the Qdrant server.")
-@click.option("--replicas", type=click.IntRange(1), help="Of each shard on the Qdrant cluster.")
-@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be used.")
-@click.option("--prune", is_flag=True, help="Remove records that have left the corpus.")
-@click.option("--rebuild", is_flag=True, help="Build anew beside the index, then swap: for another encoder or store.")
-@click.option("--dry-run", is_flag=True, help="Read and check everything, embed and write nothing.")
-@click.option("--device", help="A torch device.  [default: the first GPU, or else the CPU]")
+@click.option("--shards", type=click.IntRange(1), help="Number of shards of each collection on the Qdrant server.")
+@click.option("--replicas", type=click.IntRange(1), help="Number of copies of each shard on the Qdrant cluster.")
+@click.option("--strict", is_flag=True, help="Stop at the first record that cannot be used, instead of skipping it.")
+@click.option("--prune", is_flag=True, help="Remove records that are no longer in the corpus.")
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Build anew beside the index, then swap: for another encoder, window, frame, store or other zero-shot "
+    "domains. Those not named stay as the index has them; to return to a default, build in another folder.",
+)
+@click.option("--dry-run", is_flag=True, help="Read and check everything; embed and write nothing.")
+@click.option("--device", help="A torch device, such as cuda:1.  [default: the first GPU, or else the CPU]")
 def index(
-    corpus: Path, index: Path, encoder: str | None, split: str, dry_run: bool, device: str | None, **given: Any
+    corpus: Path,
+    index: Path,
+    encoder: str | None,
+    root: Path | None,
+    fields: dict[str, str],
+    split: str,
+    limit: int | None,
+    window: tuple[float, float] | None,
+    frame: int | None,
+    zero_shot: dict[str, list[str]] | None,
+    quantize: bool,
+    url: str | None,
+    api_key: str | None,
+    shards: int | None,
+    replicas: int | None,
+    strict: bool,
+    prune: bool,
+    rebuild: bool,
+    dry_run: bool,
+    device: str | None,
 ) -> None:
     """Build an index of a CORPUS of images and reports, or bring it up to date.
 
     CORPUS is JSON lines, CSV, Parquet, a JSON list, or a folder of DICOM files with reports beside them.
-    """
-    from indexing import CorpusOptions, ImageView, check_corpus
 
-    reading = CorpusOptions(
-        root=given.pop("root"),
-        fields=given.pop("fields"),
+    The first build fixes encoder, window, frame, zero-shot domains and the store (url, shards, replicas, quantization)
+    for good; later builds need not name them again.
+    """
+    from indexing import (
+        CorpusOptions,
+        Encoder,
+        ImageView,
+        StoreSettings,
+        build_index,
+        check_corpus,
+        default_prompts,
+        load_fixed_settings,
+    )
+
+    held = load_fixed_settings(index)
+    options = CorpusOptions(
+        root=root,
+        fields=fields,
         split=None if split == "all" else split,
-        limit=given.pop("limit"),
-        strict=given.pop("strict"),
-        view=ImageView(given.pop("window"), given.pop("frame")),
+        limit=limit,
+        strict=strict,
+        view=_with_named(ImageView() if held is None else held.view, window=window, frame=frame),
     )
     if dry_run:
         with progress("checking") as show:
-            checked = check_corpus(corpus, reading, progress=show)
+            checked = check_corpus(corpus, options, progress=show)
         click.echo(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
         _show(checked.problems, checked.skipped)
         return
-    _build(corpus, index, encoder, device, reading, **given)
-
-
-def _build(
-    corpus: Path,
-    index: Path,
-    encoder: str | None,
-    device: str | None,
-    reading: "CorpusOptions",
-    *,
-    url: str | None,
-    shards: int | None,
-    replicas: int | None,
-    quantize: bool,
-    zero_shot: dict[str, list[str]] | None,
-    **given: Any,
-) -> None:
-    from indexing import Encoder, Manifest, StoreSettings, build_index, default_prompts
-
-    store = StoreSettings(url=url, shards=shards, replicas=replicas, quantization="int8" if quantize else "none")
+    encoder = encoder or (held.encoder_id if held is not None else None)
+    if not encoder:
+        raise InputError(f"index {index} has no encoder yet; name one with --encoder")
     prompts = {domain: own or default_prompts([domain])[domain] for domain, own in (zero_shot or {}).items()}
-    chosen = Encoder.open(encoder or Manifest.load(index).encoder, device)
     with progress("embedding") as show:
         report = build_index(
             corpus,
             index,
-            chosen,
-            reading,
+            Encoder.open(encoder, device),
+            options,
             zero_shot=prompts or None,
-            store=store if url or quantize or shards or replicas else None,
+            store=_with_named(
+                StoreSettings() if held is None else held.store,
+                url=url,
+                shards=shards,
+                replicas=replicas,
+                quantization="int8" if quantize else None,
+            ),
+            api_key=api_key,
+            prune=prune,
+            rebuild=rebuild,
             progress=show,
-            **given,
         )
+    _print_report(index, report)
+
+
+def _with_named(held: _Settings, **options: Any) -> _Settings:
+    """The settings that an index has, with those changed that options name; None is an option left out."""
+    return replace(held, **{name: value for name, value in options.items() if value is not None})
+
+
+def _print_report(index: Path, report: "BuildReport") -> None:
+    from indexing import Manifest
+
     made = Manifest.load(index)
     counts = ", ".join(f"{domain} {count}" for domain, count in sorted(report.counts.items()))
     click.echo(
@@ -129,8 +194,8 @@ def _build(
         f"{report.removed} removed, {report.skipped} skipped; the index holds {counts}"
         + (f" on {made.store.url}" if made.store.url else "")
     )
-    if made.threshold != "prefer":
-        click.echo(f'threshold of "none of these": {_THRESHOLDS[made.threshold]}', err=True)
+    if made.threshold_source != "prefer":
+        click.echo(f'threshold of "none of these": {_THRESHOLDS[made.threshold_source]}', err=True)
     _show(report.problems, report.skipped)
     if report.skipped:
         click.echo(f"all of them are in {index / 'skipped.jsonl'}", err=True)
@@ -176,7 +241,7 @@ def _lines(shown: "IndexInfo", fits: bool | None) -> list[tuple[str, str]]:
         ("quantization", shown.quantization),
         ("folder", f"{shown.folder_bytes / 2**20:,.1f} MiB"),
         ("encoder", shown.encoder),
-        ("none of these", f"{_THRESHOLDS[shown.threshold]} ({patients})"),
+        ("none of these", f"{_THRESHOLDS[shown.threshold_source]} ({patients})"),
         ("fingerprint", shown.fingerprint),
     ]
     if fits is not None:

@@ -33,7 +33,7 @@ class IndexInfo:
         Length of a vector.
     quantization
         Of the vectors that are searched first.
-    threshold
+    threshold_source
         Which images set the thresholds of "none of these"; see `Manifest`.
     threshold_patients
         How many patients set that of each domain; 0 where it refuses nothing, as too few were there.
@@ -53,7 +53,7 @@ class IndexInfo:
     fingerprint: str
     dimension: int
     quantization: Quantization
-    threshold: ThresholdSource | None
+    threshold_source: ThresholdSource
     threshold_patients: dict[str, int]
     shards: int | None
     replicas: int | None
@@ -98,7 +98,7 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
                 fingerprint=manifest.fingerprint,
                 dimension=manifest.dimension,
                 quantization=manifest.store.quantization,
-                threshold=manifest.threshold,
+                threshold_source=manifest.threshold_source,
                 threshold_patients=dict(zip(detector.domains, patients.tolist(), strict=True)),
                 shards=manifest.store.shards,
                 replicas=manifest.store.replicas,

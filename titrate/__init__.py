@@ -5,7 +5,7 @@ from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_a
 from titrate.parallel import in_parallel
 from titrate.remote import check_address, check_api_key, is_address, is_private
 from titrate.settings import read_settings
-from titrate.text import one_line
+from titrate.text import one_line, shorten
 
 __all__ = [
     "InputError",
@@ -25,6 +25,7 @@ __all__ = [
     "one_line",
     "read_jsonl",
     "read_settings",
+    "shorten",
     "write_atomic",
 ]
 

@@ -1,10 +1,11 @@
 """Building an index, or bringing one up to date.
 
-Records that have left the corpus stay in the index unless they are pruned; a record whose split is no longer the wanted
-one is always removed.
+Records that have left the corpus stay in the index unless they are pruned: an index may be filled from several corpora,
+one after the other. A record that the corpus names with another split than the wanted one is always removed, so that
+patients who were moved to a held-out split cannot be retrieved. A build with another split than the last one therefore
+removes the records of that one.
 """
 
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,14 +13,14 @@ from pathlib import Path
 import torch
 
 from indexing.building.embedding import CorpusEmbedder
-from indexing.building.finish import complete
+from indexing.building.finish import finish_index
 from indexing.building.reader import CorpusOptions, CorpusReader, Progress, Tally
 from indexing.building.writer import IndexWriter
 from indexing.corpora.base import Corpus
 from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.open import open_corpus
 from indexing.encoder import Encoder
-from indexing.folder.fixed_settings import Bound, BoundElsewhereError, bind, bound_store
+from indexing.folder.fixed_settings import FixedSettings, OtherSettingsError, Prompts, fix_settings, load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import LEDGER
@@ -33,6 +34,7 @@ from indexing.folder.swap import (
     remove_if_empty,
     start_again,
 )
+from indexing.images.view import ImageView
 from indexing.records import SkippedRecord
 from indexing.routing.classifier import DomainClassifier
 from indexing.stores.backend import Backend
@@ -103,17 +105,13 @@ def check_corpus(
     return CorpusReport(usable, reader.tally.other_split, reader.tally.skipped, reader.tally.problems)
 
 
-def _ignore(_: object) -> bool:
-    return False
-
-
 def build_index(
     corpus: Path,
     index: Path,
     encoder: Encoder,
     reading: CorpusOptions | None = None,
     *,
-    zero_shot: Mapping[str, Sequence[str]] | None = None,
+    zero_shot: Prompts | None = None,
     store: StoreSettings | None = None,
     api_key: str | None = None,
     prune: bool = False,
@@ -134,29 +132,32 @@ def build_index(
     index
         Folder of the index, made if it is not there.
     encoder
-        An index keeps the encoder that it was begun with.
+        The encoder that the first build of this index had.
     reading
-        Which records are used, and how they are read.
+        Which records are used, and how they are read. Only its ``view`` is fixed by the first build; root, fields,
+        split and limit are those of this build alone.
     zero_shot
-        Domains, with prompts for each, for records that name none; see `default_prompts`. None puts these records into
-        one domain, ``general``.
+        Domains, with prompts for each, for records that name none; see `default_prompts`. None keeps those of the
+        index, and a new index has none: such records then go into one domain, ``general``. An empty mapping means that
+        there are to be none.
     store
-        Where the vectors are kept; by default where they are already, or in the index folder.
+        Where the vectors are kept, and how; None keeps what the index has, and a new index keeps them in its folder.
     api_key
         Of the Qdrant server, if the vectors are on one.
     prune
         Remove records that have left the corpus.
     rebuild
-        Build anew, in a folder beside the index that takes its place at the end: needed for another encoder, another
-        store or other zero-shot domains.
+        Build anew, in a folder beside the index that takes its place at the end: needed for another encoder, view,
+        store or other zero-shot prompts. Those of them that are not named stay as the index has them.
     progress
         Told how far the build is.
 
     Raises
     ------
     InputError
-        If the corpus is missing or holds nothing usable, the index belongs to another encoder or store or is in use, or
-        ``index`` is a folder of something else. A new index that came to nothing is not left behind.
+        If the corpus is missing or holds nothing usable, the index was built with another encoder, view, store or other
+        zero-shot prompts than are named, it is in use, or ``index`` is a folder of something else. A new index that
+        came to nothing is not left behind.
     TitrateError
         If a disk is full or a server cannot be reached; run it again and it goes on from there.
     """
@@ -168,15 +169,16 @@ def build_index(
     if not rebuild or not (index / LEDGER).exists():
         return build.run(index)
     with rebuilding(index) as aside:
-        old = bound_store(index)
-        wanted = store or old
-        build = replace(build, store=wanted)
+        old = load_fixed_settings(index)
+        if old is not None:
+            build = build.keeping(old)
         try:
             report = build.run(aside)
-        except BoundElsewhereError:  # left by an interrupted rebuild that was to become something else
-            start_again(aside, bound_store(aside), api_key, wanted.url)
+        except OtherSettingsError:  # left by an interrupted rebuild that was to become something else
+            start_again(aside, api_key, build.url)
             report = build.run(aside)
-    drop_collections(index, old, api_key, wanted.url)
+    if old is not None:
+        drop_collections(index, old.store, api_key, build.url)
     return report
 
 
@@ -187,11 +189,25 @@ class _Build:
     corpus: Corpus
     encoder: Encoder
     reading: CorpusOptions
-    zero_shot: Mapping[str, Sequence[str]] | None
+    zero_shot: Prompts | None
     store: StoreSettings | None
     api_key: str | None
     prune: bool
     progress: Progress | None
+
+    @property
+    def url(self) -> str | None:
+        """The server that is named for the vectors."""
+        return None if self.store is None else self.store.url
+
+    def keeping(self, old: FixedSettings) -> "_Build":
+        """The same build, in which every setting is named: what was not is that of an older index."""
+        return replace(
+            self,
+            reading=replace(self.reading, view=self.reading.view or old.view),
+            store=self.store or old.store,
+            zero_shot=old.zero_shot if self.zero_shot is None else self.zero_shot,
+        )
 
     def run(self, index: Path) -> BuildReport:
         fresh = claim_folder(index)
@@ -199,10 +215,10 @@ class _Build:
             with ExitStack() as stack:
                 stack.enter_context(lock_index(index, exclusive=True))
                 ledger = stack.enter_context(Ledger(index / LEDGER))
-                bound = bind(ledger, self.encoder, self.store, self.zero_shot)
-                backend = stack.enter_context(open_backend(bound.store, index, self.api_key))
+                fixed = fix_settings(ledger, self.encoder, self.reading.view, self.store, self.zero_shot)
+                backend = stack.enter_context(open_backend(fixed.store, index, self.api_key))
                 try:
-                    return self._fill(index, ledger, bound, backend)
+                    return self._fill(index, ledger, fixed, backend)
                 except BaseException:
                     fresh = fresh and is_taken_back(ledger, backend)
                     raise
@@ -211,10 +227,10 @@ class _Build:
                 remove_if_empty(index)
             raise
 
-    def _fill(self, index: Path, ledger: Ledger, bound: Bound, backend: Backend) -> BuildReport:
+    def _fill(self, index: Path, ledger: Ledger, fixed: FixedSettings, backend: Backend) -> BuildReport:
         with IndexWriter(index, backend, ledger, self.encoder.dimension) as writer, SkippedLog(index) as skipped:
-            reader = self._reader(index, ledger, writer, skipped)
-            classifier = DomainClassifier.zero_shot(bound.zero_shot, self.encoder) if bound.zero_shot else None
+            reader = self._reader(index, fixed.view, ledger, writer, skipped)
+            classifier = DomainClassifier.zero_shot(fixed.zero_shot, self.encoder) if fixed.zero_shot else None
             embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
             embedder.run(reader)
             if self.prune:
@@ -222,17 +238,23 @@ class _Build:
             writer.settle()
             if not ledger.counts():
                 raise InputError(self._nothing_usable(reader.tally))
-            complete(index, self.encoder, ledger, writer, bound, self.reading.view, embedder.held_out_changed)
+            finish_index(index, self.encoder, ledger, writer, fixed, embedder.held_out_changed)
             return BuildReport(**vars(reader.tally), counts=ledger.counts())
 
     def _reader(
-        self, index: Path, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
+        self, index: Path, view: ImageView, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
     ) -> CorpusReader[torch.Tensor]:
         corpus = self.corpus
         if isinstance(corpus, DicomFolder):  # its pseudonyms need the index's secret
             corpus = open_corpus(corpus.path, key=pseudonym_key(index))
         return CorpusReader(
-            corpus, self.reading, ledger, self.encoder.preprocess, skipped.add, writer.withdraw, self.progress
+            corpus,
+            replace(self.reading, view=view),
+            ledger,
+            self.encoder.preprocess,
+            skipped.add,
+            writer.withdraw,
+            self.progress,
         )
 
     def _nothing_usable(self, tally: Tally) -> str:

@@ -7,23 +7,21 @@ import numpy as np
 
 from indexing.building.writer import IndexWriter, Sample
 from indexing.encoder import Encoder
-from indexing.folder.fixed_settings import Bound
+from indexing.folder.fixed_settings import FixedSettings
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource
-from indexing.images.view import ImageView
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.conformal import held_out
 from indexing.routing.novelty import NoveltyDetector
 from titrate import InputError
 
 
-def complete(
+def finish_index(
     index: Path,
     encoder: Encoder,
     ledger: Ledger,
     writer: IndexWriter,
-    bound: Bound,
-    view: ImageView,
+    fixed: FixedSettings,
     held_out_changed: bool,
 ) -> None:
     """Make an index whole, unless it is and its parts are still true."""
@@ -34,38 +32,38 @@ def complete(
         dimension=encoder.dimension,
         logit_scale=encoder.logit_scale,
         domains=ledger.counts(),
-        store=bound.store,
-        view=view,
+        store=fixed.store,
+        view=fixed.view,
     )
     if not writer.changed and not held_out_changed and _is_complete(index, manifest):
         return
     writer.optimize()
-    classifier, detector, threshold = _parts(encoder, bound, writer.sample(), ledger)
+    classifier, detector, source = _parts(encoder, fixed, writer.sample(), ledger)
     classifier.save(index / CLASSIFIER)
     detector.save(index / NOVELTY)
-    replace(manifest, threshold=threshold).save(index)
+    replace(manifest, threshold_source=source).save(index)
 
 
 def _parts(
-    encoder: Encoder, bound: Bound, sample: Sample, ledger: Ledger
+    encoder: Encoder, fixed: FixedSettings, sample: Sample, ledger: Ledger
 ) -> tuple[DomainClassifier, NoveltyDetector, ThresholdSource]:
     """Classifier and detector, and where its thresholds come from: the held-out split, or else indexed patients."""
     if rows := ledger.held_out():
-        classifier, detector = _fitted(encoder, bound, sample)
+        classifier, detector = _fitted(encoder, fixed, sample)
         vectors = np.stack([np.frombuffer(raw, np.float32) for _, raw in rows])
         detector = detector.calibrated(vectors, classifier.predict(vectors), [unit for unit, _ in rows])
         if np.isfinite(detector.thresholds).any():
             return classifier, detector, "prefer"
     kept = held_out(sample.units, sample.domains)
-    classifier, detector = _fitted(encoder, bound, sample.where(~kept))
+    classifier, detector = _fitted(encoder, fixed, sample.where(~kept))
     own = sample.where(kept)
     detector = detector.calibrated(own.vectors, classifier.predict(own.vectors), own.units)
     return classifier, detector, "index" if np.isfinite(detector.thresholds).any() else "none"
 
 
-def _fitted(encoder: Encoder, bound: Bound, sample: Sample) -> tuple[DomainClassifier, NoveltyDetector]:
-    if bound.zero_shot and set(sample.domains) <= set(bound.zero_shot):
-        classifier = DomainClassifier.zero_shot(bound.zero_shot, encoder).restricted(sample.domains)
+def _fitted(encoder: Encoder, fixed: FixedSettings, sample: Sample) -> tuple[DomainClassifier, NoveltyDetector]:
+    if fixed.zero_shot and set(sample.domains) <= set(fixed.zero_shot):
+        classifier = DomainClassifier.zero_shot(fixed.zero_shot, encoder).restricted(sample.domains)
     else:
         classifier = DomainClassifier.fit(sample.vectors, sample.domains)
     return classifier, NoveltyDetector.fit(sample.vectors, sample.domains)
@@ -77,6 +75,5 @@ def _is_complete(index: Path, manifest: Manifest) -> bool:
         found = Manifest.load(index)
     except InputError:
         return False
-    # Where the thresholds come from follows from the rest, but must have been noted.
-    same = found.threshold is not None and replace(found, threshold=manifest.threshold) == manifest
+    same = replace(found, threshold_source=manifest.threshold_source) == manifest  # it follows from the rest
     return same and all(part.domains == [*manifest.domains] for part in parts)

@@ -15,7 +15,7 @@ from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
 from indexing.images.decode import decode_image
 from indexing.images.files import read_image_bytes, resolve_image
-from indexing.images.view import ImageView
+from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json
 
@@ -51,7 +51,8 @@ class CorpusOptions:
     strict
         Stop at the first record that cannot be used, instead of skipping it.
     view
-        Window and frame of images that have several.
+        Window and frame to show of each image; None for those of the index that is built, and where there is none, the
+        file's own window and the middle frame.
     """
 
     root: Path | None = None
@@ -59,7 +60,7 @@ class CorpusOptions:
     split: str | None = "train"
     limit: int | None = None
     strict: bool = False
-    view: ImageView = field(default_factory=ImageView)
+    view: ImageView | None = None
 
     def __post_init__(self) -> None:
         if self.limit is not None and self.limit < 1:
@@ -174,7 +175,7 @@ class CorpusReader(Generic[Pixels]):
 
     def _prepare(self, record: Record, known: str | None, held_out: bool) -> Prepared[Pixels] | SkippedRecord:
         """Runs in a worker thread: read, hash and, unless this content is known, decode."""
-        view = self._reading.view
+        view = self._reading.view or AS_THE_FILE_SAYS
         try:
             data = read_image_bytes(resolve_image(self._corpus.root, record.image))
             content = content_hash(record, data, view)

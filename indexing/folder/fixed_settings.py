@@ -1,63 +1,186 @@
-"""What an index is tied to from its first build on: its encoder, its store, and its zero-shot domains."""
+"""What the first build of an index fixes for good: encoder, window and frame, store, and zero-shot prompts.
+
+They say how records become vectors and where these lie, so that two builds with different ones would not fit together.
+A later build keeps what it does not name, and is refused if it names something else. Which records are read (the
+corpus, its columns, its image folder, the split) is free: one index may be filled from several corpora.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from indexing.encoder import Encoder
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import LEDGER
+from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.stores.settings import StoreSettings
-from titrate import InputError
+from titrate import InputError, shorten
 
-_ENCODER, _STORE, _ZERO_SHOT = "encoder", "store", "zero-shot domains"
+Prompts = Mapping[str, Sequence[str]]
+
+# Names of the ledger's settings.
+_ENCODER, _ENCODER_ID, _VIEW, _STORE, _ZERO_SHOT = "encoder", "encoder id", "view", "store", "zero-shot prompts"
+_LONGEST_VALUE = 80
 
 
-class BoundElsewhereError(InputError):
-    """The index is tied to something else than what is asked for."""
+class OtherSettingsError(InputError):
+    """A build names another value of a setting than the one that the index's first build fixed."""
 
 
 @dataclass(frozen=True)
-class Bound:
-    """What an index is tied to, besides its encoder."""
+class FixedSettings:
+    """The settings that the first build of an index fixed.
 
+    Attributes
+    ----------
+    encoder
+        Fingerprint of the encoder that makes every vector.
+    encoder_id
+        What `Encoder.open` takes to load it; empty if the build that fixed it did not note that.
+    view
+        Window and frame of every image.
+    store
+        Where the vectors are kept, and how.
+    zero_shot
+        Prompts of each domain, for records that name none; empty if such records go into the domain ``general``.
+    """
+
+    encoder: str
+    encoder_id: str
+    view: ImageView
     store: StoreSettings
-    zero_shot: dict[str, list[str]] | None
+    zero_shot: dict[str, list[str]]
 
 
-def bind(
-    ledger: Ledger,
-    encoder: Encoder,
-    store: StoreSettings | None,
-    zero_shot: Mapping[str, Sequence[str]] | None,
-) -> Bound:
-    """Tie an index to these; where None is given, to what it is tied to already.
+def fix_settings(
+    ledger: Ledger, encoder: Encoder, view: ImageView | None, store: StoreSettings | None, zero_shot: Prompts | None
+) -> FixedSettings:
+    """Fix the settings of a new index, or hold those that a build names against the ones of an index that has some.
+
+    Parameters
+    ----------
+    ledger
+        Of the index.
+    encoder
+        The encoder of this build.
+    view, store, zero_shot
+        What this build names; None for what the index has, or else the default. Empty prompts name none at all.
+
+    Returns
+    -------
+    FixedSettings
+        What the index has from now on.
 
     Raises
     ------
-    BoundElsewhereError
-        If it is tied to others.
+    OtherSettingsError
+        If the index has others, or an earlier version of this program began it and did not note all of them.
     """
-    if ledger.bind(_ENCODER, encoder.fingerprint) != encoder.fingerprint:
-        raise _elsewhere(_ENCODER)
-    held_store = StoreSettings.loads(ledger.bind(_STORE, (store or StoreSettings()).renewed().dumps()))
-    if store is not None and not store.agrees(held_store):
-        raise _elsewhere(_STORE)
-    wanted = {domain: list(prompts) for domain, prompts in (zero_shot or {}).items()} or None
-    held: dict[str, list[str]] | None = json.loads(ledger.bind(_ZERO_SHOT, json.dumps(wanted, sort_keys=True)))
-    if wanted is not None and wanted != held:
-        raise _elsewhere(_ZERO_SHOT)
-    return Bound(held_store, held)
+    rows = ledger.settings()
+    if not rows:
+        fixed = FixedSettings(
+            encoder=encoder.fingerprint,
+            encoder_id=encoder.id,
+            view=view or AS_THE_FILE_SAYS,
+            store=(store or StoreSettings()).renewed(),
+            zero_shot=_plain(zero_shot or {}),
+        )
+        ledger.fix(_to_rows(fixed))
+        return fixed
+    if _VIEW not in rows:
+        raise OtherSettingsError(
+            "an earlier version began this index and did not note all of its settings; build it anew with --rebuild, "
+            "and name its window, frame and zero-shot domains again"
+        )
+    held = _from_rows(rows)
+    if encoder.fingerprint != held.encoder:
+        raise _other("encoder", f"{held.encoder_id} ({held.encoder[:8]})", f"{encoder.id} ({encoder.fingerprint[:8]})")
+    for setting, has, named in _named(held, view, store, zero_shot):
+        if has != named:
+            raise _other(setting, _shown(has), _shown(named))
+    if encoder.id != held.encoder_id:  # the same encoder in another place
+        ledger.fix({_ENCODER_ID: encoder.id})
+    return held
 
 
-def bound_store(index: Path) -> StoreSettings:
-    """Where an index keeps its vectors."""
+def load_fixed_settings(index: Path) -> FixedSettings | None:
+    """What the first build of an index fixed, whether that build came to its end or not.
+
+    Returns
+    -------
+    FixedSettings or None
+        None if there is no index in this folder. Settings that an earlier version of this program did not note have
+        their defaults.
+
+    Raises
+    ------
+    InputError
+        If the index's ledger cannot be read.
+    """
+    if not (index / LEDGER).is_file():
+        return None
     with Ledger(index / LEDGER) as ledger:
-        return StoreSettings.loads(ledger.bind(_STORE, StoreSettings().dumps()))
+        rows = ledger.settings()
+    return _from_rows(rows) if rows else None
 
 
-def _elsewhere(what: str) -> BoundElsewhereError:
-    return BoundElsewhereError(
-        f"the index was built with another {what}; use that one, another folder, or --rebuild to build it anew"
+def _named(
+    held: FixedSettings, view: ImageView | None, store: StoreSettings | None, zero_shot: Prompts | None
+) -> Iterator[tuple[str, object, object]]:
+    """Each setting that a build names: how it is called, what the index has, and what the build wants."""
+    if view is not None:
+        yield "window", held.view.window, view.window
+        yield "frame", held.view.frame, view.frame
+    if store is not None:
+        for name in ("url", "shards", "replicas", "quantization"):
+            yield name, getattr(held.store, name), getattr(store, name)
+    if zero_shot is not None:
+        wanted = _plain(zero_shot)
+        yield "zero-shot domains", [*held.zero_shot], [*wanted]
+        for domain, prompts in wanted.items():
+            yield f"zero-shot prompts of {domain}", held.zero_shot[domain], prompts
+
+
+def _shown(value: object) -> str:
+    """A setting's value for a message, as the command line takes it where that is possible."""
+    match value:
+        case None | []:
+            return "none"
+        case tuple():
+            return ",".join(f"{number:.15g}" for number in value)
+        case list():
+            return shorten(", ".join(value), _LONGEST_VALUE)
+    return str(value)
+
+
+def _other(setting: str, has: str, named: str) -> OtherSettingsError:
+    return OtherSettingsError(
+        f"the index was built with {setting} {has}, not {named}; leave that out to keep what the index has, or build "
+        "it anew with --rebuild"
+    )
+
+
+def _plain(zero_shot: Prompts) -> dict[str, list[str]]:
+    return {domain: list(zero_shot[domain]) for domain in sorted(zero_shot)}
+
+
+def _to_rows(fixed: FixedSettings) -> dict[str, str]:
+    return {
+        _ENCODER: fixed.encoder,
+        _ENCODER_ID: fixed.encoder_id,
+        _VIEW: json.dumps(asdict(fixed.view)),
+        _STORE: fixed.store.dumps(),
+        _ZERO_SHOT: json.dumps(fixed.zero_shot),
+    }
+
+
+def _from_rows(rows: Mapping[str, str]) -> FixedSettings:
+    """What `_to_rows` wrote, with the default of what is missing."""
+    return FixedSettings(
+        encoder=rows.get(_ENCODER, ""),
+        encoder_id=rows.get(_ENCODER_ID, ""),
+        view=ImageView.parse(json.loads(rows[_VIEW])) if _VIEW in rows else AS_THE_FILE_SAYS,
+        store=StoreSettings.loads(rows[_STORE]) if _STORE in rows else StoreSettings(),
+        zero_shot=json.loads(rows.get(_ZERO_SHOT, "{}")),
     )

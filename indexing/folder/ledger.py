@@ -6,7 +6,7 @@ goes into ``doubt``: after a kill, the doubts name every place where an unconfir
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -57,12 +57,13 @@ class Ledger:
     ) -> None:
         self._database.close()
 
-    def bind(self, name: str, value: str) -> str:
-        """Tie the index to a setting for good; returns what it is tied to, by this call or an earlier one."""
-        row = self._one("SELECT value FROM setting WHERE name = ?", name)
-        if row is None:
-            self._write([("INSERT INTO setting VALUES (?, ?)", [(name, value)])])
-        return row[0] if row else value
+    def settings(self) -> dict[str, str]:
+        """The index's settings by name; empty until `fix` has been called."""
+        return dict(self._database.execute("SELECT name, value FROM setting ORDER BY name"))
+
+    def fix(self, settings: Mapping[str, str]) -> None:
+        """Note settings of the index, all of them or, after a kill, none; replaces those that have these names."""
+        self._write([("INSERT OR REPLACE INTO setting VALUES (?, ?)", [*settings.items()])])
 
     def first_line(self, id: str, line: int) -> int:
         """The line of this run's corpus that first used an id: ``line`` itself unless it is a duplicate."""

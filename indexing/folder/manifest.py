@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from indexing.images.view import ImageView
 from indexing.stores.settings import StoreSettings
@@ -18,7 +18,7 @@ MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
     "lock",
 )
 ThresholdSource = Literal["prefer", "index", "none"]
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ class Manifest:
         Where the vectors are.
     view
         How its images were decoded, and queries are to be.
-    threshold
+    threshold_source
         Which images set the thresholds of "none of these": those of the ``prefer`` split, or those of patients of the
-        ``index`` itself. With ``none``, as too few are there, nothing is refused. None in an index made before this was
-        noted.
+        ``index`` itself. With ``none`` there are too few of either, and nothing is refused.
     """
 
     encoder: str
@@ -57,7 +56,7 @@ class Manifest:
     domains: dict[str, int]
     store: StoreSettings = field(default_factory=StoreSettings)
     view: ImageView = field(default_factory=ImageView)
-    threshold: ThresholdSource | None = None
+    threshold_source: ThresholdSource = "none"
     schema_version: int = SCHEMA_VERSION
 
     def save(self, index: Path) -> None:
@@ -88,7 +87,7 @@ class Manifest:
         if version != SCHEMA_VERSION:
             raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
         try:
-            parts = {"store": StoreSettings.parse(value.get("store")), "view": _view(value.get("view"))}
+            parts = {"store": StoreSettings.parse(value.get("store")), "view": ImageView.parse(value.get("view"))}
             manifest = cls(**{**value, **parts})
         except (InputError, TypeError, ValueError, LookupError) as error:
             raise InputError(f"{path} is malformed; build the index again") from error
@@ -100,7 +99,7 @@ class Manifest:
             and isinstance(manifest.domains, dict)
             and bool(manifest.domains)
             and all(isinstance(number, int) for number in manifest.domains.values())
-            and manifest.threshold in (None, *get_args(ThresholdSource))
+            and manifest.threshold_source in get_args(ThresholdSource)
         )
         if not sound:
             raise InputError(f"{path} is malformed; build the index again")
@@ -110,8 +109,3 @@ class Manifest:
 def swapped_out(index: Path) -> Path:
     """Where an index lies for the moment in which a rebuilt one takes its place."""
     return index.with_name(f".{index.name}.old")
-
-
-def _view(value: Any) -> ImageView:
-    window = value["window"]
-    return ImageView(**{**value, "window": None if window is None else (float(window[0]), float(window[1]))})

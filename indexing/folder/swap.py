@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from indexing.folder.fixed_settings import load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import LOCK, lock_index
 from indexing.folder.manifest import LEDGER, swapped_out
@@ -119,16 +120,18 @@ def rebuilding(index: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def start_again(index: Path, store: StoreSettings, api_key: str | None, url: str | None) -> None:
-    """Empty a folder that is being built in, but for its pseudonyms' key; see `drop_collections`.
+def start_again(index: Path, api_key: str | None, url: str | None) -> None:
+    """Empty a folder that is being built in, but for the key of its pseudonyms; see `drop_collections`.
 
     Raises
     ------
     TitrateError
         If its server cannot be reached.
     """
+    held = load_fixed_settings(index)
     try:
-        drop_collections(index, store, api_key, url)
+        if held is not None:
+            drop_collections(index, held.store, api_key, url)
     except TitrateError as error:
         raise TitrateError(f"{error}; or delete {index} and leave its collections on that server") from error
     for entry in index.iterdir():

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from titrate import InputError
 
@@ -32,6 +33,21 @@ class ImageView:
             raise InputError("a window is a centre and a width of at least 1, such as 40 400")
         if self.frame is not None and self.frame < 0:
             raise InputError("frames are counted from 0; choose 0 or more")
+
+    @classmethod
+    def parse(cls, value: Any) -> "ImageView":
+        """From the JSON object that `dataclasses.asdict` makes of a view.
+
+        Raises
+        ------
+        InputError
+            If it is malformed.
+        """
+        try:
+            window = value["window"]
+            return cls(None if window is None else (float(window[0]), float(window[1])), value["frame"])
+        except (TypeError, ValueError, LookupError) as error:
+            raise InputError("the index's window or frame is malformed; build the index again") from error
 
     def choose(self, frames: int, name: str) -> int:
         """Index of the frame to show, of so many.

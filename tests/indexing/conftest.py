@@ -23,6 +23,12 @@ def encoder(encoder_folder: Path) -> Encoder:
 
 
 @pytest.fixture(scope="session")
+def other_encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    folder = make_encoder(tmp_path_factory.mktemp("encoder"), seed=2)
+    return Encoder.open(f"local-dir:{folder}", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def samples() -> list[dict[str, Any]]:
     """Real records, 20 of the train split of each domain and 4 of other splits."""
     return few_records()

@@ -1,5 +1,4 @@
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,9 +19,7 @@ from indexing import (
     build_index,
     load_image,
 )
-from indexing.folder.lock import lock_index
 from indexing.stores.naming import collection_folder
-from tests.indexing.tiny import make_encoder
 from titrate import InputError
 
 CorpusMaker = Callable[[list[dict[str, Any]]], Path]
@@ -144,34 +141,6 @@ def test_nothing_usable_leaves_nothing(
     assert not index.exists()
 
 
-def test_another_encoder_is_refused(built: Built, tmp_path: Path) -> None:
-    index, corpus, _ = built
-    other = Encoder.open(f"local-dir:{make_encoder(tmp_path / 'other', seed=2)}", device="cpu")
-    before = Manifest.load(index)
-    with pytest.raises(InputError, match="another encoder"):
-        build_index(corpus, index, other)
-    assert Manifest.load(index) == before
-
-
-def test_a_folder_of_something_else_is_refused(tmp_path: Path, encoder: Encoder, write_corpus: CorpusMaker) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "letter.txt").touch()
-    with pytest.raises(InputError, match="neither empty nor an index"):
-        build_index(write_corpus([]), tmp_path / "home", encoder)
-    assert [entry.name for entry in (tmp_path / "home").iterdir()] == ["letter.txt"]
-
-
-def test_builds_and_readers_exclude_each_other(built: Built, encoder: Encoder) -> None:
-    index, corpus, _ = built
-    with Index.open(index), Index.open(index) as second:
-        assert second.domains == ["pathology", "radiology"]
-        with pytest.raises(InputError, match="busy: another process"):
-            build_index(corpus, index, encoder)
-    with lock_index(index, exclusive=True), pytest.raises(InputError, match="busy: it is being built"):
-        Index.open(index)
-    assert build_index(corpus, index, encoder).unchanged == 40
-
-
 @pytest.mark.parametrize(
     "moment",
     [
@@ -220,27 +189,3 @@ def test_death_at_each_step_is_made_good(
     for name, (_, image, text) in held.items():  # rounding depends on what was embedded together
         np.testing.assert_allclose([image, text], again[name][1:], atol=1e-4)
     assert Manifest.load(fresh) == Manifest.load(index)
-
-
-def test_damaged_index_is_reported_and_mended_by_the_next_build(built: Built, encoder: Encoder, tmp_path: Path) -> None:
-    index, corpus, _ = built
-    with pytest.raises(InputError, match="no index in"):
-        Index.open(tmp_path / "none")
-    manifest = json.loads((index / "manifest.json").read_text())
-    changes: list[tuple[dict[str, Any], str]] = [
-        ({"schema_version": 9}, "schema 9"),
-        ({"domains": {"pathology": 20, "radiology": 21}}, "damaged"),
-        ({"domains": {"pathology": 20}}, "inconsistent"),
-        ({"dimension": "16"}, "malformed"),
-        ({"surplus": 1}, "malformed"),
-    ]
-    for change, reason in changes:
-        (index / "manifest.json").write_text(json.dumps({**manifest, **change}))
-        with pytest.raises(InputError, match=reason):
-            Index.open(index)
-    os.unlink(index / "manifest.json")
-    with pytest.raises(InputError, match="unfinished"):
-        Index.open(index)
-    (index / "domains.safetensors").write_bytes(b"")
-    assert build_index(corpus, index, encoder).unchanged == 40
-    Index.open(index).close()

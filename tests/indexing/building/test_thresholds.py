@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from indexing import BuildReport, Encoder, Index, Manifest, NoveltyDetector, build_index, index_info, load_image
+from indexing import Encoder, Index, Manifest, NoveltyDetector, build_index, index_info, load_image
 from indexing.routing.conformal import conformal_threshold, held_out
 from tests.indexing.conftest import CorpusMaker
 from tests.indexing.tiny import SAMPLES
@@ -48,7 +48,7 @@ def test_indexed_patients_set_it_where_no_split_does(
     rest = [domain for domain, chosen in zip(domains, kept, strict=True) if not chosen]
     detector = NoveltyDetector.fit(vectors[~kept], rest)
     with Index.open(index) as opened:
-        assert opened.manifest.threshold == "index"
+        assert opened.manifest.threshold_source == "index"
         routed = opened.classifier.predict(vectors[kept])
         here = np.array(routed) == "pathology"
         scores, owners = detector.scores(vectors[kept], routed)[here], np.array(units)[kept][here]
@@ -62,12 +62,12 @@ def test_indexed_patients_set_it_where_no_split_does(
     assert build_index(corpus, index, encoder).embedded == 0
     assert Manifest.load(index) == made
     info = index_info(index)
-    assert info.threshold == "index"
+    assert info.threshold_source == "index"
     assert info.threshold_patients["pathology"] == len(set(owners)) and info.threshold_patients["radiology"] == 0
     # Images of the prefer split, once there are enough, take over.
     held = [dict(record, id=f"h{row}", split="prefer", patient=f"h{row}") for row, record in enumerate(many[:25])]
     build_index(write_corpus(many + held), index, encoder)
-    assert Manifest.load(index).threshold == "prefer"
+    assert Manifest.load(index).threshold_source == "prefer"
     assert index_info(index).threshold_patients["pathology"] >= 19
 
 
@@ -79,21 +79,11 @@ def test_too_few_patients_refuse_nothing_and_the_build_says_so(
     result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert 'threshold of "none of these": refuses nothing: too few patients to set it by' in result.stderr
-    assert Manifest.load(index).threshold == "none"
+    assert Manifest.load(index).threshold_source == "none"
     shown = CliRunner().invoke(main, ["info", "--index", str(index)], catch_exceptions=False).stdout
     assert "refuses nothing" in shown and "pathology 0 patients" in shown
     value = json.loads(CliRunner().invoke(main, ["info", "--index", str(index), "--json"]).stdout)
-    assert (value["threshold"], value["threshold_patients"]) == ("none", {"pathology": 0})
-
-
-def test_an_index_from_before_this_was_noted(built: tuple[Path, Path, BuildReport], encoder: Encoder) -> None:
-    index, corpus, _ = built
-    value = json.loads((index / "manifest.json").read_text())
-    assert value.pop("threshold") == "none"
-    (index / "manifest.json").write_text(json.dumps(value))
-    assert Manifest.load(index).threshold is None
-    assert build_index(corpus, index, encoder).embedded == 0
-    assert Manifest.load(index).threshold == "none"
+    assert (value["threshold_source"], value["threshold_patients"]) == ("none", {"pathology": 0})
 
 
 def test_held_out_leaves_small_domains_whole() -> None:

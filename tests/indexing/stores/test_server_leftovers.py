@@ -59,7 +59,7 @@ def test_a_first_try_that_fails(
     everything = collections(server)
     assert len(everything) == 4
     with monkeypatch.context() as patch:
-        patch.setattr("indexing.building.build.complete", fail)
+        patch.setattr("indexing.building.build.finish_index", fail)
         with pytest.raises(TitrateError, match="disk is full"):
             build_index(corpus, tmp_path / "served", encoder)
     assert collections(server) == everything

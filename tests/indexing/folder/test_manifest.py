@@ -1,0 +1,59 @@
+"""The manifest: what is damaged, unfinished or of an earlier version is told as that."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from indexing import BuildReport, Encoder, Index, Manifest, build_index
+from indexing.folder.manifest import MANIFEST
+from titrate import InputError
+
+Built = tuple[Path, Path, BuildReport]
+
+
+def test_damaged_index_is_reported_and_mended_by_the_next_build(built: Built, encoder: Encoder, tmp_path: Path) -> None:
+    index, corpus, _ = built
+    with pytest.raises(InputError, match="no index in"):
+        Index.open(tmp_path / "none")
+    manifest = json.loads((index / "manifest.json").read_text())
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"schema_version": 9}, "schema 9"),
+        ({"domains": {"pathology": 20, "radiology": 21}}, "damaged"),
+        ({"domains": {"pathology": 20}}, "inconsistent"),
+        ({"dimension": "16"}, "malformed"),
+        ({"surplus": 1}, "malformed"),
+    ]
+    for change, reason in changes:
+        (index / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        with pytest.raises(InputError, match=reason):
+            Index.open(index)
+    os.unlink(index / "manifest.json")
+    with pytest.raises(InputError, match="unfinished"):
+        Index.open(index)
+    (index / "domains.safetensors").write_bytes(b"")
+    assert build_index(corpus, index, encoder).unchanged == 40
+    Index.open(index).close()
+
+
+def test_a_manifest_of_an_earlier_version_is_refused(built: Built, encoder: Encoder) -> None:
+    index, corpus, _ = built
+    value = json.loads((index / MANIFEST).read_text())
+    assert (value["schema_version"], value["threshold_source"], value["view"]) == (
+        3,
+        "none",
+        {"window": None, "frame": None},
+    )
+    old = {**value, "schema_version": 2, "threshold": value["threshold_source"]}
+    del old["threshold_source"]
+    (index / MANIFEST).write_text(json.dumps(old))
+    with pytest.raises(InputError, match="has schema 2, this version reads 3; build the index again"):
+        Manifest.load(index)
+    for threshold_source in (None, "other"):
+        (index / MANIFEST).write_text(json.dumps({**value, "threshold_source": threshold_source}))
+        with pytest.raises(InputError, match="malformed"):
+            Manifest.load(index)
+    assert build_index(corpus, index, encoder).embedded == 0
+    assert Manifest.load(index).threshold_source == "none"
