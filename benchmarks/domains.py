@@ -22,7 +22,7 @@ from scipy.stats import beta
 from benchmarks import foreign
 from indexing import DomainClassifier, Encoder, NoveltyDetector, default_prompts, load_image
 from indexing.folder.manifest import CLASSIFIER, Manifest
-from indexing.routing.conformal import LEVEL, held_out
+from indexing.routing.conformal import LEVEL, hold_out_patients
 from titrate import hash_json, read_jsonl
 
 RESAMPLES, SEED, BATCH = 2000, 0, 32
@@ -49,7 +49,7 @@ def main(data: Path, index: Path, work: Path) -> None:
     classifier = DomainClassifier.load(index / CLASSIFIER)
     train, prefer, test = (embed_split(encoder, data, split, work) for split in ("train", "prefer", "test"))
     detector = detector_from(classifier, train, prefer)
-    kept = held_out(train.patients.tolist(), train.domains.tolist())
+    kept = hold_out_patients(train.patients.tolist(), train.domains.tolist())
     figures = {
         "routing on test": routing(classifier, test),
         "thresholds": {

@@ -27,6 +27,6 @@ from .stores.base import Match as Match
 from .stores.base import Point as Point
 from .stores.base import VectorStore as VectorStore
 from .stores.edge import EdgeStore as EdgeStore
-from .stores.filters import Condition as Condition
 from .stores.filters import Exclusion as Exclusion
+from .stores.filters import FieldFilter as FieldFilter
 from .stores.settings import StoreSettings as StoreSettings

@@ -15,7 +15,7 @@ from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector
 from indexing.stores.base import Match, VectorName, VectorStore
-from indexing.stores.filters import Condition, Exclusion
+from indexing.stores.filters import Exclusion, FieldFilter
 from indexing.stores.open import open_backend
 from titrate import InputError
 
@@ -159,7 +159,7 @@ class Index:
         limit: int,
         exclusions: Sequence[Exclusion] | None = None,
         using: VectorName = "image",
-        conditions: Sequence[Condition] = (),
+        filters: Sequence[FieldFilter] = (),
     ) -> list[list[Match]]:
         """The nearest records of each query within one domain, best first.
 
@@ -175,8 +175,8 @@ class Index:
             For each query, the record, study and patient that must not come back; None for none.
         using
             Compare with the records' images or with their reports.
-        conditions
-            That every match must meet.
+        filters
+            That every match must pass.
 
         Raises
         ------
@@ -186,7 +186,7 @@ class Index:
         self._check(vectors)
         if domain not in self._stores:
             raise InputError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
-        return self._stores[domain].search(vectors, using, limit, exclusions, conditions)
+        return self._stores[domain].search(vectors, using, limit, exclusions, filters)
 
     def _check(self, vectors: NDArray[np.float32]) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:

@@ -27,12 +27,12 @@ from indexing.images.files import resolve_image
 from indexing.index import Index
 from indexing.records import Record
 from indexing.stores.base import VECTOR_NAMES, VectorName
-from indexing.stores.filters import Condition
+from indexing.stores.filters import FieldFilter
 from titrate import InputError
 
 FILTERABLE = ("id", "patient", "study", "split", "domain")
-_ONE = {FilterOperator.EQ: True, FilterOperator.NE: False}
-_SEVERAL = {FilterOperator.IN: True, FilterOperator.NIN: False}
+_OF_A_TEXT = {FilterOperator.EQ: True, FilterOperator.NE: False}
+_OF_A_LIST = {FilterOperator.IN: True, FilterOperator.NIN: False}
 
 
 class LlamaStore(BasePydanticVectorStore):
@@ -109,16 +109,16 @@ class LlamaStore(BasePydanticVectorStore):
             raise InputError("an index is searched by embedding alone; leave out the query mode and document ids")
         if query.query_embedding is None:
             raise InputError("an index is searched by embedding; give the query one, or an embed_model to make it")
-        conditions = _conditions(query.filters)
+        filters = _field_filters(query.filters)
         if query.node_ids:
-            conditions.append(Condition("id", tuple(query.node_ids)))
+            filters.append(FieldFilter("id", tuple(query.node_ids)))
         # All of a collection is of one domain, which its records need not name: it is judged here, not by the engine.
-        ours = [condition for condition in conditions if condition.field == "domain"]
-        reachable = all((self._domain in condition.values) == condition.wanted for condition in ours)
+        ours = [each for each in filters if each.field == "domain"]
+        reachable = all((self._domain in each.values) == each.wanted for each in ours)
         limit = query.similarity_top_k if reachable else 0
-        rest = [condition for condition in conditions if condition.field != "domain"]
+        rest = [each for each in filters if each.field != "domain"]
         vectors = np.asarray([query.query_embedding], np.float32)
-        [found] = self._index.search(self._domain, vectors, limit, using=self._using, conditions=rest)
+        [found] = self._index.search(self._domain, vectors, limit, using=self._using, filters=rest)
         return VectorStoreQueryResult(
             nodes=[record_node(match.record, self._domain, self._root) for match in found],
             similarities=[match.similarity for match in found],
@@ -184,26 +184,26 @@ def record_node(record: Record, domain: str | None = None, root: Path | None = N
     return ImageNode(image_path=str(resolve_image(root, record.image)), **fields)
 
 
-def _conditions(filters: MetadataFilters | None) -> list[Condition]:
+def _field_filters(filters: MetadataFilters | None) -> list[FieldFilter]:
     if filters is None or not filters.filters:
         return []
     if filters.condition not in (None, FilterCondition.AND):
         raise InputError(f"filters joined by {filters.condition.value!r} are not supported; join them by 'and'")
-    found: list[Condition] = []
+    found: list[FieldFilter] = []
     for part in filters.filters:
-        found += _conditions(part) if isinstance(part, MetadataFilters) else [_condition(part)]
+        found += _field_filters(part) if isinstance(part, MetadataFilters) else [_field_filter(part)]
     return found
 
 
-def _condition(part: MetadataFilter) -> Condition:
+def _field_filter(part: MetadataFilter) -> FieldFilter:
     if part.key not in FILTERABLE:
         raise InputError(f"an index cannot be filtered by {part.key!r}; it can by {', '.join(FILTERABLE)}")
-    if part.operator in _ONE and isinstance(part.value, str):
-        return Condition(part.key, (part.value,), _ONE[part.operator])
-    if part.operator in _SEVERAL and isinstance(part.value, list):
+    if part.operator in _OF_A_TEXT and isinstance(part.value, str):
+        return FieldFilter(part.key, (part.value,), _OF_A_TEXT[part.operator])
+    if part.operator in _OF_A_LIST and isinstance(part.value, list):
         values = [value for value in part.value if isinstance(value, str)]
         if len(values) == len(part.value):
-            return Condition(part.key, tuple(values), _SEVERAL[part.operator])
+            return FieldFilter(part.key, tuple(values), _OF_A_LIST[part.operator])
     raise InputError(
         f"filter {part.key} {part.operator.value} {part.value!r} is not supported; "
         "there are == and != with a text, in and nin with a list of texts"

@@ -14,7 +14,7 @@ import torch
 
 from indexing.building.embedding import CorpusEmbedder
 from indexing.building.finish import finish_index
-from indexing.building.reader import CorpusOptions, CorpusReader, Progress, Tally
+from indexing.building.reader import BuildCounts, CorpusOptions, CorpusReader, Progress
 from indexing.building.writer import IndexWriter
 from indexing.corpora.base import Corpus
 from indexing.corpora.dicom_folder import DicomFolder
@@ -27,12 +27,12 @@ from indexing.folder.manifest import LEDGER
 from indexing.folder.skipped import SkippedLog
 from indexing.folder.swap import (
     claim_folder,
+    clear_folder,
     drop_collections,
-    is_taken_back,
+    drop_unused_collections,
     pseudonym_key,
     rebuilding,
     remove_if_empty,
-    start_again,
 )
 from indexing.images.view import ImageView
 from indexing.records import SkippedRecord
@@ -83,7 +83,7 @@ class CorpusReport:
 
 
 def check_corpus(
-    corpus: Path, reading: CorpusOptions | None = None, *, progress: Progress | None = None
+    corpus: Path, options: CorpusOptions | None = None, *, progress: Progress | None = None
 ) -> CorpusReport:
     """Read and decode a whole corpus as `build_index` would, without embedding or writing anything.
 
@@ -92,24 +92,24 @@ def check_corpus(
     InputError
         If the corpus is missing or cannot be read at all, or, when strict, at the first record that cannot be used.
     """
-    reading = reading or CorpusOptions()
-    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)
+    options = options or CorpusOptions()
+    opened = open_corpus(corpus, fields=options.fields, root=options.root)
     usable = 0
     with Ledger(None) as ledger:
         reader = CorpusReader(
-            opened, reading, ledger, lambda image: image.size, lambda _: None, lambda _: False, progress
+            opened, options, ledger, lambda image: image.size, lambda _: None, lambda _: False, progress
         )
         for prepared in reader.records():
             usable += not prepared.held_out
             reader.advance()
-    return CorpusReport(usable, reader.tally.other_split, reader.tally.skipped, reader.tally.problems)
+    return CorpusReport(usable, reader.counts.other_split, reader.counts.skipped, reader.counts.problems)
 
 
 def build_index(
     corpus: Path,
     index: Path,
     encoder: Encoder,
-    reading: CorpusOptions | None = None,
+    options: CorpusOptions | None = None,
     *,
     zero_shot: Prompts | None = None,
     store: StoreSettings | None = None,
@@ -133,7 +133,7 @@ def build_index(
         Folder of the index, made if it is not there.
     encoder
         The encoder that the first build of this index had.
-    reading
+    options
         Which records are used, and how they are read. Only its ``view`` is fixed by the first build; root, fields,
         split and limit are those of this build alone.
     zero_shot
@@ -161,11 +161,11 @@ def build_index(
     TitrateError
         If a disk is full or a server cannot be reached; run it again and it goes on from there.
     """
-    reading = reading or CorpusOptions()
-    if prune and reading.limit is not None:
+    options = options or CorpusOptions()
+    if prune and options.limit is not None:
         raise InputError("pruning needs the whole corpus; leave out the limit")
-    opened = open_corpus(corpus, fields=reading.fields, root=reading.root)  # before anything is made, if it is missing
-    build = _Build(opened, encoder, reading, zero_shot, store, api_key, prune, progress)
+    opened = open_corpus(corpus, fields=options.fields, root=options.root)  # before anything is made, if it is missing
+    build = _Build(opened, encoder, options, zero_shot, store, api_key, prune, progress)
     if not rebuild or not (index / LEDGER).exists():
         return build.run(index)
     with rebuilding(index) as aside:
@@ -175,7 +175,7 @@ def build_index(
         try:
             report = build.run(aside)
         except OtherSettingsError:  # left by an interrupted rebuild that was to become something else
-            start_again(aside, api_key, build.url)
+            clear_folder(aside, api_key, build.url)
             report = build.run(aside)
     if old is not None:
         drop_collections(index, old.store, api_key, build.url)
@@ -188,7 +188,7 @@ class _Build:
 
     corpus: Corpus
     encoder: Encoder
-    reading: CorpusOptions
+    options: CorpusOptions
     zero_shot: Prompts | None
     store: StoreSettings | None
     api_key: str | None
@@ -204,7 +204,7 @@ class _Build:
         """The same build, in which every setting is named: what was not is that of an older index."""
         return replace(
             self,
-            reading=replace(self.reading, view=self.reading.view or old.view),
+            options=replace(self.options, view=self.options.view or old.view),
             store=self.store or old.store,
             zero_shot=old.zero_shot if self.zero_shot is None else self.zero_shot,
         )
@@ -215,12 +215,12 @@ class _Build:
             with ExitStack() as stack:
                 stack.enter_context(lock_index(index, exclusive=True))
                 ledger = stack.enter_context(Ledger(index / LEDGER))
-                fixed = fix_settings(ledger, self.encoder, self.reading.view, self.store, self.zero_shot)
+                fixed = fix_settings(ledger, self.encoder, self.options.view, self.store, self.zero_shot)
                 backend = stack.enter_context(open_backend(fixed.store, index, self.api_key))
                 try:
                     return self._fill(index, ledger, fixed, backend)
                 except BaseException:
-                    fresh = fresh and is_taken_back(ledger, backend)
+                    fresh = fresh and drop_unused_collections(ledger, backend)
                     raise
         except BaseException:
             if fresh:
@@ -234,12 +234,12 @@ class _Build:
             embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
             embedder.run(reader)
             if self.prune:
-                reader.tally.removed += sum(writer.withdraw(id) for id in ledger.vanished())
-            writer.settle()
+                reader.counts.removed += sum(writer.withdraw(id) for id in ledger.vanished())
+            writer.remove_unconfirmed()
             if not ledger.counts():
-                raise InputError(self._nothing_usable(reader.tally))
+                raise InputError(self._nothing_usable(reader.counts))
             finish_index(index, self.encoder, ledger, writer, fixed, embedder.held_out_changed)
-            return BuildReport(**vars(reader.tally), counts=ledger.counts())
+            return BuildReport(**vars(reader.counts), counts=ledger.counts())
 
     def _reader(
         self, index: Path, view: ImageView, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
@@ -249,7 +249,7 @@ class _Build:
             corpus = open_corpus(corpus.path, key=pseudonym_key(index))
         return CorpusReader(
             corpus,
-            replace(self.reading, view=view),
+            replace(self.options, view=view),
             ledger,
             self.encoder.preprocess,
             skipped.add,
@@ -257,11 +257,11 @@ class _Build:
             self.progress,
         )
 
-    def _nothing_usable(self, tally: Tally) -> str:
+    def _nothing_usable(self, counts: BuildCounts) -> str:
         path = self.corpus.path
-        if tally.problems:
-            first = tally.problems[0]
+        if counts.problems:
+            first = counts.problems[0]
             return f"{path} holds no usable record; the first problem is in line {first.line}: {first.reason}"
-        if tally.other_split:
-            return f"{path} holds no record of split {self.reading.split!r}; choose another split, or all"
+        if counts.other_split:
+            return f"{path} holds no record of split {self.options.split!r}; choose another split, or all"
         return f"{path} is empty; it needs records with image and report"

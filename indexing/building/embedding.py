@@ -57,7 +57,7 @@ class CorpusEmbedder:
                 placed = replace(record, domain=record.domain or domain)
                 entries.append(Entry(Point(placed, images[row], text), batch[row].content))
             self._writer.write(entries)
-            reader.tally.embedded += len(kept)
+            reader.counts.embedded += len(kept)
         held_out = [
             (item.record.id, item.content, item.record.patient or item.record.study or item.record.id, image.tobytes())
             for item, image in zip(batch, images.astype(np.float32), strict=True)

@@ -11,7 +11,7 @@ from indexing.folder.fixed_settings import FixedSettings
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource
 from indexing.routing.classifier import DomainClassifier
-from indexing.routing.conformal import held_out
+from indexing.routing.conformal import hold_out_patients
 from indexing.routing.novelty import NoveltyDetector
 from titrate import InputError
 
@@ -54,7 +54,7 @@ def _parts(
         detector = detector.calibrated(vectors, classifier.predict(vectors), [unit for unit, _ in rows])
         if np.isfinite(detector.thresholds).any():
             return classifier, detector, "prefer"
-    kept = held_out(sample.units, sample.domains)
+    kept = hold_out_patients(sample.units, sample.domains)
     classifier, detector = _fitted(encoder, fixed, sample.where(~kept))
     own = sample.where(kept)
     detector = detector.calibrated(own.vectors, classifier.predict(own.vectors), own.units)

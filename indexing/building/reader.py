@@ -20,13 +20,13 @@ from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json
 
 THREADS = min(8, os.cpu_count() or 1)
-AHEAD = 128
+DECODE_AHEAD = 128
 """Records that may be decoded before they are asked for: enough to keep the threads busy, and memory stays bounded."""
 
-HELD_OUT_SPLIT, HELD_OUT = "prefer", 4000
+HELD_OUT_SPLIT, HELD_OUT_IMAGES = "prefer", 4000
 """The threshold of "none of these" comes from images of this split, drawn as if about so many of the corpus were."""
 
-PROBLEMS = 20
+MAX_PROBLEMS = 20
 
 Progress = Callable[[int, int], None]
 """Called as the work goes on with (records done, records in all)."""
@@ -68,7 +68,7 @@ class CorpusOptions:
 
 
 @dataclass
-class Tally:
+class BuildCounts:
     """What became of the records read so far; the fields are those of `BuildReport`."""
 
     embedded: int = 0
@@ -94,16 +94,16 @@ class CorpusReader(Generic[Pixels]):
 
     Parameters
     ----------
-    corpus, reading
+    corpus, options
         What to read, and how.
     ledger
         Knows which contents are there already, and which ids this pass has seen.
     prepare
-        Runs in a worker thread on each decoded image.
-    skipped
+        Called in a worker thread with each decoded image; what it returns is the record's ``pixels``.
+    on_skipped
         Called with each record that cannot be used.
-    leaves
-        Called with the id of each record that belongs to another split; True if it had been indexed.
+    withdraw
+        Called with the id of each record that belongs to another split; returns True if it had been indexed.
     progress
         Told how far the pass is.
     """
@@ -111,19 +111,19 @@ class CorpusReader(Generic[Pixels]):
     def __init__(
         self,
         corpus: Corpus,
-        reading: CorpusOptions,
+        options: CorpusOptions,
         ledger: Ledger,
         prepare: Callable[[Image.Image], Pixels],
-        skipped: Callable[[SkippedRecord], object],
-        leaves: Callable[[str], bool],
+        on_skipped: Callable[[SkippedRecord], object],
+        withdraw: Callable[[str], bool],
         progress: Progress | None,
     ) -> None:
-        self.tally = Tally()
-        self._corpus, self._reading, self._ledger, self._prepare_image = corpus, reading, ledger, prepare
-        self._skipped, self._leaves, self._progress = skipped, leaves, progress
+        self.counts = BuildCounts()
+        self._corpus, self._options, self._ledger, self._prepare_image = corpus, options, ledger, prepare
+        self._on_skipped, self._withdraw, self._progress = on_skipped, withdraw, progress
         total = len(corpus)
-        self._total = total if reading.limit is None else min(total, reading.limit)
-        self._share = min(1.0, HELD_OUT / max(1, total))
+        self._total = total if options.limit is None else min(total, options.limit)
+        self._share = min(1.0, HELD_OUT_IMAGES / max(1, total))
         self._done = 0
 
     def records(self) -> Iterator[Prepared[Pixels]]:
@@ -134,7 +134,7 @@ class CorpusReader(Generic[Pixels]):
             for record, held_out in self._wanted():
                 known = self._ledger.held_out_hash(record.id) if held_out else self._ledger.confirmed(record.id)
                 waiting.append(pool.submit(self._prepare, record, known, held_out))
-                if len(waiting) > AHEAD:
+                if len(waiting) > DECODE_AHEAD:
                     yield from self._usable(waiting.popleft().result())
             while waiting:
                 yield from self._usable(waiting.popleft().result())
@@ -150,24 +150,24 @@ class CorpusReader(Generic[Pixels]):
     def _wanted(self) -> Iterator[tuple[Record, bool]]:
         """Records to read, and whether each is held out; the others are tallied here."""
         for number, record in enumerate(self._corpus):
-            if number == self._reading.limit:
+            if number == self._options.limit:
                 return
             if isinstance(record, SkippedRecord):
                 self._skip(record)
                 continue
             line = record.line or 0
             first = self._ledger.first_line(record.id, line)
-            other = self._reading.split is not None and record.split not in (None, self._reading.split)
+            other = self._options.split is not None and record.split not in (None, self._options.split)
             if first != line:
                 self._skip(SkippedRecord(line, record.id, f"same id as line {first}"))
                 continue
-            held_out = other and record.split == HELD_OUT_SPLIT and _drawn(record.id, self._share)
+            held_out = other and record.split == HELD_OUT_SPLIT and _is_drawn(record.id, self._share)
             if not held_out:
                 self._ledger.drop_held_out(record.id)
             if other:
-                self.tally.other_split += 1
+                self.counts.other_split += 1
                 # A patient moved from the indexed split to a held-out one must not be retrieved any more.
-                self.tally.removed += self._leaves(record.id)
+                self.counts.removed += self._withdraw(record.id)
             if held_out or not other:
                 yield record, held_out
             else:
@@ -175,7 +175,7 @@ class CorpusReader(Generic[Pixels]):
 
     def _prepare(self, record: Record, known: str | None, held_out: bool) -> Prepared[Pixels] | SkippedRecord:
         """Runs in a worker thread: read, hash and, unless this content is known, decode."""
-        view = self._reading.view or AS_THE_FILE_SAYS
+        view = self._options.view or AS_THE_FILE_SAYS
         try:
             data = read_image_bytes(resolve_image(self._corpus.root, record.image))
             content = content_hash(record, data, view)
@@ -189,18 +189,18 @@ class CorpusReader(Generic[Pixels]):
         if isinstance(result, SkippedRecord):
             self._skip(result)
         elif result.pixels is None:
-            self.tally.unchanged += not result.held_out
+            self.counts.unchanged += not result.held_out
             self.advance()
         else:
             yield result
 
     def _skip(self, record: SkippedRecord) -> None:
-        if self._reading.strict:
+        if self._options.strict:
             raise InputError(f"line {record.line} of the corpus cannot be used: {record.reason}")
-        self.tally.skipped += 1
-        if len(self.tally.problems) < PROBLEMS:
-            self.tally.problems.append(record)
-        self._skipped(record)
+        self.counts.skipped += 1
+        if len(self.counts.problems) < MAX_PROBLEMS:
+            self.counts.problems.append(record)
+        self._on_skipped(record)
         self.advance()
 
 
@@ -211,6 +211,6 @@ def content_hash(record: Record, image: bytes, view: ImageView) -> str:
     return hash_bytes(image, hash_json([fields, asdict(view)]).encode())
 
 
-def _drawn(id: str, share: float) -> bool:
+def _is_drawn(id: str, share: float) -> bool:
     """A draw that depends on nothing but the id, so that a second run draws the same."""
     return int.from_bytes(hashlib.sha256(id.encode()).digest()[:4]) < share * 2**32

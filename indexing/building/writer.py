@@ -1,7 +1,8 @@
 """Writing points so that a kill at any moment loses nothing and leaves nothing twice.
 
-Ledger and collections are two stores without a common transaction. The order keeps them honest: doubt, write, flush,
-confirm. Whatever a kill leaves in doubt is written again, or removed, by the next build.
+Ledger and collections are two stores without a common transaction, so the order of steps matters: the ledger notes
+points as unconfirmed, the collection writes and flushes them, the ledger confirms them. What a kill leaves unconfirmed
+is written again, or removed, by the next build.
 """
 
 import hashlib
@@ -92,7 +93,7 @@ class IndexWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown()  # what is being written stays in doubt, and is written again by the next build
+        self._pool.shutdown()  # what is being written stays unconfirmed, and is written again by the next build
         for store in self._stores.values():
             store.close()
 
@@ -132,22 +133,22 @@ class IndexWriter:
             self._ledger.confirm(rows)
 
     def withdraw(self, record_id: str) -> bool:
-        """Note that a record must leave the index; `settle` removes it. True if the index held it."""
+        """Note that a record must leave the index; `remove_unconfirmed` removes it. True if the index held it."""
         if not self._ledger.withdraw(record_id):
             return False
         self._mark_changed()
         return True
 
-    def settle(self) -> None:
+    def remove_unconfirmed(self) -> None:
         """Remove every point that is not confirmed: withdrawn ones, and what a kill left of vanished records."""
         self.finish()
-        doubts = self._ledger.doubts()
-        if not doubts:
+        unconfirmed = self._ledger.unconfirmed()
+        if not unconfirmed:
             return
         self._mark_changed()
-        for domain, ids in doubts.items():
+        for domain, ids in unconfirmed.items():
             self._remove(domain, ids)
-        self._ledger.clear_doubts()
+        self._ledger.clear_unconfirmed()
 
     def optimize(self) -> None:
         """Let each collection build its search graph."""

@@ -25,7 +25,7 @@ _ALIASES = {"image": ("image_path",), "report": ("caption",), "patient": ("subje
 _NOTHING = frozenset(["", "NaN", "nan", "NULL", "null", "None", "N/A", "NA", "n/a", "#N/A", "<NA>", "NaT"])
 
 
-class Fields:
+class ColumnMap:
     """Which columns hold the fields of a record, and how a row becomes one.
 
     A row whose image is a list is a study of several views with one report (IU-Xray has a frontal and a lateral):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TextIO
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import Fields
+from indexing.corpora.columns import ColumnMap
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
 
@@ -25,7 +25,7 @@ class CsvTable(Corpus):
     ----------
     path, root
         The file, and the folder that its image paths are relative to.
-    fields
+    columns
         Which columns hold what.
     delimiters
         Tried in this order on the header, the first that separates the needed columns is taken: more than the header
@@ -37,13 +37,13 @@ class CsvTable(Corpus):
         If the file cannot be read, is not text, or its header lacks a column.
     """
 
-    def __init__(self, path: Path, fields: Fields, root: Path, delimiters: str = _DELIMITERS) -> None:
-        self.path, self.root, self._fields = path, root, fields
+    def __init__(self, path: Path, columns: ColumnMap, root: Path, delimiters: str = _DELIMITERS) -> None:
+        self.path, self.root, self._column_map = path, root, columns
         headers = {delimiter: self._header(delimiter) for delimiter in delimiters}
-        complete = (delimiter for delimiter, header in headers.items() if fields.is_complete(header))
+        complete = (delimiter for delimiter, header in headers.items() if columns.is_complete(header))
         self._delimiter = next(complete, max(headers, key=lambda delimiter: len(headers[delimiter])))
         self._columns = headers[self._delimiter]
-        self._needed = [(name, self._columns.index(name)) for name in fields.select(self._columns, path)]
+        self._needed = [(name, self._columns.index(name)) for name in columns.select(self._columns, path)]
 
     def __iter__(self) -> Iterator[Record | SkippedRecord]:
         rows = self._rows(self._delimiter)
@@ -56,7 +56,7 @@ class CsvTable(Corpus):
                 reason = f"{len(cells)} cells where the header has {width}; quote cells that hold the delimiter"
                 yield SkippedRecord(line, None, reason)
             else:
-                yield from self._fields.read({name: cells[place] for name, place in self._needed}, line)
+                yield from self._column_map.read({name: cells[place] for name, place in self._needed}, line)
 
     def __len__(self) -> int:
         return sum(1 for _ in self._rows(self._delimiter)) - 1

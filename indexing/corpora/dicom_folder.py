@@ -33,8 +33,8 @@ class DicomFolder(Corpus):
     path
         The folder; image paths are relative to it.
     key
-        Secret of at least 16 bytes for the pseudonyms, see `indexing.images.dicom.pseudonyms`; one that nobody ever
-        learns if None.
+        Secret of at least 16 bytes for the pseudonyms, see `indexing.images.pseudonyms`; if None, a random one that is
+        kept nowhere.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class DicomFolder(Corpus):
     """
 
     def __init__(self, path: Path, key: bytes | None = None) -> None:
-        from indexing.images.dicom import SHORTEST_KEY  # pydicom is needed for folders of DICOM only
+        from indexing.images.pseudonyms import SHORTEST_KEY  # pydicom is needed for folders of DICOM only
 
         if key is not None and len(key) < SHORTEST_KEY:
             raise InputError(f"the key for pseudonyms has {len(key)} bytes; it needs at least {SHORTEST_KEY}")
@@ -68,7 +68,8 @@ class DicomFolder(Corpus):
         return sum(1 for _ in self._candidates())
 
     def _record(self, name: str, ordinal: int) -> Record:
-        from indexing.images.dicom import is_dicom, pseudonyms
+        from indexing.images.dicom import is_dicom
+        from indexing.images.pseudonyms import pseudonyms
 
         text_of(name, "image")
         path = self.path / name

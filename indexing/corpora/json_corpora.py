@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TextIO
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import Fields
+from indexing.corpora.columns import ColumnMap
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
 
@@ -35,7 +35,7 @@ class JsonLines(Corpus):
     ----------
     path, root
         The file, and the folder that its image paths are relative to.
-    fields
+    columns
         Which keys hold what.
 
     Raises
@@ -44,10 +44,10 @@ class JsonLines(Corpus):
         If the file cannot be read, or a key that was named is nowhere in it.
     """
 
-    def __init__(self, path: Path, fields: Fields, root: Path) -> None:
-        self.path, self.root, self._fields = path, root, fields
-        if fields.named:
-            _check_keys((_object(raw) for _, raw in self._lines()), fields, path)
+    def __init__(self, path: Path, columns: ColumnMap, root: Path) -> None:
+        self.path, self.root, self._column_map = path, root, columns
+        if columns.named:
+            _check_keys((_object(raw) for _, raw in self._lines()), columns, path)
         else:
             self._open().close()
 
@@ -55,13 +55,13 @@ class JsonLines(Corpus):
         for line, raw in self._lines():
             value = _parse(raw)
             if isinstance(value, dict):
-                yield from self._fields.read(value, line)
+                yield from self._column_map.read(value, line)
             else:
                 yield SkippedRecord(line, None, value)
 
     def __len__(self) -> int:
         # Only a line with a bracket can hold a list of images; the others need not be parsed to be counted.
-        return sum(len(self._fields.read(_object(raw), line)) if b"[" in raw else 1 for line, raw in self._lines())
+        return sum(len(self._column_map.read(_object(raw), line)) if b"[" in raw else 1 for line, raw in self._lines())
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         with self._open() as file:
@@ -91,7 +91,7 @@ class JsonList(Corpus):
     ----------
     path, root
         The file, and the folder that its image paths are relative to; an ``image_root`` in it is ignored.
-    fields
+    columns
         Which keys hold what.
 
     Raises
@@ -100,16 +100,16 @@ class JsonList(Corpus):
         If the file cannot be read, is not such JSON from beginning to end, or lacks a key that was named.
     """
 
-    def __init__(self, path: Path, fields: Fields, root: Path) -> None:
-        self.path, self.root, self._fields = path, root, fields
-        if fields.named:
-            _check_keys((item for _, item in self._entries() if isinstance(item, dict)), fields, path)
+    def __init__(self, path: Path, columns: ColumnMap, root: Path) -> None:
+        self.path, self.root, self._column_map = path, root, columns
+        if columns.named:
+            _check_keys((item for _, item in self._entries() if isinstance(item, dict)), columns, path)
         self._length = sum(1 for _ in self)
 
     def __iter__(self) -> Iterator[Record | SkippedRecord]:
         for number, (split, entry) in enumerate(self._entries(), start=1):
             if isinstance(entry, dict):
-                yield from self._fields.read(entry, number, split)
+                yield from self._column_map.read(entry, number, split)
             else:
                 yield SkippedRecord(number, None, f"expected an object, found {type(entry).__name__}")
 
@@ -242,9 +242,9 @@ def _finish_line(file: BinaryIO) -> None:
         pass
 
 
-def _check_keys(values: Iterator[dict[str, Any]], fields: Fields, path: Path) -> None:
+def _check_keys(values: Iterator[dict[str, Any]], columns: ColumnMap, path: Path) -> None:
     """Raise `InputError` unless every key that was named is somewhere; reads only as far as it must."""
-    missing = set(fields.named)
+    missing = set(columns.named)
     some: list[str] = []
     for value in values:
         missing.difference_update(value)
@@ -252,4 +252,4 @@ def _check_keys(values: Iterator[dict[str, Any]], fields: Fields, path: Path) ->
             return
         if len(some) < 20:
             some += [key for key in value if key not in some]
-    fields.check_named(missing, some, path)
+    columns.check_named(missing, some, path)

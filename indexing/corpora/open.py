@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import Fields
+from indexing.corpora.columns import ColumnMap
 from indexing.corpora.csv_table import CsvTable
 from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.json_corpora import JsonLines, JsonList
@@ -52,7 +52,7 @@ def open_corpus(
     InputError
         If the corpus is missing, is none of these formats, is damaged as a whole, or lacks a column.
     """
-    mapping = Fields(fields)
+    columns = ColumnMap(fields)
     if os.path.isdir(path):  # unlike Path.is_dir, False for a name too long or with a NUL byte
         if fields or root is not None:
             raise InputError(f"{path} is a folder of DICOM files; it has no columns and is its own root")
@@ -63,17 +63,17 @@ def open_corpus(
     root = path.parent if root is None else root
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
-            return JsonLines(path, mapping, root)
+            return JsonLines(path, columns, root)
         case ".json":
-            return JsonList(path, mapping, root)
+            return JsonList(path, columns, root)
         case ".csv":
-            return CsvTable(path, mapping, root)
+            return CsvTable(path, columns, root)
         case ".tsv":
-            return CsvTable(path, mapping, root, delimiters="\t")
+            return CsvTable(path, columns, root, delimiters="\t")
         case ".parquet":
             from indexing.corpora.parquet_table import ParquetTable  # pyarrow takes 40 MB and is needed for this only
 
-            return ParquetTable(path, mapping, root)
+            return ParquetTable(path, columns, root)
     raise InputError(
         f"{path}: a corpus is a .jsonl, .ndjson, .json, .csv, .tsv or .parquet file or a folder of DICOM files; "
         "convert or rename it"

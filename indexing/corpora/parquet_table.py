@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import Fields, show
+from indexing.corpora.columns import ColumnMap, show
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
 
@@ -23,7 +23,7 @@ class ParquetTable(Corpus):
     ----------
     path, root
         The file, and the folder that its image paths are relative to.
-    fields
+    columns
         Which columns hold what.
 
     Raises
@@ -32,12 +32,12 @@ class ParquetTable(Corpus):
         If the file cannot be read or is not whole, or a column is missing or holds neither text nor whole numbers.
     """
 
-    def __init__(self, path: Path, fields: Fields, root: Path) -> None:
-        self.path, self.root, self._fields = path, root, fields
+    def __init__(self, path: Path, columns: ColumnMap, root: Path) -> None:
+        self.path, self.root, self._column_map = path, root, columns
         with self._open() as file:
             schema = file.schema_arrow
             self._rows = int(file.metadata.num_rows)
-            self._columns = fields.select(list(schema.names), path)
+            self._columns = columns.select(list(schema.names), path)
             self._plain = {name: self._check(name, schema.field(name).type) for name in self._columns}
 
     def __iter__(self) -> Iterator[Record | SkippedRecord]:
@@ -47,7 +47,7 @@ class ParquetTable(Corpus):
                 for batch in file.iter_batches(_ROWS, columns=self._columns, use_threads=False):
                     for row in self._to_rows(batch):
                         number += 1
-                        yield from self._fields.read(row, number)
+                        yield from self._column_map.read(row, number)
             except Exception as error:  # as above
                 raise InputError(f"{self.path} is damaged after row {number:,}; write it again") from error
 

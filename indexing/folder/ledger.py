@@ -1,7 +1,7 @@
 """What the index durably holds: one row a record, its content hash and its domain, in SQLite.
 
 A row exists only for a point that its collection has flushed. Before a point is written or removed, its (id, domain)
-goes into ``doubt``: after a kill, the doubts name every place where an unconfirmed point may lie.
+goes into the table ``unconfirmed``, which after a kill names every collection where such a point may lie.
 """
 
 import hashlib
@@ -17,7 +17,9 @@ CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) 
 CREATE TABLE IF NOT EXISTS record (
     id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS doubt (id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unconfirmed (
+    id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held_out (id TEXT PRIMARY KEY, hash TEXT NOT NULL, unit TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
 """
@@ -87,15 +89,15 @@ class Ledger:
         ids = [(id,) for id, _ in places]
         self._write(
             [
-                ("INSERT OR IGNORE INTO doubt SELECT id, domain FROM record WHERE id = ?", ids),
-                ("INSERT OR IGNORE INTO doubt VALUES (?, ?)", places),
+                ("INSERT OR IGNORE INTO unconfirmed SELECT id, domain FROM record WHERE id = ?", ids),
+                ("INSERT OR IGNORE INTO unconfirmed VALUES (?, ?)", places),
                 ("DELETE FROM record WHERE id = ?", ids),
             ]
         )
         stale: dict[str, list[str]] = {}
         for id, domain in places:
             for (other,) in self._database.execute(
-                "SELECT domain FROM doubt WHERE id = ? AND domain <> ?", (id, domain)
+                "SELECT domain FROM unconfirmed WHERE id = ? AND domain <> ?", (id, domain)
             ).fetchall():
                 stale.setdefault(other, []).append(id)
         return stale
@@ -105,7 +107,7 @@ class Ledger:
         self._write(
             [
                 ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows),
-                ("DELETE FROM doubt WHERE id = ?", [(row[0],) for row in rows]),
+                ("DELETE FROM unconfirmed WHERE id = ?", [(row[0],) for row in rows]),
             ]
         )
 
@@ -115,7 +117,7 @@ class Ledger:
             return False
         self._write(
             [
-                ("INSERT OR IGNORE INTO doubt SELECT id, domain FROM record WHERE id = ?", [(id,)]),
+                ("INSERT OR IGNORE INTO unconfirmed SELECT id, domain FROM record WHERE id = ?", [(id,)]),
                 ("DELETE FROM record WHERE id = ?", [(id,)]),
             ]
         )
@@ -151,16 +153,16 @@ class Ledger:
         """The held-out embeddings in order of their ids: (patient or else study or id, float32 bytes)."""
         return self._database.execute("SELECT unit, vector FROM held_out ORDER BY id").fetchall()
 
-    def doubts(self) -> dict[str, list[str]]:
+    def unconfirmed(self) -> dict[str, list[str]]:
         """Per domain, the ids of points that may be there but are not confirmed."""
         places: dict[str, list[str]] = {}
-        for id, domain in self._database.execute("SELECT id, domain FROM doubt ORDER BY domain, id"):
+        for id, domain in self._database.execute("SELECT id, domain FROM unconfirmed ORDER BY domain, id"):
             places.setdefault(domain, []).append(id)
         return places
 
-    def clear_doubts(self) -> None:
+    def clear_unconfirmed(self) -> None:
         """Record that no unconfirmed point is left anywhere."""
-        self._write([("DELETE FROM doubt", [()])])
+        self._write([("DELETE FROM unconfirmed", [()])])
 
     def counts(self) -> dict[str, int]:
         """Number of confirmed records of each domain, sorted by domain."""

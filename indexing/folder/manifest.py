@@ -9,13 +9,12 @@ from indexing.images.view import ImageView
 from indexing.stores.settings import StoreSettings
 from titrate import InputError, write_atomic
 
-MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED, LOCK = (
+MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "manifest.json",
     "ledger.sqlite",
     "domains.safetensors",
     "novelty.safetensors",
     "skipped.jsonl",
-    "lock",
 )
 ThresholdSource = Literal["prefer", "index", "none"]
 SCHEMA_VERSION = 3

@@ -49,7 +49,7 @@ def remove_if_empty(index: Path) -> None:
         return
 
 
-def is_taken_back(ledger: Ledger, backend: Backend) -> bool:
+def drop_unused_collections(ledger: Ledger, backend: Backend) -> bool:
     """Drop the collections of a new index that holds no confirmed record; True if none of them is left.
 
     Where a server no longer answers the folder must stay: it alone knows which of the server's collections are its own.
@@ -120,7 +120,7 @@ def rebuilding(index: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def start_again(index: Path, api_key: str | None, url: str | None) -> None:
+def clear_folder(index: Path, api_key: str | None, url: str | None) -> None:
     """Empty a folder that is being built in, but for the key of its pseudonyms; see `drop_collections`.
 
     Raises

@@ -1,4 +1,4 @@
-"""DICOM files: the grey or colour image, and pseudonyms of patient and study; nothing else leaves the header.
+"""DICOM files: one frame as an image, and the tags of the header that other modules here ask for.
 
 Only the tags that decoding needs are read. pydicom's warnings, log lines and error texts may quote header values, so
 they are switched off for the whole process, and no error here passes them on.
@@ -6,8 +6,6 @@ they are switched off for the whole process, and no error here passes them on.
 Not applied: overlays, presentation states, colour profiles, and padding as a colour of its own.
 """
 
-import hashlib
-import hmac
 import logging
 import re
 import struct
@@ -29,7 +27,6 @@ from indexing.images.stored_pixels import DECODERS, NATIVE, check_header, check_
 from indexing.images.view import ImageView
 from titrate import InputError
 
-SHORTEST_KEY = 16
 _PREAMBLE = 128
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -72,9 +69,9 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     InputError
         If it holds no image, exceeds the limits, is compressed in a way not decoded here, or is damaged.
     """
-    _silence()
+    silence_pydicom()
     try:
-        dataset = _read(data, name, _IMAGE_TAGS)
+        dataset = read_tags(data, name, _IMAGE_TAGS)
         kept = [keyword for keyword in _PIXELS if keyword in dataset]
         if not kept:
             raise InputError(
@@ -96,58 +93,9 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
         raise InputError(f"image {name} is damaged DICOM and cannot be decoded; replace or remove it") from None
 
 
-def pseudonyms(data: bytes, key: bytes) -> tuple[str | None, str | None]:
-    """Pseudonyms of a file's patient and study: the same for the same ids and key, and not to be undone without it.
-
-    Parameters
-    ----------
-    data
-        The file's bytes.
-    key
-        Secret of at least 16 bytes. Whoever has it can test a guessed id.
-
-    Returns
-    -------
-    tuple
-        For PatientID with IssuerOfPatientID, and for StudyInstanceUID: the first 16 hex digits of HMAC-SHA-256
-        (RFC 2104), or None where the file has no such id.
-
-    Raises
-    ------
-    InputError
-        If this is not a readable DICOM file.
-    ValueError
-        If the key is shorter.
-    """
-    if len(key) < SHORTEST_KEY:
-        raise ValueError(f"the key for pseudonyms has {len(key)} bytes; it needs at least {SHORTEST_KEY}")
-    _silence()
-    try:
-        if not is_dicom(data):
-            raise InputError("the file is not DICOM")
-        dataset = _read(data, "file", ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))
-        patient, issuer, study = (
-            str(dataset.get(keyword) or "").strip(" \0")
-            for keyword in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
-        )
-    except InputError:
-        raise
-    except Exception:  # its text may quote the header
-        raise InputError("the file is damaged DICOM; replace or remove it") from None
-    return (
-        _pseudonym(key, "patient", patient, issuer) if patient else None,
-        _pseudonym(key, "study", study) if study else None,
-    )
-
-
-def _pseudonym(key: bytes, *parts: str) -> str:
-    message = b"".join(len(part := text.encode()).to_bytes(8, "big") + part for text in parts)
-    return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
-
-
-def _silence() -> None:
+def silence_pydicom() -> None:
     """Keep pydicom's warnings from showing header values. Not `catch_warnings`: decoding runs in several threads."""
-    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|stored_pixels)$"
+    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|pseudonyms|stored_pixels)$"
     known: list[Any] = [entry[3] for entry in warnings.filters]
     if re.compile(modules) not in known:
         warnings.filterwarnings("ignore", module=modules)
@@ -168,8 +116,26 @@ def _encoding(start: bytes) -> uid.UID | None:
     return None
 
 
-def _read(data: bytes, name: str, keywords: tuple[str, ...]) -> Dataset:
-    """Read the wanted tags only. Not `dcmread`, which inflates a deflated data set whatever its size."""
+def read_tags(data: bytes, name: str, keywords: tuple[str, ...]) -> Dataset:
+    """The wanted elements of a DICOM file, and of its file meta information what decoding needs.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    name
+        What error messages call it.
+    keywords
+        Of the elements, as in DICOM PS3.6.
+
+    Raises
+    ------
+    InputError
+        If it is stored in a way that is not read here, or inflates to more than an image may have.
+    Exception
+        Of any kind, from pydicom, if the file is damaged; its text may quote the header.
+    """
+    # Not `dcmread`, which inflates a deflated data set whatever its size.
     stream = BytesIO(data)
     stream.seek(_PREAMBLE + 4 if data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0)
     meta = FileMetaDataset(read_dataset(stream, False, True, stop_when=lambda tag, kind, length: tag.group != 2))

@@ -39,7 +39,7 @@ def conformal_threshold(scores: NDArray[np.float64], units: NDArray[np.str_], le
     return float(scores[order[enough[0]]]) if len(enough) else float("inf")
 
 
-def held_out(
+def hold_out_patients(
     units: Sequence[str], domains: Sequence[str], share: float = 0.2, level: float = LEVEL
 ) -> NDArray[np.bool_]:
     """Set indexed patients aside for calibration where no split does: the same ones in every build, all images of each.

@@ -10,7 +10,7 @@ unit: each counts the same, however many images it has (hierarchical conformal p
 
 Calibration images must be new to the detector, and as new to the encoder as the queries will be. An encoder draws the
 images that it was trained on together, so thresholds from those refuse more than the level of new ones: see
-`indexing.routing.conformal.held_out`.
+`indexing.routing.conformal.hold_out_patients`.
 
 Not covered: nothing is promised about which foreign images are found, nor about in-domain images of another kind than
 the calibration images (another scanner, another age group): those may well be refused.

@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.records import Record
-from indexing.stores.filters import Condition, Exclusion
+from indexing.stores.filters import Exclusion, FieldFilter
 from titrate import TitrateError
 
 VectorName = Literal["image", "text"]
 VECTOR_NAMES: tuple[VectorName, VectorName] = ("image", "text")
 
-DEPTH = 128
-"""Neighbours asked of the engine, however few are wanted. An approximate search looks further the more it is asked for,
-so that its best 2 of 2 need not be its best 2 of 8, and a certificate reads one list for every k."""
+MIN_CANDIDATES = 128
+"""Number of nearest neighbours that the engine is asked for, however few are wanted. An approximate search looks
+further the more it is asked for, so that the best 2 of a search for 2 need not be the best 2 of a search for 8; a
+certificate, however, takes the contexts of every k from one list."""
 
 OVERSAMPLING = 2.0
-"""Quantised vectors propose so many times the candidates, and the full vectors choose among them."""
+"""Of quantised vectors, the engine takes so many times the wanted number, and ranks these by their full vectors."""
 
-WHOSE = ("id", "study", "patient")
-"""The fields that tell whose a record is; exclusions go by them, so a server indexes them."""
+IDENTITY_FIELDS = ("id", "study", "patient")
+"""The fields of a record that say who it is about. Exclusions filter by them, so a server keeps an index of each."""
 
 QUERIES_AT_ONCE = 256
 PAGE = 1000
@@ -93,7 +94,7 @@ class VectorStore(ABC):
         using: VectorName = "image",
         limit: int = 10,
         exclusions: Sequence[Exclusion] | None = None,
-        conditions: Sequence[Condition] = (),
+        filters: Sequence[FieldFilter] = (),
     ) -> list[list[Match]]:
         """The nearest records of each query, best first, equal ones by id.
 
@@ -109,8 +110,8 @@ class VectorStore(ABC):
             At most so many matches a query.
         exclusions
             One a query, or None for none.
-        conditions
-            That every match must meet.
+        filters
+            That every match must pass.
 
         Raises
         ------
@@ -125,11 +126,11 @@ class VectorStore(ABC):
             raise ValueError(f"{len(vectors)} queries but {len(exclusions)} exclusions")
         if limit < 1:
             return [[] for _ in vectors]
-        asked = [[*conditions, *own.conditions()] for own in exclusions or [Exclusion()] * len(vectors)]
+        asked = [[*filters, *own.filters()] for own in exclusions or [Exclusion()] * len(vectors)]
         found: list[list[Match]] = []
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
             chunk = slice(start, start + QUERIES_AT_ONCE)
-            ranked = self._nearest(vectors[chunk], using, max(limit, DEPTH), asked[chunk])
+            ranked = self._nearest(vectors[chunk], using, max(limit, MIN_CANDIDATES), asked[chunk])
             found += self._matches([_leading(row, limit) for row in ranked], limit)
         return found
 
@@ -184,9 +185,9 @@ class VectorStore(ABC):
 
     @abstractmethod
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, filters: Sequence[list[FieldFilter]]
     ) -> list[list[tuple[str, float]]]:
-        """Point id and cosine of each query's nearest that meet its conditions, best first."""
+        """Point id and cosine of the nearest points that pass each query's filters, best first."""
 
     @abstractmethod
     def _payloads(self, ids: list[str]) -> dict[str, Any]:
@@ -194,7 +195,19 @@ class VectorStore(ABC):
 
     @abstractmethod
     def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
-        """Vectors and the `WHOSE` of their payloads by point id from an offset (None: the first), and the next one."""
+        """A page of at most ``limit`` points, in order of their ids.
+
+        Parameters
+        ----------
+        offset
+            Where the page begins: None for the first page, else what the call for the page before returned.
+
+        Returns
+        -------
+        tuple
+            Each point's vector and the `IDENTITY_FIELDS` of its payload; and the offset of the next page, None if there
+            is none.
+        """
 
     def _matches(self, ranked: list[list[tuple[str, float]]], limit: int) -> list[list[Match]]:
         wanted = sorted({identifier for row in ranked for identifier, _ in row})

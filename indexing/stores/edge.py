@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from indexing.stores.backend import Backend
 from indexing.stores.base import (
-    DEPTH,
+    IDENTITY_FIELDS,
+    MIN_CANDIDATES,
     OVERSAMPLING,
     VECTOR_NAMES,
-    WHOSE,
     Point,
     VectorName,
     VectorStore,
@@ -28,17 +28,17 @@ from indexing.stores.base import (
     point_id,
     vectors_of,
 )
-from indexing.stores.filters import Condition
+from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import COLLECTIONS, collection_folder
 from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
 from titrate import TitrateError, one_line
 
-ROOM = 64 * 1024 * 1024
+MIN_FREE_BYTES = 64 * 1024 * 1024
 """Bytes that must be free before anything is written. Edge writes through memory maps: on a full disk the system would
 end the process (SIGBUS) where an error should be."""
 
 _SEARCH = edge.SearchParams(
-    hnsw_ef=DEPTH, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+    hnsw_ef=MIN_CANDIDATES, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
 
 
@@ -71,7 +71,7 @@ class EdgeStore(VectorStore):
         try:
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            _check_room(aside, ROOM)
+            _check_free_space(aside, MIN_FREE_BYTES)
             edge.EdgeShard.create(str(aside), config).close()
             os.rename(aside, path)
         except TitrateError:
@@ -110,7 +110,7 @@ class EdgeStore(VectorStore):
 
     def optimize(self) -> None:
         """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
-        _check_room(self._path, ROOM + 2 * size_on_disk(self._path))
+        _check_free_space(self._path, MIN_FREE_BYTES + 2 * size_on_disk(self._path))
         self._change(self._shard.optimize)
         self.flush()
 
@@ -124,24 +124,24 @@ class EdgeStore(VectorStore):
 
     def _write(self, points: Sequence[Point]) -> None:
         rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
-        _check_room(self._path, ROOM + 16 * self.dimension * len(rows))  # both vectors, twice over
+        _check_free_space(self._path, MIN_FREE_BYTES + 16 * self.dimension * len(rows))  # both vectors, twice over
         self._change(lambda: self._shard.update(edge.UpdateOperation.upsert_points(rows)))
 
     def _delete(self, ids: list[str]) -> None:
         self._change(lambda: self._shard.update(edge.UpdateOperation.delete_points([*ids])))
 
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, filters: Sequence[list[FieldFilter]]
     ) -> list[list[tuple[str, float]]]:
         requests = [
             edge.QueryRequest(
                 limit=limit,
                 query=edge.Query.Nearest(vector.tolist(), using=using),
-                filter=_filter(asked),
+                filter=_filter(own),
                 params=_SEARCH,
                 with_payload=False,
             )
-            for vector, asked in zip(vectors, conditions, strict=True)
+            for vector, own in zip(vectors, filters, strict=True)
         ]
         answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return [[(str(point.id), point.score) for point in points] for points in answers]
@@ -152,7 +152,7 @@ class EdgeStore(VectorStore):
 
     def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
         page: Any = self._shard.scroll(
-            edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*WHOSE], with_vector=[using])
+            edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*IDENTITY_FIELDS], with_vector=[using])
         )
         records, following = page
         return [(record.vector[using], record.payload) for record in records], following
@@ -207,12 +207,12 @@ class EdgeBackend(Backend):
         """Nothing to release."""
 
 
-def _filter(conditions: Sequence[Condition]) -> edge.Filter | None:
+def _filter(filters: Sequence[FieldFilter]) -> edge.Filter | None:
     sides: dict[bool, list[Any]] = {True: [], False: []}
-    for condition in conditions:
-        match = edge.MatchAny([*condition.values])
-        sides[condition.wanted].append(edge.FieldCondition(key=condition.field, match=match))
-    return edge.Filter(must=sides[True], must_not=sides[False]) if conditions else None
+    for each in filters:
+        match = edge.MatchAny([*each.values])
+        sides[each.wanted].append(edge.FieldCondition(key=each.field, match=match))
+    return edge.Filter(must=sides[True], must_not=sides[False]) if filters else None
 
 
 def size_on_disk(folder: Path) -> int:
@@ -226,7 +226,7 @@ def size_on_disk(folder: Path) -> int:
     return 512 * blocks
 
 
-def _check_room(folder: Path, needed: int) -> None:
+def _check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise TitrateError(

@@ -1,20 +1,20 @@
-"""What a search asks of records besides nearness, in terms that every engine understands."""
+"""Which records a search may find, in terms that every engine understands."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Condition:
-    """What a field of a record must be, or must not be.
+class FieldFilter:
+    """Records whose field has one of some values, or none of them.
 
     Attributes
     ----------
     field
-        Of a `Record`.
+        Name of a field of `Record`.
     values
-        It has one of these; a record that lacks the field has none.
+        The values. A record that lacks the field has none of them.
     wanted
-        False turns the condition round: it has none of these.
+        True keeps records that have one of the values, False those that have none.
     """
 
     field: str
@@ -30,7 +30,7 @@ class Exclusion:
     study: str | None = None
     patient: str | None = None
 
-    def conditions(self) -> list[Condition]:
-        """The same as conditions on records, all of which must hold."""
+    def filters(self) -> list[FieldFilter]:
+        """The same as filters, all of which a record must pass."""
         fields = {"id": self.record_id, "study": self.study, "patient": self.patient}
-        return [Condition(name, (value,), wanted=False) for name, value in fields.items() if value]
+        return [FieldFilter(name, (value,), wanted=False) for name, value in fields.items() if value]

@@ -15,10 +15,10 @@ from qdrant_client import QdrantClient, models
 
 from indexing.stores.backend import Backend
 from indexing.stores.base import (
-    DEPTH,
+    IDENTITY_FIELDS,
+    MIN_CANDIDATES,
     OVERSAMPLING,
     VECTOR_NAMES,
-    WHOSE,
     Point,
     VectorName,
     VectorStore,
@@ -27,7 +27,7 @@ from indexing.stores.base import (
     vectors_of,
 )
 from indexing.stores.connection import Connection
-from indexing.stores.filters import Condition
+from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import collection_name
 from indexing.stores.settings import QUANTILE, StoreSettings
 from titrate import TitrateError
@@ -37,7 +37,7 @@ UPSERT_BATCH = 128
 
 POLL_S = 2.0
 _SEARCH = models.SearchParams(
-    hnsw_ef=DEPTH, quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
+    hnsw_ef=MIN_CANDIDATES, quantization=models.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
 )
 
 
@@ -93,18 +93,18 @@ class ServerStore(VectorStore):
         self._connection.call(lambda client: client.delete(self.name, selected, wait=True), self.name)
 
     def _nearest(
-        self, vectors: NDArray[np.float32], using: VectorName, limit: int, conditions: Sequence[list[Condition]]
+        self, vectors: NDArray[np.float32], using: VectorName, limit: int, filters: Sequence[list[FieldFilter]]
     ) -> list[list[tuple[str, float]]]:
         requests = [
             models.QueryRequest(
                 query=vector.tolist(),
                 using=using,
                 limit=limit,
-                filter=_filter(asked),
+                filter=_filter(own),
                 params=_SEARCH,
                 with_payload=False,
             )
-            for vector, asked in zip(vectors, conditions, strict=True)
+            for vector, own in zip(vectors, filters, strict=True)
         ]
         answers = self._connection.call(lambda client: client.query_batch_points(self.name, requests), self.name)
         return [[(str(point.id), point.score) for point in answer.points] for answer in answers]
@@ -116,7 +116,7 @@ class ServerStore(VectorStore):
     def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
         records, following = self._connection.call(
             lambda client: client.scroll(
-                self.name, limit=limit, offset=offset, with_payload=[*WHOSE], with_vectors=[using]
+                self.name, limit=limit, offset=offset, with_payload=[*IDENTITY_FIELDS], with_vectors=[using]
             ),
             self.name,
         )
@@ -220,14 +220,14 @@ class ServerBackend(Backend):
 
 def index_payload(connection: Connection, name: str) -> None:
     """Index what `Exclusion` filters by; does nothing where that is done."""
-    for field in WHOSE:
+    for field in IDENTITY_FIELDS:
         create = partial(QdrantClient.create_payload_index, collection_name=name, field_name=field, wait=True)
         connection.call(partial(create, field_schema=models.PayloadSchemaType.KEYWORD), name)
 
 
-def _filter(conditions: Sequence[Condition]) -> models.Filter | None:
+def _filter(filters: Sequence[FieldFilter]) -> models.Filter | None:
     sides: dict[bool, list[Any]] = {True: [], False: []}
-    for condition in conditions:
-        match = models.MatchAny(any=[*condition.values])
-        sides[condition.wanted].append(models.FieldCondition(key=condition.field, match=match))
-    return models.Filter(must=sides[True], must_not=sides[False]) if conditions else None
+    for each in filters:
+        match = models.MatchAny(any=[*each.values])
+        sides[each.wanted].append(models.FieldCondition(key=each.field, match=match))
+    return models.Filter(must=sides[True], must_not=sides[False]) if filters else None

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from indexing import Encoder, Index, build_index, load_image
-from indexing.images.dicom import pseudonyms
+from indexing.images.pseudonyms import pseudonyms
 from tests.indexing.dicom_files import file_bytes, image_dataset
 from titrate import InputError
 

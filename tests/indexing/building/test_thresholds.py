@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cli import main
 from indexing import Encoder, Index, Manifest, NoveltyDetector, build_index, index_info, load_image
-from indexing.routing.conformal import conformal_threshold, held_out
+from indexing.routing.conformal import conformal_threshold, hold_out_patients
 from tests.indexing.conftest import CorpusMaker
 from tests.indexing.tiny import SAMPLES
 
@@ -34,12 +34,13 @@ def test_indexed_patients_set_it_where_no_split_does(
 ) -> None:
     # A third of the patients, as a fifth of 110 is hardly enough for a threshold.
     monkeypatch.setattr(
-        "indexing.building.finish.held_out", lambda units, domains: held_out(units, domains, share=1 / 3)
+        "indexing.building.finish.hold_out_patients",
+        lambda units, domains: hold_out_patients(units, domains, share=1 / 3),
     )
     index, corpus = tmp_path / "index", write_corpus(many)
     assert build_index(corpus, index, encoder).counts == {"pathology": N, "radiology": 12}
     units, domains = [record["patient"] for record in many], [record["domain"] for record in many]
-    kept = held_out(units, domains, share=1 / 3)
+    kept = hold_out_patients(units, domains, share=1 / 3)
     patients = {unit for unit, chosen in zip(units, kept, strict=True) if chosen}
     assert 19 <= len(patients) <= 50 and kept.sum() == 2 * len(patients)
     assert not kept[N:].any(), "radiology has six patients, too few to hold any out"
@@ -84,12 +85,3 @@ def test_too_few_patients_refuse_nothing_and_the_build_says_so(
     assert "refuses nothing" in shown and "pathology 0 patients" in shown
     value = json.loads(CliRunner().invoke(main, ["info", "--index", str(index), "--json"]).stdout)
     assert (value["threshold_source"], value["threshold_patients"]) == ("none", {"pathology": 0})
-
-
-def test_held_out_leaves_small_domains_whole() -> None:
-    units = [f"a{number}" for number in range(400)] + [f"b{number}" for number in range(60)]
-    domains = ["a"] * 400 + ["b"] * 60
-    chosen = held_out(units, domains)
-    assert 50 <= chosen[:400].sum() <= 110
-    assert not chosen[400:].any(), "about 12 of 60 patients set no threshold at 5 %"
-    assert held_out(units, domains, level=0.2)[400:].sum() >= 4

@@ -9,7 +9,7 @@ import pytest
 
 from indexing import Record, SkippedRecord
 from indexing.corpora.open import open_corpus
-from indexing.images.dicom import pseudonyms
+from indexing.images.pseudonyms import pseudonyms
 from tests.indexing.dicom_files import image_file
 from titrate import InputError
 

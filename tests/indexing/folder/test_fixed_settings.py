@@ -22,7 +22,8 @@ from indexing import (
     load_fixed_settings,
 )
 from indexing.building.reader import content_hash
-from indexing.folder.manifest import LEDGER, LOCK, MANIFEST
+from indexing.folder.lock import LOCK
+from indexing.folder.manifest import LEDGER, MANIFEST
 from tests.indexing.conftest import CorpusMaker
 from tests.indexing.dicom_files import image_file
 from titrate import InputError

@@ -23,18 +23,18 @@ def test_a_record_that_moves_leaves_its_old_domain_named_until_it_is_confirmed(t
     with Ledger(tmp_path / "ledger") as ledger:
         assert ledger.begin([("r", "ct"), ("s", "ct")]) == {}
         ledger.confirm([("r", "h1", "ct", "p1"), ("s", "h2", "ct", "")])
-        assert (ledger.counts(), ledger.patients(), ledger.doubts()) == ({"ct": 2}, {"p1"}, {})
+        assert (ledger.counts(), ledger.patients(), ledger.unconfirmed()) == ({"ct": 2}, {"p1"}, {})
         assert ledger.begin([("r", "mri")]) == {"ct": ["r"]}
         assert ledger.confirmed("r") is None
     with Ledger(tmp_path / "ledger") as ledger:  # as a kill in between leaves it
-        assert ledger.doubts() == {"ct": ["r"], "mri": ["r"]}
+        assert ledger.unconfirmed() == {"ct": ["r"], "mri": ["r"]}
         assert ledger.begin([("r", "mri")]) == {"ct": ["r"]}
         ledger.confirm([("r", "h3", "mri", "p1")])
-        assert (ledger.counts(), ledger.doubts()) == ({"ct": 1, "mri": 1}, {})
+        assert (ledger.counts(), ledger.unconfirmed()) == ({"ct": 1, "mri": 1}, {})
         assert ledger.withdraw("s") and not ledger.withdraw("s")
-        assert ledger.doubts() == {"ct": ["s"]}
-        ledger.clear_doubts()
-        assert (ledger.counts(), ledger.doubts()) == ({"mri": 1}, {})
+        assert ledger.unconfirmed() == {"ct": ["s"]}
+        ledger.clear_unconfirmed()
+        assert (ledger.counts(), ledger.unconfirmed()) == ({"mri": 1}, {})
 
 
 def test_lines_and_what_the_corpus_no_longer_names() -> None:

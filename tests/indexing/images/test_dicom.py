@@ -1,5 +1,3 @@
-import hashlib
-import hmac
 import logging
 import sys
 import warnings
@@ -16,7 +14,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from indexing.images.decode import decode_image
-from indexing.images.dicom import is_dicom, pseudonyms
+from indexing.images.dicom import is_dicom
 from indexing.images.view import ImageView
 from tests.indexing.dicom_files import file_bytes, image_dataset, image_file
 from titrate import InputError
@@ -185,31 +183,6 @@ def test_files_without_preamble(syntax: str) -> None:
 def test_other_files_are_not_dicom() -> None:
     for data in (b"", b"\x89PNG\r\n\x1a\n" + bytes(200), b"%PDF-1.7", b"\x08", bytes(200), b'{"id": 1}'):
         assert not is_dicom(data)
-
-
-def test_pseudonyms_by_hand() -> None:
-    key = b"k" * 32
-    data = image_file(RAMP, PatientID="P-17", IssuerOfPatientID="Ward", StudyInstanceUID="1.2.9")
-    message = (7).to_bytes(8, "big") + b"patient" + (4).to_bytes(8, "big") + b"P-17" + (4).to_bytes(8, "big") + b"Ward"
-    patient, study = pseudonyms(data, key)
-    assert patient == hmac.new(key, message, hashlib.sha256).hexdigest()[:16]
-    assert study is not None and len(study) == 16 and study != patient
-    assert pseudonyms(image_file(RAMP.T, PatientID="P-17 ", IssuerOfPatientID="Ward"), key) == (patient, None)
-    assert pseudonyms(image_file(RAMP, PatientID="P-17"), key)[0] not in (patient, None)
-    assert pseudonyms(data, b"l" * 32)[0] != patient
-    assert pseudonyms(image_file(RAMP, PatientID=" "), key) == (None, None)
-    with pytest.raises(InputError, match="not DICOM"):
-        pseudonyms(b"\x89PNG\r\n\x1a\n", key)
-    with pytest.raises(ValueError, match="at least 16"):
-        pseudonyms(data, b"")
-
-
-@pytest.mark.parametrize("window", [(0.0, 0.5), (float("nan"), 5.0), (0.0, float("inf"))])
-def test_bad_windows_and_frames_are_refused(window: tuple[float, float]) -> None:
-    with pytest.raises(InputError, match="centre and a width"):
-        ImageView(window=window)
-    with pytest.raises(InputError, match="counted from 0"):
-        ImageView(frame=-1)
 
 
 def shipped() -> list[Path]:
