@@ -19,7 +19,7 @@ from pydantic import PrivateAttr
 
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
-from titrate import InputError, TitrateError, hash_bytes, hash_json
+from titrate import InputError, TitrateError, first_line, hash_bytes, hash_json
 
 # Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
 _PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
@@ -66,7 +66,7 @@ class Encoder(MultiModalEmbedding):
             )
             tokenizer = open_clip.get_tokenizer(name)
         except Exception as error:  # open_clip, transformers and the hub client raise many kinds
-            raise InputError(f"cannot load encoder {id}: {_one_line(error)}{_hint(name)}") from error
+            raise InputError(f"cannot load encoder {id}: {first_line(error)}{_hint(name)}") from error
         encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
         encoder._model, encoder._preprocess, encoder._tokenizer = model.eval(), preprocess, tokenizer
         encoder._device = chosen
@@ -170,11 +170,6 @@ def _hint(name: str) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
 
 
 def _fingerprint(model: Any, tokenizer: Any) -> str:

@@ -3,19 +3,31 @@
 from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
 from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
 from titrate.parallel import in_parallel
-from titrate.remote import check_address, check_api_key, is_address, is_private
+from titrate.remote import (
+    TRANSIENT_STATUSES,
+    TransientError,
+    check_address,
+    check_api_key,
+    is_address,
+    is_private,
+    retry,
+    stated_reason,
+)
 from titrate.settings import read_settings
-from titrate.text import one_line, shorten
+from titrate.text import first_line, one_line, quote, short_name, shorten
 
 __all__ = [
+    "TRANSIENT_STATUSES",
     "InputError",
     "NothingCertifiedError",
     "OutOfDomainError",
     "TitrateError",
     "TitrateWarning",
+    "TransientError",
     "__version__",
     "check_address",
     "check_api_key",
+    "first_line",
     "hash_bytes",
     "hash_files",
     "hash_json",
@@ -23,9 +35,13 @@ __all__ = [
     "is_address",
     "is_private",
     "one_line",
+    "quote",
     "read_jsonl",
     "read_settings",
+    "retry",
+    "short_name",
     "shorten",
+    "stated_reason",
     "write_atomic",
 ]
 

@@ -1,11 +1,86 @@
-"""Addresses of servers that a user names, and the keys that may be sent there."""
+"""Servers that a user names: their addresses, the keys that may be sent there, and trying again what may pass."""
 
 import ipaddress
+import json
 import re
-from typing import Any
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from titrate.errors import InputError
+from titrate.errors import InputError, TitrateError
+
+TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""HTTP statuses of failures that may pass: the server, or a proxy before it, is busy, starting, or out of time."""
+
+LONGEST_WAIT_S = 60
+
+_Result = TypeVar("_Result")
+
+
+class TransientError(TitrateError):
+    """A request to a server failed for a reason that may pass.
+
+    Parameters
+    ----------
+    message
+        As of any error.
+    wait_s
+        Seconds after which the server asks to be tried again.
+    """
+
+    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+def retry(action: Callable[[], _Result], pauses_s: Sequence[float]) -> _Result:
+    """What an action returns, tried again for as long as it raises `TransientError`.
+
+    Parameters
+    ----------
+    action
+        It must be safe to do twice.
+    pauses_s
+        Seconds before each further try; longer, up to a minute, if the server asks for it. Empty for one try only.
+
+    Raises
+    ------
+    TransientError
+        That of the last try.
+    """
+    for pause_s in pauses_s:
+        try:
+            return action()
+        except TransientError as error:
+            wait_s = max(pause_s, min(error.wait_s, LONGEST_WAIT_S))
+        time.sleep(wait_s)
+    return action()
+
+
+def stated_reason(content: bytes, names: Sequence[str]) -> str:
+    """The reason in a server's answer, or the whole answer, which may be a proxy's, if it is not where it should be.
+
+    Parameters
+    ----------
+    content
+        Body of the answer.
+    names
+        Keys of JSON objects to follow from the outside to the inside; those that are not there are passed over.
+
+    >>> stated_reason(b'{"error": {"message": "no such model"}}', ("error", "detail", "message"))
+    'no such model'
+    >>> stated_reason(b"<h1>Bad Gateway</h1>", ("error",))
+    '<h1>Bad Gateway</h1>'
+    """
+    try:
+        value = json.loads(content)
+    except ValueError:
+        value = None
+    for name in names:
+        if isinstance(value, dict) and value.get(name):
+            value = value[name]
+    return value if isinstance(value, str) else content.decode(errors="replace")
 
 
 def is_address(name: str) -> bool:

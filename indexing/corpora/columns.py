@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing.records import Record, SkippedRecord
-from titrate import InputError
+from titrate import InputError, short_name
 
 MAX_REPORT = 100_000
 """Characters. The longest radiology reports have a few thousand; more is a file that was read wrongly."""
@@ -48,7 +48,7 @@ class ColumnMap:
         self._given = dict(columns or {})
         unknown = sorted(set(self._given) - set(FIELDS))
         if unknown:
-            raise InputError(f"unknown field {show(unknown[0])} in --field; the fields are {', '.join(FIELDS)}")
+            raise InputError(f"unknown field {short_name(unknown[0])} in --field; the fields are {', '.join(FIELDS)}")
         self._candidates: dict[str, tuple[str, ...]] = {
             name: (self._given[name],) if name in self._given else (name, *_ALIASES.get(name, ())) for name in FIELDS
         }
@@ -76,7 +76,7 @@ class ColumnMap:
         selected = [column for column in columns if column in needed]
         twice = next((column for column in selected if selected.count(column) > 1), None)
         if twice is not None:
-            raise InputError(f"{path} has the column {show(twice)} more than once; rename one of them")
+            raise InputError(f"{path} has the column {short_name(twice)} more than once; rename one of them")
         return selected
 
     def is_complete(self, columns: Collection[str]) -> bool:
@@ -87,9 +87,8 @@ class ColumnMap:
         """Raise `InputError` if a column that was named is missing among those that the corpus has."""
         for name, column in self._given.items():
             if column in missing:
-                raise InputError(
-                    f"{path} has no column {show(column)} (--field {name}={show(column)}); it has {_listed(columns)}"
-                )
+                shown = short_name(column)
+                raise InputError(f"{path} has no column {shown} (--field {name}={shown}); it has {_listed(columns)}")
 
     def read(self, row: Mapping[str, Any], line: int, split: str | None = None) -> list[Record | SkippedRecord]:
         """The records of one row, or one skipped record.
@@ -205,12 +204,7 @@ def _digits(number: int | float | Decimal, name: str) -> str:
     raise InputError(f'"{name}" must be text or a whole number of at most 60 digits')
 
 
-def show(name: str) -> str:
-    """A column's name fit for a one-line message."""
-    return ascii(name[:40]) if not name.isprintable() else name if len(name) <= 40 else f"{name[:39]}…"
-
-
 def _listed(columns: Collection[str]) -> str:
-    shown = [show(column) or '""' for column in list(columns)[:12]]
+    shown = [short_name(column) or '""' for column in list(columns)[:12]]
     more = f" and {len(columns) - len(shown)} more" if len(columns) > len(shown) else ""
     return f"{', '.join(shown) or 'none'}{more}"

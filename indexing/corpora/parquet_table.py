@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import ColumnMap, show
+from indexing.corpora.columns import ColumnMap
 from indexing.records import Record, SkippedRecord
-from titrate import InputError
+from titrate import InputError, short_name
 
 _ROWS = 1024
 _BUFFER = 1 << 20
@@ -71,7 +71,7 @@ class ParquetTable(Corpus):
         plain = _plain(kind)
         if plain is None:
             raise InputError(
-                f"{self.path}: column {show(column)} holds {show(str(kind))}, not text or whole numbers; "
+                f"{self.path}: column {short_name(column)} holds {short_name(str(kind))}, not text or whole numbers; "
                 "convert it, or name another with --field"
             )
         return plain

@@ -1,9 +1,8 @@
-"""Talking to a Qdrant server: patience with what passes; one line with the URL and the fix for what does not."""
+"""Talking to a Qdrant server: what may pass is tried again; what does not becomes one line with the URL and a fix."""
 
 import json
 import logging
 import re
-import time
 import warnings
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,7 +13,16 @@ from qdrant_client import QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from titrate import TitrateError, check_api_key, one_line
+from titrate import (
+    TRANSIENT_STATUSES,
+    TitrateError,
+    TransientError,
+    check_api_key,
+    one_line,
+    quote,
+    retry,
+    stated_reason,
+)
 
 TIMEOUT_S = 30
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
@@ -23,11 +31,9 @@ PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 OLDEST = (1, 10)
 """The first server that answers the queries made here."""
 
-_PASSING = {429, 500, 502, 503, 504}
-_LONGEST_MESSAGE = 200
 # The client asserts that an answer has a result, and lets some errors of the JSON parser through.
-_STRANGE = (AssertionError, json.JSONDecodeError, UnicodeDecodeError)
-_FAILURES = (ApiException, ResourceExhaustedResponse, *_STRANGE)
+_NOT_QDRANT = (AssertionError, json.JSONDecodeError, UnicodeDecodeError)
+_FAILURES = (ApiException, ResourceExhaustedResponse, *_NOT_QDRANT)
 _Answer = TypeVar("_Answer")
 
 
@@ -89,33 +95,30 @@ class Connection:
     def _attempt(
         self, action: Callable[[QdrantClient], _Answer], collection: str | None, pauses: tuple[float, ...]
     ) -> _Answer:
-        for pause in pauses:
+        def once() -> _Answer:
             try:
                 return action(self._client)
             except _FAILURES as error:
-                if not _may_pass(error):
-                    raise TitrateError(self._explain(error, collection)) from None
-            time.sleep(pause)
-        try:
-            return action(self._client)
-        except _FAILURES as error:
-            # The cause is left out: it carries the request, and with it the key.
-            raise TitrateError(self._explain(error, collection)) from None
+                kind = TransientError if _may_pass(error) else TitrateError
+                # The cause is left out: it carries the request, and with it the key.
+                raise kind(self._explain(error, collection)) from None
+
+        return retry(once, pauses)
 
     def _explain(self, error: Exception, collection: str | None) -> str:
         server = f"Qdrant server {self.url}"
-        stranger = f"{server} does not answer as Qdrant does; check the address and the port (6333 by default)"
-        if isinstance(error, _STRANGE):
-            return stranger
+        not_qdrant = f"{server} does not answer as Qdrant does; check the address and the port (6333 by default)"
+        if isinstance(error, _NOT_QDRANT):
+            return not_qdrant
         if isinstance(error, ResponseHandlingException):
             source = error.source
             if isinstance(source, httpx.TimeoutException):
                 return f"{server} did not answer within {TIMEOUT_S} s; check the address and the server's load"
             if isinstance(source, ValidationError | json.JSONDecodeError):
-                return stranger
-            return f"cannot reach {server}: {self._quote(source)}; check the address and that the server runs"
+                return not_qdrant
+            return f"cannot reach {server}: {quote(source, self._api_key)}; check the address and that the server runs"
         if isinstance(error, UnexpectedResponse):
-            said = self._quote(_message(error.content))
+            said = quote(stated_reason(error.content, ("status", "error")), self._api_key)
             match error.status_code:
                 case 401 | 403 if self._api_key is None:
                     return f"{server} wants an API key; give one"
@@ -123,18 +126,11 @@ class Connection:
                     return f"{server} refuses the API key; check it and its rights"
                 case 404 if collection is not None:
                     return f"{server} has no collection {collection}; build the index anew"
-                case status if status is not None and status < 500 and status != 429:
+                case status if status is not None and status < 500 and status not in TRANSIENT_STATUSES:
                     return f"{server} refuses the request ({status}: {said}); check the address and its version"
                 case status:
                     return f"{server} fails ({status}: {said}); see its log and try again"
         return f"{server} is overloaded; try again later"
-
-    def _quote(self, text: object) -> str:
-        """Somebody else's words on one short line; a server or proxy that repeats the key is not repeated."""
-        line = one_line(text)
-        if self._api_key is not None:
-            line = line.replace(self._api_key, "***")
-        return line[:_LONGEST_MESSAGE] or "no reason given"
 
 
 def _connect(url: str, api_key: str | None) -> QdrantClient:
@@ -159,15 +155,7 @@ def _check_version(url: str, version: str) -> None:
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, UnexpectedResponse):
-        return error.status_code in _PASSING
+        return error.status_code in TRANSIENT_STATUSES
     if isinstance(error, ResponseHandlingException):
         return isinstance(error.source, httpx.TransportError)
     return isinstance(error, ResourceExhaustedResponse)
-
-
-def _message(content: bytes) -> str:
-    """The error that Qdrant put into its answer, or whatever a proxy sent instead."""
-    try:
-        return str(json.loads(content)["status"]["error"])
-    except (ValueError, TypeError, KeyError):
-        return content.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Talking to an OpenAI-compatible server: patience with what passes; one line with URL and fix for what does not.
+"""Talking to an OpenAI-compatible server: what may pass is tried again; the rest becomes one line with URL and fix.
 
 Only the address that the user named is ever asked, through no proxy; a server that points elsewhere is not followed.
 """
@@ -6,13 +6,23 @@ Only the address that the user named is ever asked, through no proxy; a server t
 import json
 import re
 import ssl
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
 
-from titrate import InputError, TitrateError, check_address, check_api_key, in_parallel, one_line
+from titrate import (
+    TRANSIENT_STATUSES,
+    InputError,
+    TitrateError,
+    TransientError,
+    check_address,
+    check_api_key,
+    in_parallel,
+    quote,
+    retry,
+    stated_reason,
+)
 
 EXAMPLE = "http://localhost:8000/v1#MODEL"
 AT_ONCE = 8
@@ -22,9 +32,9 @@ CONNECT_S = 10
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Before each further try of what failed for a reason that may pass; longer, up to a minute, if the server says so."""
 
-_LONGEST_PAUSE_S = 60
-_PASSING = {408, 429, 500, 502, 503, 504}
-_LONGEST_MESSAGE = 200
+_REASON = ("error", "detail", "message")
+"""Where such servers put the reason of a failure."""
+
 _TOO_LONG = re.compile(
     r"context.{0,8}(length|size|window)|too long|too many tokens|max_model_len|maximum.{0,20}tokens", re.IGNORECASE
 )
@@ -75,7 +85,7 @@ class OpenAIServer:
             return []
         listed = self._parsed(response).get("data")
         if not isinstance(listed, list):
-            raise self._stranger()
+            raise self._not_openai()
         return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
     def complete(self, requests: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -98,7 +108,7 @@ class OpenAIServer:
         match answer:
             case {"choices": [{"message": {"content": str() | None}} as choice, *_]}:
                 return dict(choice)
-        raise self._stranger()
+        raise self._not_openai()
 
     def _client(self) -> httpx.Client:
         headers = {} if self._api_key is None else {"authorization": f"Bearer {self._api_key}"}
@@ -109,9 +119,9 @@ class OpenAIServer:
     def _send(
         self, client: httpx.Client, method: str, path: str, body: Any, pauses: tuple[float, ...]
     ) -> httpx.Response:
-        """An answer that is not a passing failure. Every request may safely be made twice."""
-        for pause in (*pauses, None):
-            wanted = 0.0
+        """An answer that is not a failure that may pass. Every request may safely be made twice."""
+
+        def once() -> httpx.Response:
             # The cause is left out of what is raised: it carries the request, and with it the key and the image.
             try:
                 response = client.request(method, self.url + path, json=body)
@@ -120,17 +130,18 @@ class OpenAIServer:
                     f"{self._name} did not answer within {TIMEOUT_S} s; check that it runs and its load"
                 ) from None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                why = self._quote(error)
-                failure = f"cannot reach {self._name}: {why}; check the address and that the server runs"
-            else:
-                if response.status_code not in _PASSING:
-                    return response
-                wanted = _seconds(response.headers.get("retry-after"))
-                said = self._quote(_message(response))
-                failure = f"{self._name} fails ({response.status_code}: {said}); see its log and try again"
-            if pause is not None:
-                time.sleep(max(pause, min(wanted, _LONGEST_PAUSE_S)))
-        raise TitrateError(failure)
+                why = quote(error, self._api_key)
+                raise TransientError(
+                    f"cannot reach {self._name}: {why}; check the address and that the server runs"
+                ) from None
+            if response.status_code in TRANSIENT_STATUSES:
+                raise TransientError(
+                    f"{self._name} fails ({response.status_code}: {self._reason(response)}); see its log and try again",
+                    _seconds(response.headers.get("retry-after")),
+                )
+            return response
+
+        return retry(once, pauses)
 
     def _parsed(self, response: httpx.Response) -> dict[str, Any]:
         if response.status_code != 200:
@@ -138,18 +149,18 @@ class OpenAIServer:
         try:
             value = json.loads(response.content)
         except ValueError:
-            raise self._stranger() from None
+            raise self._not_openai() from None
         if not isinstance(value, dict):
-            raise self._stranger()
+            raise self._not_openai()
         return value
 
-    def _stranger(self) -> TitrateError:
+    def _not_openai(self) -> TitrateError:
         return TitrateError(
             f"{self._name} does not answer as an OpenAI-compatible one does; check the address, which often ends in /v1"
         )
 
     def _refusal(self, response: httpx.Response) -> TitrateError:
-        status, said = response.status_code, self._quote(_message(response))
+        status, said = response.status_code, self._reason(response)
         match status:
             case 401 | 403 if self._api_key is None:
                 return TitrateError(f"{self._name} wants an API key; set TITRATE_MLLM_API_KEY")
@@ -161,29 +172,13 @@ class OpenAIServer:
                 return TitrateError(
                     f"{self._name} points elsewhere ({status}), which is not followed; give that address"
                 )
-            case _ if _TOO_LONG.search(_message(response)):
+            case _ if _TOO_LONG.search(stated_reason(response.content, _REASON)):
                 return InputError(f"the prompt is too long for {self._name} ({said}); lower k, or raise its limit")
         return RefusedError(f"{self._name} refuses the request ({status}: {said}); check the address and the model")
 
-    def _quote(self, text: object) -> str:
-        """Somebody else's words on one short line; a server or proxy that repeats the key is not repeated."""
-        line = one_line(text)
-        if self._api_key is not None:
-            line = line.replace(self._api_key, "***")
-        return line[:_LONGEST_MESSAGE] or "no reason given"
+    def _reason(self, response: httpx.Response) -> str:
+        return quote(stated_reason(response.content, _REASON), self._api_key)
 
 
 def _seconds(header: str | None) -> float:
     return float(header) if header and re.fullmatch(r"\d{1,6}", header) else 0.0
-
-
-def _message(response: httpx.Response) -> str:
-    """The reason in a server's answer, wherever it puts it, or whatever a proxy sent instead."""
-    try:
-        value = json.loads(response.content)
-    except ValueError:
-        return response.content.decode(errors="replace")
-    for name in ("error", "detail", "message"):
-        if isinstance(value, dict) and value.get(name):
-            value = value[name]
-    return str(value)
