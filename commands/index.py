@@ -15,19 +15,22 @@ if TYPE_CHECKING:
 
 _Settings = TypeVar("_Settings", "ImageView", "StoreSettings")
 _SHOWN = 5
+"""Skipped records that are printed; all of them are in a file of the index."""
+
 _THRESHOLDS = {
     "prefer": "set by images of the prefer split",
-    "index": "set by indexed patients, for want of a prefer split; an encoder trained on them may refuse over 5 %",
-    "none": "refuses nothing: too few patients to set it by",
+    "index": "set by a fifth of the indexed patients, as the corpus has too few in a prefer split; more than 5 % of images "
+    "may be refused if the encoder was trained on the indexed ones",
+    "none": "refuses nothing, as the corpus has too few patients to set it by",
 }
 
 
 def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
-    """Options of the form OURS=THEIRS as a dictionary."""
+    """Options of the form FIELD=COLUMN as a dictionary."""
     parts = [value.split("=", 1) for value in values]
     for value, part in zip(values, parts, strict=True):
         if len(part) != 2 or not all(part):
-            raise click.BadParameter(f"{value!r} is not of the form OURS=THEIRS", ctx, parameter)
+            raise click.BadParameter(f"{value!r} is not of the form FIELD=COLUMN", ctx, parameter)
     return {part[0]: part[1] for part in parts}
 
 

@@ -79,7 +79,10 @@ def test_too_few_patients_refuse_nothing_and_the_build_says_so(
     words = ["index", corpus, "--index", index, "--encoder", f"local-dir:{encoder_folder}", "--device", "cpu"]
     result = CliRunner().invoke(main, [str(word) for word in words], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert 'threshold of "none of these": refuses nothing: too few patients to set it by' in result.stderr
+    assert (
+        'threshold of "none of these": refuses nothing, as the corpus has too few patients to set it by'
+        in result.stderr
+    )
     assert Manifest.load(index).threshold_source == "none"
     shown = CliRunner().invoke(main, ["info", "--index", str(index)], catch_exceptions=False).stdout
     assert "refuses nothing" in shown and "pathology 0 patients" in shown
