@@ -19,8 +19,8 @@ _SHOWN = 5
 
 _THRESHOLDS = {
     "prefer": "set by images of the prefer split",
-    "index": "set by a fifth of the indexed patients, as the corpus has too few in a prefer split; more than 5 % of images "
-    "may be refused if the encoder was trained on the indexed ones",
+    "index": "set by a fifth of the indexed patients, as the corpus has too few in a prefer split; more than 5 % of "
+    "images may be refused if the encoder was trained on the indexed ones",
     "none": "refuses nothing, as the corpus has too few patients to set it by",
 }
 
@@ -213,7 +213,9 @@ def _show(problems: "list[SkippedRecord]", skipped: int) -> None:
 
 @click.command()
 @index_option
-@click.option("--certificate", type=click.Path(path_type=Path), help="Say whether it was made for this index.")
+@click.option(
+    "--certificate", type=click.Path(path_type=Path), help="A certificate; say whether it still holds for this index."
+)
 @api_key_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(index: Path, certificate: Path | None, api_key: str | None, as_json: bool) -> None:

@@ -1,8 +1,8 @@
 """An index as a LlamaIndex vector store, so that a LlamaIndex application searches what a build has made.
 
-It only reads: a build's ledger knows every record of the collections, and what came in past it no build would ever
-find again. Nothing here knows whose a query is: filter by patient (``!=``), or retrieve with
-`rag.SimilarCaseRetriever`, which leaves out the query's own.
+It only reads: a build knows the records of the collections by its ledger, and would never update or remove one that was
+added here. Records of the query's own patient are not left out: filter by patient (``!=``), or retrieve with
+`rag.SimilarCaseRetriever`, which leaves them out.
 """
 
 from collections.abc import Sequence
@@ -112,7 +112,7 @@ class LlamaStore(BasePydanticVectorStore):
         filters = _field_filters(query.filters)
         if query.node_ids:
             filters.append(FieldFilter("id", tuple(query.node_ids)))
-        # All of a collection is of one domain, which its records need not name: it is judged here, not by the engine.
+        # A collection is of one domain, which its records need not name: filters by domain are answered here.
         ours = [each for each in filters if each.field == "domain"]
         reachable = all((self._domain in each.values) == each.wanted for each in ours)
         limit = query.similarity_top_k if reachable else 0
@@ -147,8 +147,8 @@ class LlamaStore(BasePydanticVectorStore):
 def record_node(record: Record, domain: str | None = None, root: Path | None = None) -> TextNode:
     """A record as LlamaIndex passes it on: its report, with the rest as metadata.
 
-    None of the metadata goes into what a model is shown or what is embedded: patient, study and path may tell whose the
-    image is.
+    None of the metadata goes into what a model is shown or what is embedded, because patient, study and path may reveal
+    who the patient is.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Records: an image with its report, and what is told of a piece of a corpus that is none."""
+"""What a corpus is read as: records, which are images with their reports, and notes of what could not be read."""
 
 from dataclasses import dataclass, field
 
@@ -16,10 +16,10 @@ class Record:
     report
         The text that retrieval hands to the model.
     domain, patient, study, split
-        None where the corpus does not say.
+        As the corpus names them; None where it does not say.
     line
-        Where in the corpus it was read, for error reports, counted as in `SkippedRecord`; None when it came from
-        elsewhere.
+        Where in the corpus it was read, for messages, counted as in `SkippedRecord`; None for a record that was read
+        from an index.
     """
 
     id: str
@@ -34,7 +34,7 @@ class Record:
 
 @dataclass(frozen=True)
 class SkippedRecord:
-    """A piece of the corpus that could not be used, and why, in words for the person who made the corpus.
+    """A part of the corpus that could not be used, with the reason in words for the person who made the corpus.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ class SkippedRecord:
         From 1: the line of a JSON-lines file, the line where the row of a table begins, the number of the row in
         Parquet or of the entry in a JSON list, the ordinal of the file in a folder.
     id
-        None where not even that could be read.
+        Of the record; None if not even that could be read.
     reason
-        One line.
+        One line of text.
     """
 
     line: int

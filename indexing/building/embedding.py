@@ -16,14 +16,19 @@ BATCH = 64
 
 
 class CorpusEmbedder:
-    """Takes each prepared record to where it belongs: the index, or the held-out embeddings.
+    """Embeds prepared records and hands them to the index or, if they are held out, to the ledger.
 
     Parameters
     ----------
     encoder, ledger, writer
         Of the index.
     zero_shot
-        Says the domain of records that name none; None puts them all into one.
+        Chooses the domain of records that name none; None puts them all into one.
+
+    Attributes
+    ----------
+    held_out_changed
+        True once an embedding of a held-out image was added or replaced.
     """
 
     def __init__(
@@ -46,10 +51,10 @@ class CorpusEmbedder:
 
     def _embed(self, batch: list[Prepared[torch.Tensor]], reader: CorpusReader[torch.Tensor]) -> None:
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        images = self._encoder.embed_pixels(torch.stack(pixels))
+        images = self._encoder.embed_pixels(torch.stack(pixels))  # [n, 3, height, width] → [n, d]
         kept = [row for row, item in enumerate(batch) if not item.held_out]
         if kept:
-            texts = self._encoder.embed_texts([batch[row].record.report for row in kept])
+            texts = self._encoder.embed_texts([batch[row].record.report for row in kept])  # [kept, d]
             domains = self._zero_shot.predict(images[kept]) if self._zero_shot is not None else [None] * len(kept)
             entries = []
             for row, text, domain in zip(kept, texts, domains, strict=True):

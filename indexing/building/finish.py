@@ -24,7 +24,17 @@ def finish_index(
     fixed: FixedSettings,
     held_out_changed: bool,
 ) -> None:
-    """Make an index whole, unless it is and its parts are still true."""
+    """Build search graphs, classifier and detector and write the manifest, unless all of them are there and up to date.
+
+    Parameters
+    ----------
+    index
+        The index folder.
+    encoder, ledger, writer, fixed
+        Of the index.
+    held_out_changed
+        True if held-out embeddings, which set thresholds, were added or replaced by this build.
+    """
     manifest = Manifest(
         encoder=encoder.id,
         encoder_fingerprint=encoder.fingerprint,
@@ -47,10 +57,10 @@ def finish_index(
 def _parts(
     encoder: Encoder, fixed: FixedSettings, sample: Sample, ledger: Ledger
 ) -> tuple[DomainClassifier, NoveltyDetector, ThresholdSource]:
-    """Classifier and detector, and where its thresholds come from: the held-out split, or else indexed patients."""
+    """Classifier and detector, and which images set its thresholds: the held-out split's, or else indexed patients'."""
     if rows := ledger.held_out():
         classifier, detector = _fitted(encoder, fixed, sample)
-        vectors = np.stack([np.frombuffer(raw, np.float32) for _, raw in rows])
+        vectors = np.stack([np.frombuffer(raw, np.float32) for _, raw in rows])  # [n, d]
         detector = detector.calibrated(vectors, classifier.predict(vectors), [unit for unit, _ in rows])
         if np.isfinite(detector.thresholds).any():
             return classifier, detector, "prefer"

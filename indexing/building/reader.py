@@ -1,4 +1,4 @@
-"""Reading a corpus: every line goes to a record, read and decoded in threads, or to the list of what was skipped."""
+"""Reading a corpus: each record's image is read and decoded in threads; what cannot be used is listed as skipped."""
 
 import hashlib
 import os
@@ -21,12 +21,14 @@ from titrate import InputError, hash_bytes, hash_json
 
 THREADS = min(8, os.cpu_count() or 1)
 DECODE_AHEAD = 128
-"""Records that may be decoded before they are asked for: enough to keep the threads busy, and memory stays bounded."""
+"""Number of records that are decoded before they are asked for: enough to keep the threads busy, in bounded memory."""
 
 HELD_OUT_SPLIT, HELD_OUT_IMAGES = "prefer", 4000
-"""The threshold of "none of these" comes from images of this split, drawn as if about so many of the corpus were."""
+"""Images of this split set the threshold of "none of these". In a corpus of more records than this number, each of them
+is drawn with the probability 4000 / number of records."""
 
 MAX_PROBLEMS = 20
+"""Skipped records that a report holds; all are in the index folder's list."""
 
 Progress = Callable[[int, int], None]
 """Called as the work goes on with (records done, records in all)."""
@@ -43,7 +45,7 @@ class CorpusOptions:
     root
         Folder that image paths are relative to; by default the corpus file's.
     fields
-        Our field names to the corpus's: ``{"report": "findings"}``.
+        The corpus's column for each field that has another name there: ``{"report": "findings"}``.
     split
         Use the records of this split and those that name none; None uses all.
     limit
@@ -69,7 +71,7 @@ class CorpusOptions:
 
 @dataclass
 class BuildCounts:
-    """What became of the records read so far; the fields are those of `BuildReport`."""
+    """How many of the records read so far were embedded, skipped and so on; the fields are those of `BuildReport`."""
 
     embedded: int = 0
     unchanged: int = 0
@@ -81,7 +83,7 @@ class BuildCounts:
 
 @dataclass(frozen=True, eq=False)
 class Prepared(Generic[Pixels]):
-    """A record that was read; ``pixels`` is None when this content is known already."""
+    """A record that was read, with its content hash; ``pixels`` is None if the index holds this content already."""
 
     record: Record
     content: str

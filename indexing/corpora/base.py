@@ -1,4 +1,4 @@
-"""A corpus as a stream of records: what is sound comes out as a record, what is not is named."""
+"""A corpus as a stream of records, in which what cannot be used stands as a skipped record with the reason."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""From a row of somebody's table or JSON to records: which column holds which field, and what each may hold."""
+"""How a row of a table, or a JSON object, becomes records: which column holds which field, and what each may hold."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from indexing.records import Record, SkippedRecord
 from titrate import InputError, short_name
 
 MAX_REPORT = 100_000
-"""Characters. The longest radiology reports have a few thousand; more is a file that was read wrongly."""
+"""Characters of a report. The longest in radiology have a few thousand; far more means a file that was read wrongly."""
 
 MAX_TEXT = 4_096
 """Characters of any other field, which is the longest path that Linux takes."""
@@ -20,8 +20,8 @@ FIELDS = ("id", "image", "report", "domain", "patient", "study", "split")
 # The names in RULE's and MMed-RAG's released files, and so in MIMIC-CXR's tables.
 _ALIASES = {"image": ("image_path",), "report": ("caption",), "patient": ("subject_id",), "study": ("study_id",)}
 
-# What pandas and databases write for a cell that holds nothing; pandas takes the same words for nothing. Left in,
-# all patients called "nan" would be one patient.
+# What pandas and databases write for an empty cell, and pandas reads as one. Taken for text, they would make one
+# patient of all records whose patient is not known.
 _NOTHING = frozenset(["", "NaN", "nan", "NULL", "null", "None", "N/A", "NA", "n/a", "#N/A", "<NA>", "NaT"])
 
 
@@ -30,13 +30,13 @@ class ColumnMap:
 
     A row whose image is a list is a study of several views with one report (IU-Xray has a frontal and a lateral):
     one record each, because a lateral image finds laterals only if laterals are indexed. The first keeps the row's id,
-    the others add ``#2``, ``#3``; they share the row's study, or else its id as their study, so that a view's own
-    report is never retrieved for its sibling. The predecessors index the first view only.
+    the others add ``#2``, ``#3``. They share the row's study, or else its id as their study, so that no view retrieves
+    the report of another view of the same study, which is its own. RULE and MMed-RAG index the first view only.
 
     Parameters
     ----------
     columns
-        Their column for each field of ours that goes by another name.
+        For each field of a record that has another name in the corpus: the corpus's column.
 
     Raises
     ------
@@ -55,7 +55,7 @@ class ColumnMap:
 
     @property
     def named(self) -> frozenset[str]:
-        """The columns that were named."""
+        """The columns that the user named."""
         return frozenset(self._given.values())
 
     def select(self, columns: Sequence[str], path: Path) -> list[str]:
@@ -101,9 +101,9 @@ class ColumnMap:
         line
             Where it was read.
         split
-            Of the whole list that the row stands in, if the row names none.
+            Split of the whole list that the row stands in, for a row that names none.
         """
-        known: str | None = None  # by what name a person finds the row
+        known: str | None = None  # the name by which a person would find the row in the corpus
         try:
             identifier = known = self._identifier(row)
             images = self._images(row)

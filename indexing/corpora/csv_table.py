@@ -28,8 +28,8 @@ class CsvTable(Corpus):
     columns
         Which columns hold what.
     delimiters
-        Tried in this order on the header, the first that separates the needed columns is taken: more than the header
-        is not guessed from, because reports are full of commas and semicolons.
+        Characters to try on the header, in this order; the first that separates the needed columns is taken. Other rows
+        are not looked at for this, because reports are full of commas and semicolons.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""JSON corpora: JSON lines, and the predecessors' files, which are one list, or one list a split, in one piece."""
+"""JSON corpora: JSON lines, and files that are one list, or one list a split, as RULE, MMed-RAG and R2Gen have them."""
 
 import json
 from collections.abc import Iterator

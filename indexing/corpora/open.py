@@ -40,7 +40,7 @@ def open_corpus(
         path serves), ``domain``, ``patient``, ``study``, ``split``; ``image_path``, ``caption``, ``subject_id`` and
         ``study_id`` are understood too, and other fields ignored.
     fields
-        Their column for each of these that goes by another name, such as ``{"report": "findings"}``.
+        The corpus's column for each of these fields that has another name there, such as ``{"report": "findings"}``.
     root
         Folder that image paths are relative to; by default the corpus file's. A folder of DICOM is its own root.
     key

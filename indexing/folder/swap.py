@@ -140,6 +140,6 @@ def clear_folder(index: Path, api_key: str | None, url: str | None) -> None:
 
 
 def _finish_swap(index: Path) -> None:
-    """Undo the half of a swap that a kill has left: the old index goes back to its place."""
+    """If a kill came between the two renames of a swap, put the old index back into its place."""
     if not index.exists() and swapped_out(index).exists():
         os.rename(swapped_out(index), index)

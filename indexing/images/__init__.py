@@ -1,4 +1,6 @@
-"""Image files of any kind to upright 8-bit RGB: where they may lie, what they may hold, and how each format is decoded.
+"""Image files of any format become upright 8-bit RGB: where they may lie, how large they may be, how each is decoded.
+
+Also the pseudonyms of the patient and study that a DICOM file names.
 
 May import the shared package only.
 """

@@ -6,19 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def stretch(grey: NDArray[Any], counts: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
+def stretch(grey: NDArray[Any], included: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
     """Map the least value to 0 and the greatest to 255; an image of one value becomes black.
 
     Parameters
     ----------
     grey
         Any numbers [rows, columns]; those that are not finite become black.
-    counts
-        Which pixels have a say in what is least and greatest; None for all.
+    included
+        The pixels among which least and greatest value are sought, bool [rows, columns]; None for all.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [rows, columns].
     """
     values = grey.astype(np.float64)
     finite = np.isfinite(values)
-    seen = values[finite if counts is None else finite & counts]
+    seen = values[finite if included is None else finite & included]
     low, high = (seen.min(), seen.max()) if seen.size else (0.0, 0.0)
     if not high > low:
         return np.zeros(grey.shape, np.uint8)
@@ -37,6 +42,11 @@ def apply_window(grey: NDArray[Any], centre: float, width: float, function: str 
         The window.
     function
         LINEAR (width at least 1), LINEAR_EXACT or SIGMOID (width above 0): DICOM PS3.3, C.11.2.1.2 and C.11.2.1.3.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 [rows, columns].
 
     Raises
     ------

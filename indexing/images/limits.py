@@ -1,17 +1,18 @@
-"""How large an image may be; held against its header, before anything is decoded."""
+"""How large an image may be. Its header is checked against these limits before anything is decoded."""
 
 from titrate import InputError
 
 MAX_PIXELS = 64_000_000
-"""Width × height; a large mammogram has 20 million. Checked on the header, before anything is decoded."""
+"""Width × height; a large mammogram has 20 million."""
 
 MAX_ASPECT = 50
-"""Long side over short side: preprocessing enlarges the short side, and a hair-thin image would grow without bound."""
+"""Long side over short side. Preprocessing enlarges the short side to a fixed length, and the long side with it: a very
+thin image would need memory without bound."""
 
 MAX_BYTES = 256 * 1024 * 1024
 
 MAX_PAGES = 10_000
-"""Pages of a TIFF: Pillow's time to reach a page grows with its square."""
+"""Pages of a TIFF. The time that Pillow takes to reach a page grows with the square of its number."""
 
 
 def check_size(width: int, height: int, name: str) -> None:

@@ -51,10 +51,11 @@ def to_rgb(
     """
     if photometric in ("MONOCHROME1", "MONOCHROME2") and stored.ndim == 2:
         grey = _grey(stored, dataset, _transformation(dataset, frame), window)
-        return np.repeat((255 - grey if photometric == "MONOCHROME1" else grey)[..., np.newaxis], 3, axis=2)
+        shown = 255 - grey if photometric == "MONOCHROME1" else grey  # [rows, columns]
+        return np.repeat(shown[..., np.newaxis], 3, axis=2)
     if photometric == "PALETTE COLOR" and stored.ndim == 2:
         _check_segments(dataset)
-        colours = apply_color_lut(stored, dataset)[..., :3]
+        colours = apply_color_lut(stored, dataset)[..., :3]  # [rows, columns, 3], without a fourth for transparency
         deep = dataset.RedPaletteColorLookupTableDescriptor[2] == 16
         return (colours >> 8 if deep else colours).astype(np.uint8)
     if photometric == "RGB" and stored.ndim == 3 and stored.shape[2] == 3:
@@ -84,6 +85,7 @@ def _transformation(dataset: Dataset, frame: int) -> Dataset:
 def _grey(
     stored: NDArray[Any], dataset: Dataset, transformation: Dataset, window: tuple[float, float] | None
 ) -> NDArray[np.uint8]:
+    """Stored grey values as a viewer shows them, before any inversion: both [rows, columns]."""
     values = stored
     if dataset.get("ModalityLUTSequence"):
         values = apply_modality_lut(stored, dataset)
@@ -111,14 +113,17 @@ def _first(dataset: Dataset, keyword: str) -> float:
 
 
 def _not_padding(stored: NDArray[Any], dataset: Dataset) -> NDArray[np.bool_] | None:
-    """Which stored values are no padding (PS3.3, C.7.5.1.1.2); None if the file names no padding or holds only that."""
+    """Pixels that are not padding (PS3.3, C.7.5.1.1.2), bool [rows, columns].
+
+    None if the file names no padding value, or all pixels are padding.
+    """
     padding = dataset.get("PixelPaddingValue")
     if padding is None:
         return None
     limit = dataset.get("PixelPaddingRangeLimit", padding)
     low, high = sorted((int(padding), int(limit)))
-    counts: NDArray[np.bool_] = (stored < low) | (stored > high)
-    return counts if counts.any() else None
+    kept: NDArray[np.bool_] = (stored < low) | (stored > high)
+    return kept if kept.any() else None
 
 
 def _check_segments(dataset: Dataset) -> None:

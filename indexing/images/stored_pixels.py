@@ -33,7 +33,7 @@ NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVR
 
 
 def check_header(dataset: Dataset, name: str, view: ImageView) -> int:
-    """Hold the header against the limits; the index of the frame to decode."""
+    """Check what the header claims against the limits; returns the index of the frame to decode."""
     rows, columns, samples, bits = (
         _whole(dataset, keyword, name) for keyword in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
     )
@@ -56,7 +56,7 @@ def _whole(dataset: Dataset, keyword: str, name: str) -> int:
 
 
 def check_pixels(dataset: Dataset, keyword: str, frame: int, name: str) -> str:
-    """Hold the stored pixels of one frame against the header before decoding; which decoder to use."""
+    """Check the stored pixels of one frame against the header, before decoding; returns which decoder to use."""
     syntax, element = dataset.file_meta.TransferSyntaxUID, dataset[keyword]
     shape = (int(dataset.Rows), int(dataset.Columns), int(dataset.SamplesPerPixel))
     frames, bits = int(dataset.get("NumberOfFrames") or 1), int(dataset.BitsAllocated)

@@ -70,7 +70,7 @@ class DomainClassifier:
         model = LogisticRegression(
             C=INVERSE_REGULARISATION, class_weight="balanced", max_iter=5000, random_state=seed
         ).fit(embeddings.astype(np.float64), list(domains))
-        weights, biases = model.coef_, model.intercept_
+        weights, biases = model.coef_, model.intercept_  # [m, d], [m]; [1, d], [1] for two domains
         if len(names) == 2:  # scikit-learn keeps only the second domain's logit; the first's is zero
             weights, biases = np.vstack([np.zeros_like(weights), weights]), np.append(0.0, biases)
         return cls(names, weights.astype(np.float32), biases.astype(np.float32))
@@ -100,7 +100,7 @@ class DomainClassifier:
             if isinstance(texts, str) or not texts or not all(text.strip() for text in texts):
                 raise InputError(f"domain {domain!r} needs a list of prompts, none of them empty")
         names = sorted(prompts)
-        means = np.stack([encoder.embed_texts(prompts[name]).mean(axis=0) for name in names])
+        means = np.stack([encoder.embed_texts(prompts[name]).mean(axis=0) for name in names])  # [m, d]
         weights = encoder.logit_scale * means / np.linalg.norm(means, axis=1, keepdims=True)
         return cls(names, weights.astype(np.float32), np.zeros(len(names), np.float32))
 
@@ -119,7 +119,7 @@ class DomainClassifier:
 
     def probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability of each domain: [n, d] → [n, m], rows summing to 1."""
-        logits = (embeddings @ self.weights.T + self.biases).astype(np.float64)
+        logits = (embeddings @ self.weights.T + self.biases).astype(np.float64)  # [n, d] @ [d, m] + [m] → [n, m]
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         result: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
         return result

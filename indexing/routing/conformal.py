@@ -32,7 +32,7 @@ def conformal_threshold(scores: NDArray[np.float64], units: NDArray[np.str_], le
         Infinity if there are too few patients for any finite one.
     """
     _, patients, numbers = np.unique(units, return_inverse=True, return_counts=True)
-    order = np.argsort(scores)
+    order = np.argsort(scores)  # [n]
     reached = np.cumsum(1 / numbers[patients[order]]) if len(scores) else np.empty(0)
     # Sums of thirds and (n + 1)(1 − level) are inexact by some 1e-13; a patient's share is far more.
     enough = np.flatnonzero(reached >= (len(numbers) + 1) * (1 - level) - 1e-9)
@@ -67,10 +67,10 @@ def hold_out_patients(
     numpy.ndarray
         True for calibration, bool [n].
     """
-    whose, where = np.asarray(units), np.asarray(domains)
+    patients, domain_of = np.asarray(units), np.asarray(domains)  # [n], [n]
     chosen = np.array([int(hash_bytes(unit.encode())[:8], 16) < share * 2**32 for unit in units], dtype=bool)
     for domain in set(domains):
-        here = where == domain
-        if len(set(whose[chosen & here])) + 1 < 1 / level - 1e-9:
+        here = domain_of == domain
+        if len(set(patients[chosen & here])) + 1 < 1 / level - 1e-9:
             chosen &= ~here
     return chosen

@@ -80,11 +80,13 @@ class NoveltyDetector:
         from sklearn.covariance import ledoit_wolf  # takes 1.8 s to import, and answering never needs it
 
         names, rows = np.unique(np.asarray(domains), return_inverse=True)
-        means = np.stack([embeddings[rows == row].mean(axis=0, dtype=np.float64) for row in range(len(names))])
-        residuals = embeddings - means[rows]
+        means = np.stack(
+            [embeddings[rows == row].mean(axis=0, dtype=np.float64) for row in range(len(names))]
+        )  # [m, d]
+        residuals = embeddings - means[rows]  # [n, d]
         # scikit-learn warns of a single image, whose residuals are zero.
         covariance = ledoit_wolf(residuals, assume_centered=True)[0] if len(residuals) > 1 else residuals.T @ residuals
-        variances, directions = np.linalg.eigh(covariance)
+        variances, directions = np.linalg.eigh(covariance)  # [d, d] → [d], [d, d]
         whitening = directions / np.sqrt(np.maximum(variances, _VARIANCE_FLOOR))
         return cls(
             [str(name) for name in names],
@@ -149,7 +151,7 @@ class NoveltyDetector:
         ValueError
             If the lengths differ or a domain is unknown.
         """
-        away = (embeddings - self.means[self._rows(embeddings, routed)]) @ self.whitening
+        away = (embeddings - self.means[self._rows(embeddings, routed)]) @ self.whitening  # [n, d] @ [d, d] → [n, d]
         result: NDArray[np.float64] = np.square(away, dtype=np.float64).sum(axis=1)
         return result
 

@@ -1,6 +1,6 @@
-"""Where the collections of one index live, one for each domain; manifest, ledger and classifier stay in its folder.
+"""The place of one index's collections, one for each domain; manifest, ledger and classifier stay in its folder.
 
-A domain cannot be told from the name of its collection: the ledger and the manifest know the domains.
+The name of a collection does not give its domain away; the ledger and the manifest say which domains there are.
 """
 
 from abc import ABC, abstractmethod
@@ -11,14 +11,14 @@ from indexing.stores.settings import StoreSettings
 
 
 class Backend(ABC):
-    """The collections of one index; a context manager. Close the stores that it opened first.
+    """The collections of one index; a context manager. Stores that it opened must be closed before it.
 
     Attributes
     ----------
     settings
         As the manifest keeps them.
     location
-        Folder or URL, for people.
+        The folder or the server's URL, to be shown.
     """
 
     def __init__(self, settings: StoreSettings, location: str) -> None:

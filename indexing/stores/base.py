@@ -1,4 +1,4 @@
-"""What a store of one domain's vectors does, whatever keeps them; the parts that all of them share are here."""
+"""A store of one domain's vectors: what every engine must do for it, and the parts that do not depend on the engine."""
 
 import uuid
 from abc import ABC, abstractmethod
@@ -147,7 +147,7 @@ class VectorStore(ABC):
         Returns
         -------
         tuple
-            The vectors, float32 [n, d], and whose each is: the patient, or else the study, or else the record's id.
+            The vectors, float32 [n, d], and for each the patient, or else the study, or else the record's id.
         """
         rows: list[Any] = []
         units: list[str] = []
@@ -252,6 +252,9 @@ def vectors_of(point: Point) -> dict[str, Any]:
 
 
 def _leading(row: list[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """The first ``limit`` and all that equal the last of these, so that their ids can decide; cosines clamped."""
+    """The first ``limit`` hits, and all that score the same as the last of these, which are ordered by id later.
+
+    Cosines are clamped to [−1, 1], which rounding may exceed.
+    """
     clamped = [(identifier, min(1.0, max(-1.0, score))) for identifier, score in row]
     return clamped if len(clamped) <= limit else [hit for hit in clamped if hit[1] >= clamped[limit - 1][1]]

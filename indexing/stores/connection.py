@@ -26,10 +26,11 @@ from titrate import (
 
 TIMEOUT_S = 30
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""Before each further try of what failed for a reason that may pass. Every request may safely be made twice."""
+"""Seconds before each further try of a request that failed for a reason that may pass. Every request may safely be made
+twice."""
 
 OLDEST = (1, 10)
-"""The first server that answers the queries made here."""
+"""The first version of Qdrant that answers the queries made here."""
 
 # The client asserts that an answer has a result, and lets some errors of the JSON parser through.
 _NOT_QDRANT = (AssertionError, json.JSONDecodeError, UnicodeDecodeError)
@@ -38,16 +39,16 @@ _Answer = TypeVar("_Answer")
 
 
 class Connection:
-    """A server that answers, of a version that fits.
+    """A connection to a Qdrant server of a version that fits.
 
     Parameters
     ----------
     url
-        Of the server.
+        Address of the server.
     api_key
-        None if it wants none.
+        None if the server wants none.
     client
-        Use this one; by default, a new one.
+        A client to use; None for a new one.
 
     Raises
     ------
@@ -79,7 +80,7 @@ class Connection:
         action
             What to do; it must be safe to do twice.
         collection
-            That it is done to, for messages.
+            Name of the collection that it is done to, for messages.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The place of an index's vectors by its settings: its own folder, or a server."""
+"""Opening the backend that an index's settings name: its own folder, or a server."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from titrate import InputError
 
 
 def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | None = None) -> Backend:
-    """The place that an index's settings name.
+    """Open the collections of an index.
 
     Parameters
     ----------

@@ -10,13 +10,14 @@ from titrate import InputError, check_address
 
 Quantization = Literal["none", "int8"]
 QUANTILE = 0.99
-"""Of the components that int8 spans; the rest are clipped, so that outliers do not coarsen all others."""
+"""Share of a vector's components that the 8-bit range covers. The rest are clipped: a range that covered outliers, too,
+would leave fewer steps for all other components."""
 _EXAMPLE = "https://qdrant.example.org:6333"
 
 
 @dataclass(frozen=True)
 class StoreSettings:
-    """What an index says about its vectors' place. The API key is no part of it and is never written down.
+    """Where an index keeps its vectors, and how. The API key is no part of it and is never written down.
 
     Attributes
     ----------
@@ -25,7 +26,7 @@ class StoreSettings:
     prefix
         Which collections of the server belong to this index; see `renewed`. Empty without a server.
     shards, replicas
-        Of each collection in a cluster; None leaves them to the server.
+        Number of shards of each collection, and of copies of each shard, in a cluster; None leaves them to the server.
     quantization
         ``int8`` searches 8-bit vectors, a quarter of the memory, and ranks what it finds by the full vectors.
 

@@ -30,7 +30,8 @@ AT_ONCE = 8
 TIMEOUT_S = 300
 CONNECT_S = 10
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Before each further try of what failed for a reason that may pass; longer, up to a minute, if the server says so."""
+"""Seconds before each further try of a request that failed for a reason that may pass; longer, up to a minute, if the
+server says so."""
 
 _REASON = ("error", "detail", "message")
 """Where such servers put the reason of a failure."""
