@@ -18,7 +18,8 @@ from commands.ask import ask
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option
 from commands.evaluate import evaluate
-from commands.index import index, info
+from commands.index import index
+from commands.info import info
 from commands.mine import mine
 from commands.options import FILE, FOLDER
 from commands.train import train

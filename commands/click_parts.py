@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _OTHERS = "Other options"
 
 
@@ -34,7 +34,7 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-def option(*declarations: str, section: str = _OTHERS, **attributes: Any) -> _Decorator:
+def option(*declarations: str, section: str = _OTHERS, **attributes: Any) -> Decorator:
     """`click.option` in a section of the help."""
     return click.option(*declarations, cls=SectionedOption, section=section, **attributes)
 
@@ -44,7 +44,7 @@ def example(line: str) -> str:
     return f"\b\nExample:\n  {line}"
 
 
-def option_group(name: str, make: Callable[..., Any], options: Sequence[_Decorator]) -> _Decorator:
+def option_group(name: str, make: Callable[..., Any], options: Sequence[Decorator]) -> Decorator:
     """Add options to a command, which gets them as one value.
 
     Parameters

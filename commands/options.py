@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.click_parts import option, option_group
+from commands.click_parts import Decorator, option, option_group
 
 if TYPE_CHECKING:
     from indexing import ImageView
@@ -29,9 +29,12 @@ api_key_option = option(
     section=SYSTEM,
 )
 
-device_option = option(
-    "--device", help="A torch device, such as cuda:1.  [default: the first GPU, or else the CPU]", section=SYSTEM
-)
+
+def device_option(section: str = SYSTEM) -> Decorator:
+    """Where models run."""
+    return option(
+        "--device", help="A torch device, such as cuda:1.  [default: the first GPU, or else the CPU]", section=section
+    )
 
 
 def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
@@ -45,32 +48,38 @@ def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -
     return centre, width
 
 
-view_options = (
-    option(
-        "--window",
-        callback=_window,
-        metavar="CENTRE,WIDTH",
-        help="Grey values of DICOM images to show.  [default: the index's, or else the file's own]",
-        section=IMAGES,
-    ),
-    option(
-        "--frame",
-        type=click.IntRange(0),
-        help="Frame or page to show of images that have several, counted from 0.  "
-        "[default: the index's, or else the middle one]",
-        section=IMAGES,
-    ),
-)
+def view_options(window: str, frame: str) -> tuple[Decorator, Decorator]:
+    """What to show of images that hold more than a screen can, with what is shown where nothing is said."""
+    return (
+        option(
+            "--window",
+            callback=_window,
+            metavar="CENTRE,WIDTH",
+            help=f"Grey values of DICOM images to show, in their unit (HU for CT), as in 40,400.  [default: {window}]",
+            section=IMAGES,
+        ),
+        option(
+            "--frame",
+            type=click.IntRange(0),
+            help=f"Frame or page to show of images that have several, counted from 0.  [default: {frame}]",
+            section=IMAGES,
+        ),
+    )
 
 
-def make_view(window: tuple[float, float] | None, frame: int | None) -> "ImageView | None":
-    """What to show of each image; None where nothing was said."""
+index_view_options = view_options("the index's, or else the file's own", "the index's, or else the middle one")
+
+
+def make_view(
+    window: tuple[float, float] | None, frame: int | None, default: "Callable[[], ImageView]"
+) -> "ImageView | None":
+    """What to show of each image; what was not named is as by default. None where nothing was named."""
+    if window is None and frame is None:
+        return None
     from indexing import ImageView
 
-    return None if window is None and frame is None else ImageView(window, frame)
-
-
-view_option_group = option_group("view", make_view, view_options)
+    before = default()
+    return ImageView(before.window if window is None else window, before.frame if frame is None else frame)
 
 
 def _make_system(
@@ -85,6 +94,7 @@ def _make_system(
     window: tuple[float, float] | None,
     frame: int | None,
 ) -> "SystemOptions":
+    from indexing import Manifest
     from rag import SystemOptions
 
     return SystemOptions(
@@ -94,7 +104,7 @@ def _make_system(
         encoder=encoder,
         device=device,
         retrieval=retrieval,
-        view=make_view(window, frame),
+        view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
         mllm_api_key=mllm_api_key,
     )
@@ -121,7 +131,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
             ),
             option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`.", section=SYSTEM),
             option("--encoder", help="The index's encoder, if it has moved since the build.", section=SYSTEM),
-            device_option,
+            device_option(),
             option(
                 "--retrieve-by",
                 "retrieval",
@@ -131,7 +141,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
                 section=SYSTEM,
             ),
             api_key_option,
-            *view_options,
+            *index_view_options,
         ),
     )
 

@@ -9,7 +9,7 @@ import click
 
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group
-from commands.options import FILE, FOLDER, IMAGES, LEVEL, OUTPUT, device_option, progress, view_option_group
+from commands.options import FILE, FOLDER, IMAGES, LEVEL, OUTPUT, device_option, make_view, progress, view_options
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 SHARE = click.FloatRange(0, 1, max_open=True)
 _MOST_SHOWN = 20
 _MODEL, _TRAINING, _STOP, _LATER = "Model", "Training", "When to stop", "Calibrate afterwards"
+
+
+def _file_view() -> "ImageView":
+    """What files show by themselves."""
+    from indexing import ImageView
+
+    return ImageView()
 
 
 def _losses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, float], ...]:
@@ -145,9 +152,13 @@ _settings_options = option_group(
 @click.command(cls=SectionedCommand, epilog=example("titrate train pairs.jsonl --mllm MODEL --out adapter"))
 @click.argument("pairs", type=FILE, help="Preference pairs, as `titrate mine` writes them.")
 @option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL)
-@device_option
+@device_option(_MODEL)
 @option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]", section=IMAGES)
-@view_option_group
+@option_group(
+    "view",
+    lambda window, frame: make_view(window, frame, _file_view),
+    view_options("the file's own, or with --then-calibrate the index's", "the middle one, or with it the index's"),
+)
 @_settings_options
 @option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.", section=OUTPUT)
 @option(

@@ -9,6 +9,7 @@ from .encoder import Encoder as Encoder
 from .encoder_files import check_encoder_files as check_encoder_files
 from .folder.fixed_settings import FixedSettings as FixedSettings
 from .folder.fixed_settings import load_fixed_settings as load_fixed_settings
+from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES
 from .folder.manifest import Manifest as Manifest
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image

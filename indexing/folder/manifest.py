@@ -17,6 +17,15 @@ MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "skipped.jsonl",
 )
 ThresholdSource = Literal["prefer", "index", "none"]
+
+THRESHOLD_SOURCES = {
+    "prefer": "set by images of the prefer split",
+    "index": "set by a fifth of the indexed patients, as the corpus has too few in a prefer split; more than 5 % of "
+    "images may be refused if the encoder was trained on the indexed ones",
+    "none": "refuses nothing, as the corpus has too few patients to set it by",
+}
+"""What each source of the threshold means, in words that follow 'threshold of "none of these":'."""
+
 SCHEMA_VERSION = 3
 
 

@@ -1,0 +1,60 @@
+"""`titrate info`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from commands.click_parts import SectionedCommand, example, option
+from commands.options import FILE, OUTPUT, SYSTEM, api_key_option, index_option
+
+if TYPE_CHECKING:
+    from indexing import IndexInfo
+
+
+@click.command(cls=SectionedCommand, epilog=example("titrate info --index index --certificate certificate.json"))
+@index_option
+@api_key_option
+@option("--certificate", type=FILE, help="Certificate; say whether it still holds for this index.", section=SYSTEM)
+@option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
+def info(index: Path, api_key: str | None, certificate: Path | None, as_json: bool) -> None:
+    """Show what an index holds, and where.
+
+    Collections, counts, encoder and size, and whether a certificate still holds for it.
+    """
+    from calibration import Certificate
+    from indexing import index_info
+
+    shown = index_info(index, api_key)
+    held = None if certificate is None else Certificate.load(certificate).fingerprints
+    fits = None
+    if held is not None:
+        fits = held.get("index") == shown.fingerprint and held.get("encoder") == shown.encoder_fingerprint
+    if as_json:
+        click.echo(json.dumps({**asdict(shown), "records": shown.records, "certificate_fits": fits}, indent=1))
+        return
+    for name, value in _lines(shown, fits):
+        click.echo(f"{name:<14}{value}")
+
+
+def _lines(shown: "IndexInfo", fits: bool | None) -> list[tuple[str, str]]:
+    from indexing import THRESHOLD_SOURCES
+
+    domains = ", ".join(f"{domain} {count:,}" for domain, count in shown.domains.items())
+    vectors = "not told by the server" if shown.vector_bytes is None else f"{shown.vector_bytes / 2**20:,.1f} MiB"
+    patients = ", ".join(f"{domain} {number:,} patients" for domain, number in shown.threshold_patients.items())
+    lines = [
+        ("records", f"{shown.records:,}: {domains}"),
+        ("collections", ", ".join(shown.collections)),
+        ("vectors", f"2 x {shown.dimension} numbers a record at {shown.location}, {vectors}"),
+        ("quantization", shown.quantization),
+        ("folder", f"{shown.folder_bytes / 2**20:,.1f} MiB"),
+        ("encoder", shown.encoder),
+        ("none of these", f"{THRESHOLD_SOURCES[shown.threshold_source]} ({patients})"),
+        ("fingerprint", shown.fingerprint),
+    ]
+    if fits is not None:
+        lines.append(("certificate", "fits this index" if fits else "was made for another index or encoder"))
+    return lines
