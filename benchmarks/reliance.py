@@ -22,16 +22,16 @@ from scipy.stats import binomtest
 from benchmarks.models import lines
 from indexing import Encoder, build_index
 from preference import (
-    Dose,
+    ImageNoise,
     PreferencePair,
     TrainingSettings,
     locate_evidence,
     measure_reliance,
     mine_pairs,
-    noise_regions,
     read_pairs,
+    restrict_noise,
     train_adapter,
-    weigh,
+    weigh_pairs,
     write_pairs,
 )
 from preference.mining.mine import MINED_KINDS
@@ -114,22 +114,22 @@ def open_run(data: Path, work: Path, mllm: str, adapter: Path | None = None) -> 
     return QuestionRun.open(SystemOptions(work / "index", mllm, adapter), questions, progress=lines)
 
 
-def scored(run: QuestionRun, split: str, doses: Sequence[Dose | None]) -> Iterator[Outcomes]:
-    """Outcomes of a split's closed questions, about declined images too, with each dose of noise."""
+def scored(run: QuestionRun, split: str, noises: Sequence[ImageNoise | None]) -> Iterator[Outcomes]:
+    """Outcomes of a split's closed questions, about declined images too, under each noise, None for none."""
     retrieved = run.retrieve(run.read(split), "accept")
-    for dose in doses:
-        if dose is None:
+    for noise in noises:
+        if noise is None:
             yield run.score(retrieved)
         else:
-            yield run.score(retrieved, alter=dose.apply, alteration=asdict(dose))
+            yield run.score(retrieved, alter=noise.apply, alteration=asdict(noise))
 
 
 def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bool) -> dict[str, Any]:
     """Figures on the test split at k = MAX_K, by domain, with copying where asked, and which answers are right."""
     known = read_questions(data / "questions.jsonl", splits=["train"])
     with open_run(data, work, mllm, adapter) as run:
-        dose = Dose(STRENGTH, run.system.mllm.image_side)
-        test, *rest = scored(run, "test", [None, dose] if noised else [None])
+        noise = ImageNoise(STRENGTH, run.system.mllm.image_side)
+        test, *rest = scored(run, "test", [None, noise] if noised else [None])
         about_noise = rest[0] if rest else None
     right = right_answers(test.table)
     figures: dict[str, Any] = {}
@@ -159,23 +159,23 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
     if path.exists():
         return read_pairs(path, root=data)
     with open_run(data, work, mllm) as run:
-        dose = Dose(STRENGTH, run.system.mllm.image_side)
-        clean, noised = scored(run, "prefer", [None, dose])
+        noise = ImageNoise(STRENGTH, run.system.mllm.image_side)
+        clean, noised = scored(run, "prefer", [None, noise])
         mined = mine_pairs(
             clean,
             run.system.prompt,
             kinds=choice.kinds,
             noised=noised,
-            dose=dose,
+            noise=noise,
             per_question=PER_QUESTION,
             per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
         )
         evidence = locate_evidence(run.system.mllm, mined.pairs) if choice.lesion else None
     pairs = list(mined.pairs)
     if choice.weighted:
-        pairs = weigh(mined, None if evidence is None else [found.strength for found in evidence])
+        pairs = weigh_pairs(mined, None if evidence is None else [found.strength for found in evidence])
     if evidence is not None:
-        pairs = noise_regions(pairs, evidence)
+        pairs = restrict_noise(pairs, evidence)
     if choice.shuffled:
         turned = np.random.default_rng(0).random(len(pairs)) < 0.5
         pairs = [turn(pair) if other else pair for pair, other in zip(pairs, turned, strict=True)]

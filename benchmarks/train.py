@@ -31,8 +31,8 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from indexing import load_image
 from preference import PreferencePair, TrainingSettings
-from preference.training.lora import hold_still, lora_config
-from preference.training.rows import render
+from preference.training.lora import keep_in_evaluation_mode, lora_config
+from preference.training.rows import render_pair
 from preference.training.train import make_trainer
 from rag import PromptTemplate, TransformersMLLM, closed_questions, read_questions
 
@@ -128,7 +128,7 @@ def make_ours(
     model: TransformersMLLM, pairs: Sequence[PreferencePair], settings: TrainingSettings, folder: Path
 ) -> DPOTrainer:
     """Our trainer."""
-    trainer = make_trainer(model, [render(pair, model) for pair in pairs], [], settings, folder)
+    trainer = make_trainer(model, [render_pair(pair, model) for pair in pairs], [], settings, folder)
     trainer.args.save_strategy = "no"
     return trainer
 
@@ -141,13 +141,13 @@ def make_stock(
     def load(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return {**batch, "images": [[load_image(Path(image))] for image in batch["images"]]}
 
-    rows = [render(pair, model) for pair in pairs]
+    rows = [render_pair(pair, model) for pair in pairs]
     texts = [
         {"prompt": row.prompt, "chosen": row.chosen, "rejected": row.rejected, "images": str(row.pair.image)}
         for row in rows
     ]
     peft_config = lora_config(model.model)
-    hold_still(model.model)
+    keep_in_evaluation_mode(model.model)
     arguments = DPOConfig(
         output_dir=str(folder),
         max_steps=settings.max_steps or -1,

@@ -103,14 +103,14 @@ def mine(
     from dataclasses import asdict
 
     from preference import (
-        Dose,
+        ImageNoise,
         format_reliance,
         locate_evidence,
         measure_reliance,
         mine_pairs,
-        noise_regions,
         read_regions,
-        weigh,
+        restrict_noise,
+        weigh_pairs,
         write_pairs,
     )
     from rag import QuestionRun
@@ -121,8 +121,8 @@ def mine(
     drawn = None if regions is None else read_regions(regions, root=folder)
     with QuestionRun.open(system, questions, progress=progress) as run:
         scored = run.score(retrieved := run.retrieve(run.read(split)))
-        dose = Dose(strength, run.system.mllm.image_side, seed)
-        noised = run.score(retrieved, alter=dose.apply, alteration=asdict(dose))
+        image_noise = ImageNoise(strength, run.system.mllm.image_side, seed)
+        noised = run.score(retrieved, alter=image_noise.apply, alteration=asdict(image_noise))
         known = run.known_questions(scored.questions)
         click.echo(format_reliance(measure_reliance(scored, known, run.max_k if k is None else k, noised=noised)))
         mined = mine_pairs(
@@ -130,7 +130,7 @@ def mine(
             run.system.prompt,
             kinds=kinds or USUAL,
             noised=noised,
-            dose=dose,
+            noise=image_noise,
             per_question=per_question,
             per_kind=per_kind,
             balance=balance,
@@ -144,8 +144,8 @@ def mine(
                     run.system.mllm, mined.pairs, drawn=drawn, view=retrieved.view, progress=show
                 )
     strengths = None if evidence is None else [found.strength for found in evidence]
-    pairs = list(mined.pairs) if weights == "none" else weigh(mined, strengths)
-    pairs = pairs if evidence is None else noise_regions(pairs, evidence)
+    pairs = list(mined.pairs) if weights == "none" else weigh_pairs(mined, strengths)
+    pairs = pairs if evidence is None else restrict_noise(pairs, evidence)
     write_pairs(pairs, out, root=folder)
     counts = ", ".join(f"{sum(pair.kind == kind for pair in pairs)} of {kind}" for kind in mined.found)
     click.echo("\n".join([*mined.notes, f"{len(pairs)} pairs ({counts}): {out}"]))

@@ -14,7 +14,7 @@ from titrate import InputError
 
 if TYPE_CHECKING:
     from indexing import ImageView
-    from preference import TrainingReport, TrainingSettings
+    from preference import TrainingResult, TrainingSettings
 
 SHARE = click.FloatRange(0, 1, max_open=True)
 _MOST_SHOWN = 20
@@ -206,7 +206,7 @@ def train(
     train together.
     """
     from indexing import Manifest
-    from preference import Skipped, is_main_process, read_pairs, train_adapter
+    from preference import SkippedPair, is_main_process, read_pairs, train_adapter
 
     asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
@@ -218,9 +218,9 @@ def train(
         view = view or Manifest.load(later.params["index"]).view
     elif told:
         raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
-    main, skipped = is_main_process(), list[Skipped]()
+    main, skipped = is_main_process(), list[SkippedPair]()
 
-    def leave_out(bad: Skipped) -> None:
+    def leave_out(bad: SkippedPair) -> None:
         skipped.append(bad)
         if main and len(skipped) <= _MOST_SHOWN:
             click.echo(f"left out: {bad.where}: {bad.reason}", err=True)
@@ -258,7 +258,7 @@ def _words(view: "ImageView | None") -> list[str]:
     return window + ([] if view.frame is None else ["--frame", str(view.frame)])
 
 
-def _told(report: "TrainingReport") -> str:
+def _told(report: "TrainingResult") -> str:
     """One line about what training did."""
     line = (
         f"{report.pairs} pairs, {len(report.losses)} steps: loss {report.losses[0]:.3f} to {report.losses[-1]:.3f}, "

@@ -71,7 +71,7 @@ class Noise:
 
 
 @dataclass(frozen=True)
-class Dose:
+class ImageNoise:
     """How images are noised: each gets noise of its own, or a model could learn to know the noise.
 
     Attributes
@@ -86,13 +86,13 @@ class Dose:
     side: int = 336
     seed: int = 0
 
-    def of(self, image: Image.Image) -> Noise:
+    def for_image(self, image: Image.Image) -> Noise:
         """The noise of an image: always the same for the same pixels."""
         return Noise(self.strength, seed=zlib.crc32(image.tobytes(), self.seed), side=self.side)
 
     def apply(self, image: Image.Image) -> Image.Image:
         """The image with its noise on it."""
-        return self.of(image).apply(image)
+        return self.for_image(image).apply(image)
 
 
 def signal_share(strength: int) -> float:

@@ -21,7 +21,7 @@ _CONTEXTS = re.compile(r"(\d+) reference report")
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedPair:
     """A pair that was left out, where it stood, and why."""
 
     where: str
@@ -49,7 +49,7 @@ def write_pairs(pairs: Sequence[PreferencePair], path: Path, *, root: Path) -> N
 
 
 def read_pairs(
-    path: Path, *, root: Path | None = None, skip: Callable[[Skipped], None] | None = None
+    path: Path, *, root: Path | None = None, skip: Callable[[SkippedPair], None] | None = None
 ) -> list[PreferencePair]:
     """Read and check preference pairs.
 
@@ -81,7 +81,7 @@ def read_pairs(
         except InputError as error:
             if skip is None:
                 raise InputError(f"{where}: {error}") from error
-            skip(Skipped(where, str(error)))
+            skip(SkippedPair(where, str(error)))
         else:
             pairs[pair.id] = pair
     if not pairs:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from indexing import ImageView, load_image
 from preference.mining.balance import Group, balance_pairs
-from preference.mining.reliance import right_answers, right_noised
-from preference.noise import Dose, Noise
+from preference.mining.reliance import right_answers, right_despite_noise
+from preference.noise import ImageNoise, Noise
 from preference.pairs import ANCHOR, COPYING, OVER_RELIANCE, UNDER_USE, PreferencePair
 from rag import Outcomes, PromptTemplate
 from titrate import InputError
@@ -23,7 +23,7 @@ _CUT = (COPYING, ANCHOR)
 
 
 @dataclass(frozen=True)
-class Mined:
+class MinedPairs:
     """Preference pairs, and what became of the rest.
 
     Attributes
@@ -46,7 +46,7 @@ class Mined:
 
 
 @dataclass(frozen=True)
-class _Find:
+class _Candidate:
     """One number of contexts at which a question shows a kind, with how sure the model was of the fault."""
 
     row: int
@@ -62,13 +62,13 @@ def mine_pairs(
     *,
     kinds: Sequence[str] = (OVER_RELIANCE, ANCHOR),
     noised: Outcomes | None = None,
-    dose: Dose | None = None,
+    noise: ImageNoise | None = None,
     per_question: int = 2,
     per_kind: int | None = None,
     balance: bool = True,
     view: ImageView | None = None,
     seed: int = 0,
-) -> Mined:
+) -> MinedPairs:
     """Find where answers went wrong, or were right for the wrong reason, and make preference pairs of that.
 
     Parameters
@@ -86,7 +86,7 @@ def mine_pairs(
         there is neither, as for most free text, there is no anchor.
     noised
         Outcomes of the same questions with noised images, for ``"copying"``.
-    dose
+    noise
         What noise copying's rejected images get.
     per_question
         At most so many pairs a question and kind, each with another k, drawn from all k that show the fault. (A model
@@ -113,8 +113,8 @@ def mine_pairs(
     unknown = sorted(set(kinds) - set(MINED_KINDS))
     if unknown or not kinds:
         raise InputError(f"unknown kinds {', '.join(unknown)}; they can be {', '.join(MINED_KINDS)}")
-    if COPYING in kinds and (noised is None or dose is None):
-        raise InputError("pairs of copying need the outcomes with noised images, and the dose of noise")
+    if COPYING in kinds and (noised is None or noise is None):
+        raise InputError("pairs of copying need the outcomes with noised images, and what noise they got")
     found: dict[str, int] = {}
     pairs: list[PreferencePair] = []
     confidences: list[float] = []
@@ -122,73 +122,75 @@ def mine_pairs(
     most = 0
     for kind in (kind for kind in MINED_KINDS if kind in kinds):
         rng = random.Random(f"{seed} {kind}")
-        finds = list(_draw(_find(kind, outcomes, noised, rng), per_question, rng))
-        found[kind] = len(finds)
-        if not finds:
+        candidates = list(_draw(_candidates(kind, outcomes, noised, rng), per_question, rng))
+        found[kind] = len(candidates)
+        if not candidates:
             notes.append(f"{kind}: no question shows it.")
             continue
-        made = [_pair(kind, find, outcomes, prompt) for find in finds]
+        made = [_pair(kind, candidate, outcomes, prompt) for candidate in candidates]
         limit = (most or None) if kind in _CUT and per_kind is None else per_kind
-        groups = [_group(find, outcomes, balance=balance) for find in finds]
+        groups = [_group(candidate, outcomes, balance=balance) for candidate in candidates]
         kept, left_out = balance_pairs(made, groups, rng, limit=limit)
         most = max(most, len(kept))
-        pairs += [_noised(made[number], dose, view) if kind == COPYING else made[number] for number in kept]
-        confidences += [finds[number].confidence for number in kept]
+        pairs += [_with_noise(made[number], noise, view) if kind == COPYING else made[number] for number in kept]
+        confidences += [candidates[number].confidence for number in kept]
         notes += [f"{kind}, {note}" for note in left_out]
     if not pairs:
         raise InputError(
             f"{' '.join(notes)} No pair is left; mine more questions, or leave balancing out (--no-balance) and risk a "
             "model that always gives one answer"
         )
-    return Mined(tuple(pairs), tuple(confidences), found, tuple(notes))
+    return MinedPairs(tuple(pairs), tuple(confidences), found, tuple(notes))
 
 
-def _find(kind: str, outcomes: Outcomes, noised: Outcomes | None, rng: random.Random) -> Iterator[list[_Find]]:
+def _candidates(
+    kind: str, outcomes: Outcomes, noised: Outcomes | None, rng: random.Random
+) -> Iterator[list[_Candidate]]:
     """What each question shows of a kind, if anything."""
     table, right = outcomes.table, right_answers(outcomes.table)
     blind = outcomes.table if noised is None else noised.table
-    right_blind = right if noised is None else right_noised(outcomes, noised)
+    right_blind = right if noised is None else right_despite_noise(outcomes, noised)
     for row, matches in enumerate(outcomes.matches):
         answers, sure = table.answers[row], table.confidences[row]
         # Where fewer than K cases were found, the larger k repeat the same prompt.
         reads = range(1, min(table.max_k, len(matches)) + 1)
         if kind == OVER_RELIANCE:
             misled = [k for k in reads if right[row, 0] and not right[row, k]]
-            yield [_Find(row, k, answers[0], answers[k], float(sure[k])) for k in misled]
+            yield [_Candidate(row, k, answers[0], answers[k], float(sure[k])) for k in misled]
         elif kind == UNDER_USE:
             helped = [k for k in reads if not right[row, 0] and right[row, k]]
-            yield [_Find(row, k, answers[k], answers[0], float(sure[0])) for k in helped]
+            yield [_Candidate(row, k, answers[k], answers[0], float(sure[0])) for k in helped]
         elif kind == ANCHOR:
             others = [answers[k] for k in reads if not right[row, k]]
             others = others or [option for option in outcomes.questions[row].options or () if option != answers[0]]
             if right[row, 0] and others:
-                yield [_Find(row, 0, answers[0], rng.choice(others), 1 - float(sure[0]))]
+                yield [_Candidate(row, 0, answers[0], rng.choice(others), 1 - float(sure[0]))]
         else:
             copied = [k for k in reads if right_blind[row, k]]
             said, surely = blind.answers[row], blind.confidences[row]
-            yield [_Find(row, k, said[k], said[k], float(surely[k])) for k in copied]
+            yield [_Candidate(row, k, said[k], said[k], float(surely[k])) for k in copied]
 
 
-def _draw(found: Iterator[list[_Find]], per_question: int, rng: random.Random) -> Iterator[_Find]:
-    for finds in found:
-        yield from sorted(rng.sample(finds, min(per_question, len(finds))), key=lambda find: find.k)
+def _draw(found: Iterator[list[_Candidate]], per_question: int, rng: random.Random) -> Iterator[_Candidate]:
+    for candidates in found:
+        yield from sorted(rng.sample(candidates, min(per_question, len(candidates))), key=lambda candidate: candidate.k)
 
 
-def _pair(kind: str, find: _Find, outcomes: Outcomes, prompt: PromptTemplate) -> PreferencePair:
-    question, matches = outcomes.questions[find.row], outcomes.matches[find.row]
-    reports = [match.record.report for match in matches[: find.k]]
+def _pair(kind: str, candidate: _Candidate, outcomes: Outcomes, prompt: PromptTemplate) -> PreferencePair:
+    question, matches = outcomes.questions[candidate.row], outcomes.matches[candidate.row]
+    reports = [match.record.report for match in matches[: candidate.k]]
     try:
         return PreferencePair(
-            id=f"{question.id}@{find.k}/{kind}",
+            id=f"{question.id}@{candidate.k}/{kind}",
             image=question.image,
             prompt=prompt.render(question.text, question.options, reports),
-            chosen=find.chosen,
-            rejected=find.rejected,
+            chosen=candidate.chosen,
+            rejected=candidate.rejected,
             kind=kind,
             rejected_noise=Noise() if kind == COPYING else None,  # its own is drawn once it is known to stay
-            k=find.k,
+            k=candidate.k,
             question=question.id,
-            domain=outcomes.table.domains[find.row],
+            domain=outcomes.table.domains[candidate.row],
             patient=question.patient,
             split=question.split,
         )
@@ -196,14 +198,16 @@ def _pair(kind: str, find: _Find, outcomes: Outcomes, prompt: PromptTemplate) ->
         raise InputError(f"question {question.id}: {error}") from error
 
 
-def _noised(pair: PreferencePair, dose: Dose | None, view: ImageView | None) -> PreferencePair:
-    noise = (dose or Dose()).of(load_image(pair.image, view or ImageView()))
-    return replace(pair, rejected_noise=noise)
+def _with_noise(pair: PreferencePair, noise: ImageNoise | None, view: ImageView | None) -> PreferencePair:
+    own = (noise or ImageNoise()).for_image(load_image(pair.image, view or ImageView()))
+    return replace(pair, rejected_noise=own)
 
 
-def _group(find: _Find, outcomes: Outcomes, *, balance: bool) -> Group:
+def _group(candidate: _Candidate, outcomes: Outcomes, *, balance: bool) -> Group:
     """What a pair is balanced within: its domain and two answers; of one answer twice, all that the question allows."""
-    domain, options = outcomes.table.domains[find.row], outcomes.questions[find.row].options
+    domain, options = outcomes.table.domains[candidate.row], outcomes.questions[candidate.row].options
     if options is None or not balance:
         return domain, ()
-    return domain, tuple(sorted({find.chosen, find.rejected} if find.chosen != find.rejected else options))
+    return domain, tuple(
+        sorted({candidate.chosen, candidate.rejected} if candidate.chosen != candidate.rejected else options)
+    )

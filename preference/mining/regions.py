@@ -84,7 +84,7 @@ def locate_evidence(
     return found
 
 
-def noise_regions(pairs: Sequence[PreferencePair], evidence: Sequence[Evidence]) -> list[PreferencePair]:
+def restrict_noise(pairs: Sequence[PreferencePair], evidence: Sequence[Evidence]) -> list[PreferencePair]:
     """The pairs with the noise of their rejected images, where they have any, kept to the evidence's region."""
     return [
         pair

@@ -107,7 +107,7 @@ def measure_reliance(
     """
     baselines = Baselines(known)
     table, right = outcomes.table, right_answers(outcomes.table)
-    right_blind = None if noised is None else right_noised(outcomes, noised)
+    right_blind = None if noised is None else right_despite_noise(outcomes, noised)
     measured = []
     for domain in sorted(set(table.domains)):
         rows = [row for row, name in enumerate(table.domains) if name == domain]
@@ -144,7 +144,7 @@ def right_answers(table: OutcomeTable) -> NDArray[np.bool_]:
     return np.asarray(table.losses < RIGHT_BELOW, dtype=np.bool_)
 
 
-def right_noised(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool_]:
+def right_despite_noise(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool_]:
     """Which answers are right although the image was noised, bool [questions, K + 1].
 
     Raises

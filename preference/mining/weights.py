@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from preference.mining.mine import Mined
+from preference.mining.mine import MinedPairs
 from preference.pairs import PreferencePair
 
 LEAST, MOST = 0.75, 1.25
 """MMedPO's bounds (arXiv 2412.06141)."""
 
 
-def weigh(mined: Mined, evidence: Sequence[float] | None = None) -> list[PreferencePair]:
+def weigh_pairs(mined: MinedPairs, evidence: Sequence[float] | None = None) -> list[PreferencePair]:
     """Weigh pairs after MMedPO: a relevance in [0, 1], divided by its kind's mean and clipped to [0.75, 1.25].
 
     A pair's relevance is the model's confidence in the fault or, where the image's evidence was located, the mean of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from preference.pairs import PreferencePair
 from preference.training.lora import ALPHA, RANK
-from preference.training.result import Evaluation, TrainingReport
+from preference.training.result import Evaluation, TrainingResult
 from preference.training.settings import TrainingSettings
 
 CARD = "README.md"
@@ -36,7 +36,7 @@ class ModelCard:
         The model that training began with.
     settings
         How it was trained.
-    report
+    result
         With what result.
     """
 
@@ -44,7 +44,7 @@ class ModelCard:
     mllm: str
     fingerprint: str
     settings: TrainingSettings
-    report: TrainingReport
+    result: TrainingResult
 
     def text(self, kind: str) -> str:
         """Markdown for an ``"adapter"``, a ``"model"`` or a ``"merged model"``."""
@@ -79,7 +79,7 @@ class ModelCard:
         two_images = sum(not pair.one_image for pair in self.pairs)
         lines = [
             f"{len(self.pairs)} preference pairs from {len(questions)} questions of "
-            f"{len({pair.patient or pair.image for pair in self.pairs})} patients, {self.report.held_out} of the pairs "
+            f"{len({pair.patient or pair.image for pair in self.pairs})} patients, {self.result.held_out} of the pairs "
             "held out.",
             "",
             "| kind | domain | pairs |",
@@ -99,22 +99,22 @@ class ModelCard:
         return lines
 
     def _result(self) -> list[str]:
-        losses, margins = self.report.losses, self.report.margins
+        losses, margins = self.result.losses, self.result.margins
         last = min(_LAST, len(losses))
         lines = [
-            f"- steps: {len(losses)}; the weights are those after step {self.report.step}",
+            f"- steps: {len(losses)}; the weights are those after step {self.result.step}",
             f"- loss on the training pairs: {losses[0]:.4f} at the first step, "
             f"{sum(losses[-last:]) / last:.4f} over the last {last}",
             f"- reward margin on them: {margins[0]:.4f} at the first step, "
             f"{sum(margins[-last:]) / last:.4f} over the last {last}",
         ]
-        kept = self.report.kept
+        kept = self.result.kept
         if kept is not None:
             lines += [
-                f"- held-out pairs before training: {_told(self.report.evaluations[0])}",
+                f"- held-out pairs before training: {_told(self.result.evaluations[0])}",
                 f"- held-out pairs with these weights: {_told(kept)}",
             ]
-        if not self.report.improved:
+        if not self.result.improved:
             lines.append("- **the held-out loss never fell below what it was before training**")
         return lines
 

@@ -42,7 +42,7 @@ class Checkpoints:
             raise InputError(f"{self.out} holds an adapter or a model already; give another folder, or delete it first")
 
     @contextmanager
-    def of_run(self, identity: dict[str, Any]) -> Iterator[Path | None]:
+    def open_run(self, identity: dict[str, Any]) -> Iterator[Path | None]:
         """Begin or take up a run; yields the checkpoint to go on from, if any.
 
         A run that fails before its first checkpoint leaves nothing behind.
@@ -78,7 +78,7 @@ class Checkpoints:
                         folder.rmdir()
             raise
 
-    def of_step(self, step: int) -> Path:
+    def folder_of_step(self, step: int) -> Path:
         """Where the checkpoint after a step is."""
         return self.folder / f"checkpoint-{step}"
 

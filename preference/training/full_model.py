@@ -25,7 +25,7 @@ def refuse_taken(folder: Path) -> None:
         raise InputError(f"cannot make {folder.parent}: {error.strerror}; give another folder") from error
 
 
-def write_whole(model: Any, processor: Any, folder: Path, card: str) -> None:
+def write_full_model(model: Any, processor: Any, folder: Path, card: str) -> None:
     """Write a model with its processor and a card, whole or not at all.
 
     Parameters

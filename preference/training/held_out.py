@@ -8,14 +8,14 @@ from typing import Any
 from transformers import TrainerCallback
 
 from preference.pairs import PreferencePair
-from preference.training.rows import Row
+from preference.training.rows import TrainingRow
 from titrate import InputError
 
 LOSS = "eval_loss"
 History = Sequence[Mapping[str, Any]]
 
 
-def hold_out(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
+def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Split rows by patient into those to train on and those to hold out.
 
     A pair that names no patient belongs to its image.
@@ -49,12 +49,12 @@ def owner(pair: PreferencePair) -> str:
     return str(pair.image) if pair.patient is None else f"patient {pair.patient}"
 
 
-def ran_out(history: History, patience: int) -> bool:
+def out_of_patience(history: History, patience: int) -> bool:
     """Whether the held-out loss has not fallen below its lowest for so many evaluations.
 
     Depends on the history alone, which checkpoints keep, so that a run that is taken up stops where it would have.
 
-    >>> ran_out([{"eval_loss": 0.7}, {"loss": 0.1}, {"eval_loss": 0.6}, {"eval_loss": 0.6}], patience=1)
+    >>> out_of_patience([{"eval_loss": 0.7}, {"loss": 0.1}, {"eval_loss": 0.6}, {"eval_loss": 0.6}], patience=1)
     True
     """
     losses = [entry[LOSS] for entry in history if LOSS in entry]
@@ -74,5 +74,5 @@ class StopEarly(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """After each evaluation, whose figures the history holds by now."""
-        if ran_out(state.log_history, self._patience):
+        if out_of_patience(state.log_history, self._patience):
             control.should_training_stop = True

@@ -32,7 +32,7 @@ def lora_config(model: Any) -> LoraConfig:
     return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=rf"{re.escape(prefix)}\..*\.({leaves})")
 
 
-def hold_still(model: Any) -> None:
+def keep_in_evaluation_mode(model: Any) -> None:
     """Keep the model in evaluation mode while it is trained.
 
     The trainer puts every module into training mode. The batch norms of a CNN tower would then normalise by the batch

@@ -17,7 +17,7 @@ class Evaluation:
     loss
         Mean loss of the held-out pairs.
     margin
-        Their mean reward margin, as in `TrainingReport`.
+        Their mean reward margin, as in `TrainingResult`.
     accuracy
         Share of them whose margin is above 0.
     """
@@ -29,7 +29,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class TrainingReport:
+class TrainingResult:
     """What training did.
 
     Attributes
@@ -68,12 +68,12 @@ class TrainingReport:
         return self.kept is None or self.kept.loss < self.evaluations[0].loss
 
 
-def make_report(
+def read_result(
     folder: Path, pairs: int, held_out: int, history: Sequence[Mapping[str, Any]], step: int
-) -> TrainingReport:
+) -> TrainingResult:
     """Read a report out of the trainer's history."""
     steps = [entry for entry in history if "rewards/margins" in entry]
-    return TrainingReport(
+    return TrainingResult(
         folder=folder,
         pairs=pairs,
         held_out=held_out,

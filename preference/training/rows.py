@@ -8,18 +8,18 @@ from PIL import Image
 from trl.data_utils import apply_chat_template
 
 from indexing import ImageView
-from preference.pair_files import Skipped
+from preference.pair_files import SkippedPair
 from preference.pairs import PreferencePair
 from rag import TransformersMLLM
 from titrate import InputError
 
 Size = tuple[int, int]
-Skip = Callable[[Skipped], None]
+Skip = Callable[[SkippedPair], None]
 _NONE_LEFT = "no preference pair can be trained on; see why each was left out"
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """A pair as the model reads it: the prompt as `ask` renders it, the answers up to the end of the turn."""
 
     pair: PreferencePair
@@ -36,7 +36,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Readable:
+class CheckedPair:
     """A pair whose images can be read, and their sizes in pixels."""
 
     pair: PreferencePair
@@ -44,7 +44,7 @@ class Readable:
     rejected: Size
 
 
-def readable(pairs: Sequence[PreferencePair], view: ImageView | None, skip: Skip | None) -> list[Readable]:
+def check_images(pairs: Sequence[PreferencePair], view: ImageView | None, skip: Skip | None) -> list[CheckedPair]:
     """Read every image once.
 
     Parameters
@@ -74,13 +74,13 @@ def readable(pairs: Sequence[PreferencePair], view: ImageView | None, skip: Skip
         except InputError as error:
             _leave_out(pair, error, skip)
         else:
-            found.append(Readable(pair, *known[key]))
+            found.append(CheckedPair(pair, *known[key]))
     if not found:
         raise InputError(_NONE_LEFT)
     return found
 
 
-def fitting(pairs: Sequence[Readable], model: TransformersMLLM, skip: Skip | None) -> list[Row]:
+def render_pairs(pairs: Sequence[CheckedPair], model: TransformersMLLM, skip: Skip | None) -> list[TrainingRow]:
     """Render the pairs, and make sure that the model reads every prompt and answer whole.
 
     Parameters
@@ -88,7 +88,7 @@ def fitting(pairs: Sequence[Readable], model: TransformersMLLM, skip: Skip | Non
     pairs, model
         What to render, and for what.
     skip
-        As for `readable`.
+        As for `check_images`.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def fitting(pairs: Sequence[Readable], model: TransformersMLLM, skip: Skip | Non
     lengths, rows = _Lengths(model), []
     for found in pairs:
         try:
-            row = render(found.pair, model)
+            row = render_pair(found.pair, model)
             lengths.check(row.prompt, row.chosen, found.chosen)
             lengths.check(row.prompt, row.rejected, found.rejected)
         except InputError as error:
@@ -111,7 +111,7 @@ def fitting(pairs: Sequence[Readable], model: TransformersMLLM, skip: Skip | Non
     return rows
 
 
-def render(pair: PreferencePair, model: TransformersMLLM) -> Row:
+def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
     """Put the chat template around a pair.
 
     Raises
@@ -128,7 +128,7 @@ def render(pair: PreferencePair, model: TransformersMLLM) -> Row:
         "rejected": [{"role": "assistant", "content": [{"type": "text", "text": pair.rejected}]}],
     }
     answers = apply_chat_template(turn, model.processor)
-    return Row(pair, model.render(pair.prompt), answers["chosen"], answers["rejected"])
+    return TrainingRow(pair, model.render(pair.prompt), answers["chosen"], answers["rejected"])
 
 
 class _Lengths:
@@ -157,4 +157,4 @@ class _Lengths:
 def _leave_out(pair: PreferencePair, error: InputError, skip: Skip | None) -> None:
     if skip is None:
         raise InputError(f"pair {pair.id}: {error}") from error
-    skip(Skipped(f"pair {pair.id}", str(error)))
+    skip(SkippedPair(f"pair {pair.id}", str(error)))

@@ -16,11 +16,11 @@ from preference.pairs import PreferencePair
 from preference.training import processes
 from preference.training.card import CARD, ModelCard
 from preference.training.checkpoints import Checkpoints
-from preference.training.full_model import refuse_taken, write_whole
-from preference.training.held_out import StopEarly, hold_out, ran_out
-from preference.training.lora import hold_still, lora_config
-from preference.training.result import TrainingReport, make_report
-from preference.training.rows import Row, Skip, fitting, readable
+from preference.training.full_model import refuse_taken, write_full_model
+from preference.training.held_out import StopEarly, hold_out, out_of_patience
+from preference.training.lora import keep_in_evaluation_mode, lora_config
+from preference.training.result import TrainingResult, read_result
+from preference.training.rows import Skip, TrainingRow, check_images, render_pairs
 from preference.training.settings import TrainingSettings
 from preference.training.trainer import PairCollator, PairTrainer
 from rag import TransformersMLLM
@@ -40,7 +40,7 @@ def train_adapter(
     merge: Path | None = None,
     skip: Skip | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> TrainingReport:
+) -> TrainingResult:
     """Train a LoRA adapter, or the whole model, on preference pairs.
 
     Interrupted, the same call goes on from the last checkpoint, which stays inside ``out`` until the result is whole.
@@ -81,10 +81,10 @@ def train_adapter(
         if settings.full:
             raise InputError("all weights are trained, and there is nothing to merge; leave out --merge or --full")
         refuse_taken(merge)
-    sound = readable(pairs, view, skip)
+    checked = check_images(pairs, view, skip)
     model = _open(mllm, device, settings)
-    rows = fitting(sound, model, skip)
-    taught, held = hold_out(rows, settings.hold_out, settings.seed)
+    rows = render_pairs(checked, model, skip)
+    train_rows, held_out_rows = hold_out(rows, settings.hold_out, settings.seed)
     identity = {
         "mllm": model.fingerprint,
         "pairs": hash_json([row.identity() for row in rows]),
@@ -92,19 +92,19 @@ def train_adapter(
         "settings": settings.describe(),
         "processes": processes.count(),
     }
-    with checkpoints.of_run(identity) as resume_from, _without_renaming_notices():
+    with checkpoints.open_run(identity) as resume_from, _without_renaming_notices():
         reference = _open(mllm, device, settings).model if settings.full else None
-        trainer = make_trainer(model, taught, held, settings, checkpoints.folder, view, reference)
+        trainer = make_trainer(model, train_rows, held_out_rows, settings, checkpoints.folder, view, reference)
         if progress is not None:
             trainer.add_callback(_Progress(progress))
         step = _train(trainer, settings, checkpoints, resume_from)
-        report = make_report(out, len(taught), len(held), trainer.state.log_history, step)
+        result = read_result(out, len(train_rows), len(held_out_rows), trainer.state.log_history, step)
         if processes.is_main_process():
-            card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, report)
+            card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, result)
             trained = trainer.accelerator.unwrap_model(trainer.model)
             checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge))
         trainer.accelerator.wait_for_everyone()
-    return report
+    return result
 
 
 def _open(mllm: str, device: str | None, settings: TrainingSettings) -> TransformersMLLM:
@@ -114,8 +114,8 @@ def _open(mllm: str, device: str | None, settings: TrainingSettings) -> Transfor
 
 def make_trainer(
     model: TransformersMLLM,
-    taught: Sequence[Row],
-    held: Sequence[Row],
+    train_rows: Sequence[TrainingRow],
+    held_out_rows: Sequence[TrainingRow],
     settings: TrainingSettings,
     folder: Path,
     view: ImageView | None = None,
@@ -127,7 +127,7 @@ def make_trainer(
     ----------
     model
         To train.
-    taught, held
+    train_rows, held_out_rows
         Rows to train on, and rows to evaluate on, if any.
     settings
         See `TrainingSettings`.
@@ -138,11 +138,11 @@ def make_trainer(
     reference
         With ``settings.full``, another copy of the model, which stays as it is.
     """
-    total = settings.steps(len(taught), processes.count())
+    total = settings.steps(len(train_rows), processes.count())
     on_gpu = model.model.device.type == "cuda"
     between = max(1, min(total // _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN))
     peft_config = None if settings.full else lora_config(model.model)
-    hold_still(model.model)
+    keep_in_evaluation_mode(model.model)
     arguments = DPOConfig(
         output_dir=str(folder),
         max_steps=total,
@@ -164,11 +164,11 @@ def make_trainer(
         remove_unused_columns=False,
         logging_steps=1,
         logging_nan_inf_filter=False,
-        eval_strategy="steps" if held else "no",
+        eval_strategy="steps" if held_out_rows else "no",
         eval_steps=between,
-        eval_on_start=bool(held),
-        metric_for_best_model="loss" if held else None,
-        greater_is_better=False if held else None,
+        eval_on_start=bool(held_out_rows),
+        metric_for_best_model="loss" if held_out_rows else None,
+        greater_is_better=False if held_out_rows else None,
         save_steps=between,
         save_total_limit=2,  # one may have been cut short
         report_to="none",
@@ -178,19 +178,19 @@ def make_trainer(
         model=model.model,
         ref_model=reference,
         args=arguments,
-        train_dataset=_dataset(taught),
-        eval_dataset=_dataset(held, first=len(taught)) if held else None,
-        data_collator=PairCollator([*taught, *held], model, view),
+        train_dataset=_dataset(train_rows),
+        eval_dataset=_dataset(held_out_rows, first=len(train_rows)) if held_out_rows else None,
+        data_collator=PairCollator([*train_rows, *held_out_rows], model, view),
         processing_class=model.processor,
         peft_config=peft_config,
     )
     trainer.remove_callback(PrinterCallback)  # stdout is for answers
-    if held:
+    if held_out_rows:
         trainer.add_callback(StopEarly(settings.patience))
     return trainer
 
 
-def _dataset(rows: Sequence[Row], first: int = 0) -> Dataset:
+def _dataset(rows: Sequence[TrainingRow], first: int = 0) -> Dataset:
     """The rows' numbers; by the images, TRL sees that this is about images."""
     numbers = list(range(first, first + len(rows)))
     return Dataset.from_dict({"row": numbers, "image": [str(row.pair.image) for row in rows]})
@@ -199,7 +199,9 @@ def _dataset(rows: Sequence[Row], first: int = 0) -> Dataset:
 def _train(trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkpoints, resume_from: Path | None) -> int:
     """Train to the end and go back to the best weights; says after which step those were."""
     state = None if resume_from is None else TrainerState.load_from_json(str(resume_from / "trainer_state.json"))
-    if state is not None and (state.global_step >= state.max_steps or ran_out(state.log_history, settings.patience)):
+    if state is not None and (
+        state.global_step >= state.max_steps or out_of_patience(state.log_history, settings.patience)
+    ):
         trainer.state = state  # it had come to its end, and would do one step more
     else:
         if state is not None:
@@ -207,18 +209,18 @@ def _train(trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkp
         trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     best = trainer.state.best_global_step or trainer.state.global_step
     if best != trainer.state.global_step or trainer.state is state:
-        trainer.take(checkpoints.of_step(best))
+        trainer.take(checkpoints.folder_of_step(best))
     return best
 
 
 def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None) -> None:
     if card.settings.full:
-        write_whole(trained, processor, folder, card.text("model"))
+        write_full_model(trained, processor, folder, card.text("model"))
         return
     trained.save_pretrained(str(folder), save_embedding_layers=False)
     write_atomic(folder / CARD, card.text("adapter"))
     if merge is not None:
-        write_whole(trained.merge_and_unload(), processor, merge, card.text("merged model"))
+        write_full_model(trained.merge_and_unload(), processor, merge, card.text("merged model"))
 
 
 class _Progress(TrainerCallback):

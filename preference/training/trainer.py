@@ -18,7 +18,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import add_fused_lm_head, flush_left
 
 from indexing import ImageView
-from preference.training.rows import Row
+from preference.training.rows import TrainingRow as Row
 from rag import SharedImages, TransformersMLLM, append
 from titrate import TitrateError
 

@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 
 from preference import (
-    Dose,
     Evidence,
-    Mined,
+    ImageNoise,
+    MinedPairs,
     Noise,
     PreferencePair,
     locate_evidence,
-    noise_regions,
     read_regions,
-    weigh,
+    restrict_noise,
+    weigh_pairs,
 )
 from preference.noise import signal_share
 from rag.models.base import MLLM, Prompt
@@ -40,12 +40,12 @@ def test_noise_has_the_variance_of_its_step() -> None:
     assert np.std(noised / 127.5) == pytest.approx(np.sqrt(1 - signal_share(100)), rel=0.03)
 
 
-def test_the_same_dose_gives_the_same_pixels_and_other_images_other_noise() -> None:
+def test_the_same_noise_gives_the_same_pixels_and_other_images_other_noise() -> None:
     other = Image.new("RGB", (64, 64), (90, 127, 127))
-    dose = Dose(500, 64, 1)
-    assert dose.apply(GREY).tobytes() == dose.of(GREY).apply(GREY).tobytes()
-    assert dose.of(GREY) != dose.of(other)
-    assert dose.of(GREY) != Dose(500, 64, 2).of(GREY)
+    noise = ImageNoise(500, 64, 1)
+    assert noise.apply(GREY).tobytes() == noise.for_image(GREY).apply(GREY).tobytes()
+    assert noise.for_image(GREY) != noise.for_image(other)
+    assert noise.for_image(GREY) != ImageNoise(500, 64, 2).for_image(GREY)
 
 
 def test_noise_is_as_coarse_as_what_the_model_reads() -> None:
@@ -110,7 +110,7 @@ def test_evidence_lies_where_covering_takes_the_answer_away(cornered: Preference
     [found] = locate_evidence(BrightCorner(), [cornered])
     assert found.region == (0.75, 0.75, 1.0, 1.0)
     assert found.strength == pytest.approx(1 - np.exp(-(1 - 16 / 255)))
-    [pair] = noise_regions([cornered], [found])
+    [pair] = restrict_noise([cornered], [found])
     assert pair.rejected_noise == Noise(region=(0.75, 0.75, 1.0, 1.0))
 
 
@@ -122,7 +122,7 @@ def test_a_drawn_region_comes_first(cornered: PreferencePair) -> None:
 
 def test_pairs_without_noise_stay_as_they_are(cornered: PreferencePair) -> None:
     plain = replace(cornered, rejected="no", rejected_noise=None)
-    assert noise_regions([plain], [Evidence((0, 0, 0.5, 0.5), 1.0)]) == [plain]
+    assert restrict_noise([plain], [Evidence((0, 0, 0.5, 0.5), 1.0)]) == [plain]
 
 
 def test_boxes_and_masks_are_read(tmp_path: Path, cornered: PreferencePair) -> None:
@@ -170,9 +170,9 @@ def test_a_file_without_regions_is_refused(tmp_path: Path) -> None:
 def test_weights_are_relevance_over_its_kinds_mean_clipped(cornered: PreferencePair) -> None:
     kinds = ["over-reliance"] * 3 + ["copying"] * 2
     pairs = tuple(replace(cornered, id=str(n), kind=kind) for n, kind in enumerate(kinds))
-    mined = Mined(pairs, (0.9, 0.8, 1.0, 0.5, 1.0), {}, ())
+    mined = MinedPairs(pairs, (0.9, 0.8, 1.0, 0.5, 1.0), {}, ())
     # Means 0.9 and 0.75: 1, 0.8889, 1.1111 and 0.6667, 1.3333, the last two clipped.
-    assert [pair.weight for pair in weigh(mined)] == [1.0, 0.8889, 1.1111, 0.75, 1.25]
+    assert [pair.weight for pair in weigh_pairs(mined)] == [1.0, 0.8889, 1.1111, 0.75, 1.25]
     # With evidence, relevance is (0.45, 0.9, 0.5) and (0.75, 1.0): means 0.6167 and 0.875.
-    weights = [pair.weight for pair in weigh(mined, [0.0, 1.0, 0.0, 1.0, 1.0])]
+    weights = [pair.weight for pair in weigh_pairs(mined, [0.0, 1.0, 0.0, 1.0, 1.0])]
     assert weights == [0.75, 1.25, 0.8108, 0.8571, 1.1429]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from preference import Noise, PreferencePair, Skipped, read_pairs, write_pairs
+from preference import Noise, PreferencePair, SkippedPair, read_pairs, write_pairs
 from titrate import InputError
 
 
@@ -119,7 +119,7 @@ def test_bad_pairs_can_be_left_out(tmp_path: Path, good: list[dict[str, Any]], s
     path = write(
         tmp_path / "some.jsonl", [good[0], {**good[1], "chosen": ""}, {**good[2], "image": "none.png"}, good[3]]
     )
-    skipped: list[Skipped] = []
+    skipped: list[SkippedPair] = []
     assert [pair.id for pair in read_pairs(path, root=samples, skip=skipped.append)] == [good[0]["id"], good[3]["id"]]
     assert [skip.where for skip in skipped] == [f"{path}, line 2", f"{path}, line 3"]
     assert "does not exist" in skipped[1].reason
@@ -147,7 +147,7 @@ def test_released_files_are_read(tmp_path: Path, images: list[Path]) -> None:
     same = {"rejected_conversations": plain["conversations"], "image_root": "/elsewhere"}
     path = tmp_path / "rule.json"
     path.write_text(json.dumps([plain, released("a.jpg", rejected_noised=1, **same), released("a.jpg", **same)]))
-    skipped: list[Skipped] = []
+    skipped: list[SkippedPair] = []
     first, second = read_pairs(path, skip=skipped.append)
     assert (first.id, second.id) == ("a.jpg#0", "a.jpg#1"), "identifiers repeat in these files"
     assert first.prompt.endswith("Question: Is it clear?")

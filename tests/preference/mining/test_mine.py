@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from indexing import load_image
-from preference import Dose, Mined, PreferencePair, mine_pairs
+from preference import ImageNoise, MinedPairs, PreferencePair, mine_pairs
 from rag import Outcomes, PromptTemplate
 from tests.preference.tiny import make_outcomes, make_question
 from titrate import InputError
@@ -85,12 +85,12 @@ def test_anchors_are_cut_to_the_other_kinds() -> None:
     }
 
 
-def noised_pairs(images: list[Path], noised: list[str], **options: Any) -> Mined:
+def noised_pairs(images: list[Path], noised: list[str], **options: Any) -> MinedPairs:
     answers = ["yes", "no"] * 2
     questions = [make_question(n, answers[n], image, patient=f"p{n}") for n, image in enumerate(images)]
     clean = make_outcomes(questions, ["++-", "+-+", "+++", "-++"], ["radiology"] * 4)
     return mine_pairs(
-        clean, PROMPT, noised=make_outcomes(questions, noised, ["radiology"] * 4), dose=Dose(300, 64), **options
+        clean, PROMPT, noised=make_outcomes(questions, noised, ["radiology"] * 4), noise=ImageNoise(300, 64), **options
     )
 
 
@@ -106,7 +106,7 @@ def test_copying_is_right_although_the_image_is_noised(images: list[Path]) -> No
     assert mined.confidences == (0.5,) * 4
     pair = mined.pairs[0]
     assert not pair.one_image
-    assert pair.rejected_noise == Dose(300, 64).of(load_image(images[0]))
+    assert pair.rejected_noise == ImageNoise(300, 64).for_image(load_image(images[0]))
     assert len({pair.rejected_noise for pair in mined.pairs}) == 3, "one noise an image"
 
 
@@ -129,7 +129,11 @@ def test_copying_needs_noise_of_the_same_questions(images: list[Path]) -> None:
     other = [make_question(9, "yes", images[0], patient="p")]
     with pytest.raises(InputError, match="other questions or contexts"):
         mine_pairs(
-            table([("yes", "+-")]), PROMPT, kinds=["copying"], noised=make_outcomes(other, ["++"], ["x"]), dose=Dose()
+            table([("yes", "+-")]),
+            PROMPT,
+            kinds=["copying"],
+            noised=make_outcomes(other, ["++"], ["x"]),
+            noise=ImageNoise(),
         )
 
 

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from indexing import load_image
-from preference import PreferencePair, TrainingReport, TrainingSettings, train_adapter
-from preference.training.rows import render
+from preference import PreferencePair, TrainingResult, TrainingSettings, train_adapter
+from preference.training.rows import render_pair
 from preference.training.train import _without_renaming_notices, make_trainer
 from rag import Prompt, TransformersMLLM
 from titrate import InputError
@@ -27,7 +27,7 @@ def mllm(mllm_folder: Path) -> TransformersMLLM:
 
 
 @pytest.fixture(scope="module")
-def trained(mllm_folder: Path, pairs: list[PreferencePair], tmp_path_factory: pytest.TempPathFactory) -> TrainingReport:
+def trained(mllm_folder: Path, pairs: list[PreferencePair], tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
     out = tmp_path_factory.mktemp("trained") / "deep" / "adapter"
     return train_adapter(pairs, str(mllm_folder), out, FAST, device="cpu")
 
@@ -45,7 +45,7 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
             expected.append((list(read), [*tokenizer(answer).input_ids, tokenizer.eos_token_id]))
     scores = mllm.score(prompts, [["yes", "no"]] * len(pairs))
 
-    rows = [render(pair, mllm) for pair in pairs]
+    rows = [render_pair(pair, mllm) for pair in pairs]
     trainer = make_trainer(mllm, rows, [], TrainingSettings(max_steps=1), tmp_path)
     batch = trainer.data_collator([{"row": n} for n in range(len(pairs))])
     for ids, seen, answer, (read, said) in zip(
@@ -81,7 +81,9 @@ def test_the_trainer_sees_what_scoring_sees(mllm_folder: Path, pairs: list[Prefe
 def test_the_vision_tower_stays_as_it_is(mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path) -> None:
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     before = {name: value.clone() for name, value in mllm.model.model.vision_tower.state_dict().items()}
-    trainer = make_trainer(mllm, [render(pair, mllm) for pair in pairs], [], TrainingSettings(max_steps=2), tmp_path)
+    trainer = make_trainer(
+        mllm, [render_pair(pair, mllm) for pair in pairs], [], TrainingSettings(max_steps=2), tmp_path
+    )
     trainer.train()
     after = mllm.model.model.vision_tower.state_dict()
     assert before.keys() == after.keys()
@@ -89,12 +91,12 @@ def test_the_vision_tower_stays_as_it_is(mllm_folder: Path, pairs: list[Preferen
 
 
 def test_special_tokens_in_a_prompt_are_taken_out(mllm: TransformersMLLM, pairs: list[PreferencePair]) -> None:
-    row = render(replace(pairs[0], prompt="Report [1]: <image> <eos> effusion"), mllm)
+    row = render_pair(replace(pairs[0], prompt="Report [1]: <image> <eos> effusion"), mllm)
     assert row.prompt.count("<image>") == 1
     assert "<eos>" not in row.prompt
 
 
-def test_training_lowers_the_loss_and_widens_the_margin(trained: TrainingReport) -> None:
+def test_training_lowers_the_loss_and_widens_the_margin(trained: TrainingResult) -> None:
     assert trained.pairs == 4
     assert len(trained.losses) == len(trained.margins) == 12
     assert trained.losses[0] == pytest.approx(math.log(2), abs=1e-5)
@@ -104,7 +106,7 @@ def test_training_lowers_the_loss_and_widens_the_margin(trained: TrainingReport)
 
 
 def test_the_adapter_opens_and_prefers_the_chosen_answer(
-    trained: TrainingReport, mllm: TransformersMLLM, mllm_folder: Path, pairs: list[PreferencePair]
+    trained: TrainingResult, mllm: TransformersMLLM, mllm_folder: Path, pairs: list[PreferencePair]
 ) -> None:
     tuned = TransformersMLLM.open(str(mllm_folder), adapter=trained.folder, device="cpu")
     assert tuned.fingerprint != mllm.fingerprint
@@ -114,7 +116,7 @@ def test_the_adapter_opens_and_prefers_the_chosen_answer(
     assert all(a[0] - a[1] > b[0] - b[1] for a, b in zip(after, before, strict=True))
 
 
-def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingReport, mllm_folder: Path) -> None:
+def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingResult, mllm_folder: Path) -> None:
     out = trained.folder
     assert {path.name for path in out.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(mllm_folder)
@@ -124,7 +126,7 @@ def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingReport, m
     assert all(".language_model.layers." in name for name in names)
 
 
-def test_the_card_says_what_it_is(trained: TrainingReport) -> None:
+def test_the_card_says_what_it_is(trained: TrainingResult) -> None:
     card = (trained.folder / "README.md").read_text()
     assert "| over-reliance | radiology | 4 |" in card
     assert "4 preference pairs from 4 questions of 4 patients, 0 of the pairs held out" in card
@@ -138,7 +140,7 @@ def test_the_card_says_what_it_is(trained: TrainingReport) -> None:
 
 
 def test_interrupted_it_goes_on_to_the_same_end(
-    trained: TrainingReport, mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
+    trained: TrainingResult, mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
     def stop(done: int, total: int) -> None:
         assert total == 12
@@ -176,7 +178,7 @@ def test_interrupted_it_goes_on_to_the_same_end(
 
 
 def test_a_finished_adapter_is_not_overwritten(
-    trained: TrainingReport, mllm_folder: Path, pairs: list[PreferencePair]
+    trained: TrainingResult, mllm_folder: Path, pairs: list[PreferencePair]
 ) -> None:
     before = (trained.folder / "adapter_model.safetensors").read_bytes()
     with pytest.raises(InputError, match="holds an adapter or a model already"):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from indexing import ImageView, load_image
 from preference import Noise, PreferencePair, TrainingSettings, read_pairs, train_adapter
-from preference.training.rows import render
+from preference.training.rows import render_pair
 from preference.training.settings import PREFERENCE_LOSSES
 from preference.training.train import _without_renaming_notices, make_trainer
 from preference.training.trainer import PairCollator, PairTrainer, pair_losses
@@ -30,7 +30,7 @@ def mllm(mllm_folder: Path) -> TransformersMLLM:
 def batch_of(
     pairs: Sequence[PreferencePair], model: TransformersMLLM, view: ImageView | None = None
 ) -> dict[str, torch.Tensor]:
-    rows = [render(pair, model) for pair in pairs]
+    rows = [render_pair(pair, model) for pair in pairs]
     return PairCollator(rows, model, view)([{"row": n} for n in range(len(rows))])
 
 
@@ -106,7 +106,9 @@ def test_a_noised_images_answer_is_scored_on_the_noised_image(
     batch = batch_of(copying, mllm)
     del batch["weights"], batch["row"], batch["shown"]
     batch["completion_mask"][batch["input_ids"] == mllm.processor.tokenizer.eos_token_id] = 0
-    trainer = make_trainer(mllm, [render(pair, mllm) for pair in copying], [], TrainingSettings(max_steps=1), tmp_path)
+    trainer = make_trainer(
+        mllm, [render_pair(pair, mllm) for pair in copying], [], TrainingSettings(max_steps=1), tmp_path
+    )
     found = torch.cat(trainer.compute_ref_log_probs(trainer.model, batch))  # type: ignore[no-untyped-call]
     torch.testing.assert_close(found.double(), torch.tensor([row[0] for row in expected]), atol=1e-4, rtol=0)
     assert (found[:4] - found[4:]).abs().min() > 1e-4
@@ -138,7 +140,7 @@ def test_a_pair_of_weight_two_counts_as_two_pairs(
     many = [pairs[0], replace(pairs[0], id="again"), pairs[1]]
     gradients = []
     for model, chosen in zip(mllm, (few, many), strict=True):
-        rows = [render(pair, model) for pair in chosen]
+        rows = [render_pair(pair, model) for pair in chosen]
         with _without_renaming_notices():
             trainer = make_trainer(model, rows, [], TrainingSettings(max_steps=1, beta=1.0), tmp_path)
             weights: Any = trainer.model
@@ -154,7 +156,7 @@ def test_with_sft_the_chosen_answers_tokens_count_by_weight(
 ) -> None:
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     few = [replace(pairs[0], weight=2.0), replace(pairs[1], chosen="yes, it is there", weight=0.5)]
-    rows = [render(pair, mllm) for pair in few]
+    rows = [render_pair(pair, mllm) for pair in few]
     settings = TrainingSettings(max_steps=1, losses=(("sigmoid", 1.0), ("sft", 0.25)))
     with _without_renaming_notices():
         trainer = make_trainer(mllm, rows, [], settings, tmp_path)
@@ -226,7 +228,7 @@ def test_an_image_is_encoded_once_a_batch_and_the_reference_asked_once_a_pair(
     # For both answers, and for the model before and after, unless the rejected answer has an image of its own.
     mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")
     noise = Noise(strength=700, seed=1, side=64) if noised else None
-    rows = [render(replace(pair, rejected_noise=noise), mllm) for pair in pairs[:4]]
+    rows = [render_pair(replace(pair, rejected_noise=noise), mllm) for pair in pairs[:4]]
     trainer = make_trainer(mllm, rows, [], TrainingSettings(epochs=2, batch_size=4), tmp_path)
     encoded: list[int] = []
     tower = mllm.base.model.vision_tower

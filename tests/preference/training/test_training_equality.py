@@ -12,8 +12,8 @@ from trl.trainer.dpo_trainer import DPOTrainer
 
 from indexing import load_image
 from preference import PreferencePair, TrainingSettings
-from preference.training.lora import hold_still, lora_config
-from preference.training.rows import Row, render
+from preference.training.lora import keep_in_evaluation_mode, lora_config
+from preference.training.rows import TrainingRow, render_pair
 from preference.training.train import _without_renaming_notices, make_trainer
 from rag import TransformersMLLM
 from tests.preference.tiny import make_architecture
@@ -46,7 +46,7 @@ def settings(**changes: Any) -> TrainingSettings:
 def stock(folder: Path, pairs: Sequence[PreferencePair], chosen: TrainingSettings, out: Path) -> list[float]:
     """Losses of TRL's own trainer, on images and texts as our rows hold them."""
     model = TransformersMLLM.open(str(folder), device="cpu")
-    rows = [render(pair, model) for pair in pairs]
+    rows = [render_pair(pair, model) for pair in pairs]
 
     def load(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return {**batch, "images": [[load_image(Path(image))] for image in batch["images"]]}
@@ -56,7 +56,7 @@ def stock(folder: Path, pairs: Sequence[PreferencePair], chosen: TrainingSetting
         [{**text, "images": str(row.pair.image)} for text, row in zip(texts, rows, strict=True)]
     )
     peft_config = None if chosen.full else lora_config(model.model)
-    hold_still(model.model)
+    keep_in_evaluation_mode(model.model)
     trainer = DPOTrainer(
         model=model.model,
         args=DPOConfig(
@@ -91,7 +91,7 @@ def stock(folder: Path, pairs: Sequence[PreferencePair], chosen: TrainingSetting
 
 def ours(folder: Path, pairs: Sequence[PreferencePair], chosen: TrainingSettings, out: Path) -> list[float]:
     model = TransformersMLLM.open(str(folder), device="cpu")
-    rows: list[Row] = [render(pair, model) for pair in pairs]
+    rows: list[TrainingRow] = [render_pair(pair, model) for pair in pairs]
     reference = TransformersMLLM.open(str(folder), device="cpu").model if chosen.full else None
     trainer = make_trainer(model, rows, [], chosen, out, reference=reference)
     trainer.train()

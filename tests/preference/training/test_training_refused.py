@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from preference import Noise, PreferencePair, Skipped, TrainingSettings, train_adapter
-from preference.training.held_out import hold_out, ran_out
-from preference.training.rows import Row
+from preference import Noise, PreferencePair, SkippedPair, TrainingSettings, train_adapter
+from preference.training.held_out import hold_out, out_of_patience
+from preference.training.rows import TrainingRow
 from rag import TransformersMLLM
 from titrate import InputError
 
@@ -84,7 +84,7 @@ def test_bad_pairs_are_left_out_and_listed(
         too_long(pairs[0], mllm_folder),
         replace(pairs[0], id="special", rejected="no <eos>"),
     ]
-    told: list[Skipped] = []
+    told: list[SkippedPair] = []
     settings = TrainingSettings(max_steps=1, hold_out=0)
     report = train_adapter(
         [bad[0], pairs[0], *bad[1:], pairs[1]],
@@ -155,8 +155,10 @@ def test_the_learning_rate_is_smaller_for_all_weights() -> None:
     assert TrainingSettings(full=True, learning_rate=3e-5).rate == 3e-5
 
 
-def rows(pairs: list[PreferencePair], patients: list[str | None]) -> list[Row]:
-    return [Row(replace(pairs[n % 4], id=str(n), patient=patient), "", "", "") for n, patient in enumerate(patients)]
+def rows(pairs: list[PreferencePair], patients: list[str | None]) -> list[TrainingRow]:
+    return [
+        TrainingRow(replace(pairs[n % 4], id=str(n), patient=patient), "", "", "") for n, patient in enumerate(patients)
+    ]
 
 
 def test_who_is_held_out_is_held_out_whole(pairs: list[PreferencePair]) -> None:
@@ -187,8 +189,8 @@ def test_when_patience_runs_out() -> None:
     def history(*losses: float) -> list[dict[str, float]]:
         return [{"eval_loss": loss} for loss in losses]
 
-    assert not ran_out([], 1)
-    assert not ran_out(history(0.7, 0.6, 0.61), 2)
-    assert ran_out(history(0.7, 0.6, 0.61, 0.6), 2)
-    assert not ran_out(history(0.7, 0.6, 0.61, 0.59), 2)
-    assert ran_out(history(0.7, 0.8), 1)
+    assert not out_of_patience([], 1)
+    assert not out_of_patience(history(0.7, 0.6, 0.61), 2)
+    assert out_of_patience(history(0.7, 0.6, 0.61, 0.6), 2)
+    assert not out_of_patience(history(0.7, 0.6, 0.61, 0.59), 2)
+    assert out_of_patience(history(0.7, 0.8), 1)

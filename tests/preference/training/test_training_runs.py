@@ -16,17 +16,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from preference import Noise, PreferencePair, TrainingReport, TrainingSettings, train_adapter, write_pairs
+from preference import Noise, PreferencePair, TrainingResult, TrainingSettings, train_adapter, write_pairs
 from preference.training.checkpoints import Checkpoints
 from preference.training.held_out import hold_out
-from preference.training.rows import Row
+from preference.training.rows import TrainingRow
 
 KILLS = 5
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["preference.training.train"])
 
 
-def figures(report: TrainingReport) -> dict[str, object]:
+def figures(report: TrainingResult) -> dict[str, object]:
     return {name: value for name, value in asdict(report).items() if name != "folder"}
 
 
@@ -101,7 +101,7 @@ def test_killed_at_random_moments_it_learns_the_same(
 
 def contrary(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
     """Pairs of which the one that is held out prefers the other answer, so that its loss can only rise."""
-    _, held = hold_out([Row(pair, "", "", "") for pair in pairs], 0.25, 0)
+    _, held = hold_out([TrainingRow(pair, "", "", "") for pair in pairs], 0.25, 0)
     assert len(held) == 1
     return [replace(pair, chosen="no", rejected="yes") if pair is held[0].pair else pair for pair in pairs]
 
