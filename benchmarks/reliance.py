@@ -22,6 +22,7 @@ from scipy.stats import binomtest
 from benchmarks.models import lines
 from indexing import Encoder, build_index
 from preference import (
+    MINED_KINDS,
     ImageNoise,
     PreferencePair,
     TrainingSettings,
@@ -30,12 +31,11 @@ from preference import (
     mine_pairs,
     read_pairs,
     restrict_noise,
+    right_answers,
     train_adapter,
     weigh_pairs,
     write_pairs,
 )
-from preference.mining.mine import MINED_KINDS
-from preference.mining.reliance import right_answers
 from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions
 
 MAX_K = 4

@@ -1,8 +1,5 @@
-"""Noise in doses, where evidence lies, and weights: worked out by hand."""
+"""Noise: its variance, its grain, its region, worked out by hand."""
 
-import json
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,18 +7,10 @@ import pytest
 from PIL import Image
 
 from preference import (
-    Evidence,
     ImageNoise,
-    MinedPairs,
     Noise,
-    PreferencePair,
-    locate_evidence,
-    read_regions,
-    restrict_noise,
-    weigh_pairs,
 )
 from preference.noise import signal_share
-from rag.models.base import MLLM, Prompt
 from titrate import InputError
 
 GREY = Image.new("RGB", (64, 64), (127, 127, 127))
@@ -77,102 +66,3 @@ def test_only_the_region_is_noised() -> None:
 def test_unsound_noise_is_refused(unsound: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="noise"):
         Noise(**unsound)
-
-
-class BrightCorner(MLLM):
-    """Says yes with log-probability of the mean brightness of the lower right patch, over 255."""
-
-    fingerprint = "corner"
-
-    def generate(self, prompts: Any, max_new_tokens: int) -> list[str]:
-        raise NotImplementedError
-
-    def score(self, prompts: Any, options: Any, batch_size: int = 16) -> list[Any]:
-        def patch(prompt: Prompt) -> float:
-            pixels = np.asarray(prompt.image.convert("L"), dtype=np.float64)
-            return float(pixels[48:, 48:].mean() / 255)
-
-        assert all(choices == ["yes"] for choices in options)
-        return [np.array([patch(prompt)]) for prompt in prompts]
-
-
-@pytest.fixture
-def cornered(tmp_path: Path) -> PreferencePair:
-    """Give a pair on a black image whose lower right sixteenth is white."""
-    pixels = np.zeros((64, 64, 3), dtype=np.uint8)
-    pixels[48:, 48:] = 255
-    Image.fromarray(pixels).save(tmp_path / "corner.png")
-    return PreferencePair("a", tmp_path / "corner.png", "Is it bright?", "yes", "yes", rejected_noise=Noise())
-
-
-def test_evidence_lies_where_covering_takes_the_answer_away(cornered: PreferencePair) -> None:
-    # Covered with the image's mean, 255 / 16 ≈ 16, the log-probability falls from 1 to 16 / 255.
-    [found] = locate_evidence(BrightCorner(), [cornered])
-    assert found.region == (0.75, 0.75, 1.0, 1.0)
-    assert found.strength == pytest.approx(1 - np.exp(-(1 - 16 / 255)))
-    [pair] = restrict_noise([cornered], [found])
-    assert pair.rejected_noise == Noise(region=(0.75, 0.75, 1.0, 1.0))
-
-
-def test_a_drawn_region_comes_first(cornered: PreferencePair) -> None:
-    box = (0.0, 0.0, 0.5, 0.5)
-    [found] = locate_evidence(BrightCorner(), [cornered], drawn={cornered.image.resolve(): box})
-    assert found == Evidence(box, 0.0)
-
-
-def test_pairs_without_noise_stay_as_they_are(cornered: PreferencePair) -> None:
-    plain = replace(cornered, rejected="no", rejected_noise=None)
-    assert restrict_noise([plain], [Evidence((0, 0, 0.5, 0.5), 1.0)]) == [plain]
-
-
-def test_boxes_and_masks_are_read(tmp_path: Path, cornered: PreferencePair) -> None:
-    mask = np.zeros((10, 20), dtype=np.uint8)
-    mask[2:5, 10:20] = 1
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    GREY.save(tmp_path / "grey.png")
-    rows = [
-        {"image": "corner.png", "box": [16, 0, 48, 32]},
-        {"image": "grey.png", "mask": "mask.png"},
-        {"image": "missing.png"},
-    ]
-    (tmp_path / "regions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = read_regions(tmp_path / "regions.jsonl")
-    assert found[cornered.image.resolve()] == (0.25, 0.0, 0.75, 0.5)
-    assert found[(tmp_path / "grey.png").resolve()] == pytest.approx((0.5, 0.2, 1.0, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("row", "told"),
-    [
-        ({"image": "corner.png", "box": [0, 0, 65, 1]}, "inside 64 × 64 pixels"),
-        ({"image": "corner.png", "box": [5, 0, 5, 1]}, "inside 64 × 64 pixels"),
-        ({"image": "corner.png", "box": "all"}, "is not left, top, right, bottom"),
-        ({"image": "corner.png", "mask": "../mask.png"}, "outside"),
-        ({"image": "none.png", "box": [0, 0, 1, 1]}, "does not exist"),
-        ({"box": [0, 0, 1, 1]}, '"image" is missing'),
-        ({"image": "corner.png", "mask": "black.png"}, "0 everywhere"),
-    ],
-)
-def test_unsound_regions_are_named(tmp_path: Path, cornered: PreferencePair, row: dict[str, Any], told: str) -> None:
-    Image.new("L", (4, 4)).save(tmp_path / "black.png")
-    (tmp_path / "regions.jsonl").write_text(json.dumps(row) + "\n")
-    with pytest.raises(InputError, match=r"regions\.jsonl, line 1: ") as caught:
-        read_regions(tmp_path / "regions.jsonl")
-    assert told in str(caught.value)
-
-
-def test_a_file_without_regions_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "regions.jsonl").write_text('{"image": "a.png"}\n')
-    with pytest.raises(InputError, match="no line with a box or a mask"):
-        read_regions(tmp_path / "regions.jsonl")
-
-
-def test_weights_are_relevance_over_its_kinds_mean_clipped(cornered: PreferencePair) -> None:
-    kinds = ["over-reliance"] * 3 + ["copying"] * 2
-    pairs = tuple(replace(cornered, id=str(n), kind=kind) for n, kind in enumerate(kinds))
-    mined = MinedPairs(pairs, (0.9, 0.8, 1.0, 0.5, 1.0), {}, ())
-    # Means 0.9 and 0.75: 1, 0.8889, 1.1111 and 0.6667, 1.3333, the last two clipped.
-    assert [pair.weight for pair in weigh_pairs(mined)] == [1.0, 0.8889, 1.1111, 0.75, 1.25]
-    # With evidence, relevance is (0.45, 0.9, 0.5) and (0.75, 1.0): means 0.6167 and 0.875.
-    weights = [pair.weight for pair in weigh_pairs(mined, [0.0, 1.0, 0.0, 1.0, 1.0])]
-    assert weights == [0.75, 1.25, 0.8108, 0.8571, 1.1429]
