@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from preference import PreferencePair, mine_pairs
-from rag import PromptTemplate
-from tests.preference.tiny import make_mllm, make_outcomes, make_question, sample_images
+from preference import PreferencePair
+from tests.preference.tiny import make_mllm, make_pairs, sample_images
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -33,6 +32,4 @@ def images(samples: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def pairs(images: list[Path]) -> list[PreferencePair]:
     """Four pairs, with 1, 1, 2 and 3 contexts."""
-    questions = [make_question(n, "yes", image, patient=f"p{n}") for n, image in enumerate(images)]
-    outcomes = make_outcomes(questions, ["+-++", "+-++", "++-+", "+++-"], ["radiology"] * 4)
-    return list(mine_pairs(outcomes, PromptTemplate(), kinds=["over-reliance"], balance=False).pairs)
+    return make_pairs(images)

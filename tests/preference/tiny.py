@@ -12,7 +12,8 @@ from transformers import FastVlmConfig, FastVlmForConditionalGeneration
 
 from calibration import OutcomeTable
 from indexing import Match, Record
-from rag import Outcomes, Question
+from preference import PreferencePair, mine_pairs
+from rag import Outcomes, PromptTemplate, Question
 from samples.build import mllm, tokenizer
 from tests.rag.architectures import write_model
 
@@ -119,3 +120,10 @@ def make_outcomes(
         answers=answers,
     )
     return Outcomes(table, tuple(questions), tuple(found for _ in questions))
+
+
+def make_pairs(images: Sequence[Path]) -> list[PreferencePair]:
+    """Four pairs on four images, with 1, 1, 2 and 3 contexts, that all prefer yes."""
+    questions = [make_question(n, "yes", image, patient=f"p{n}") for n, image in enumerate(images)]
+    outcomes = make_outcomes(questions, ["+-++", "+-++", "++-+", "+++-"], ["radiology"] * 4)
+    return list(mine_pairs(outcomes, PromptTemplate(), kinds=["over-reliance"], balance=False).pairs)

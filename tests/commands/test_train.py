@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from cli import main
 from preference import PreferencePair, write_pairs
 from rag import TransformersMLLM
+from tests.preference.tiny import make_mllm, make_pairs, sample_images
 
 Run = Callable[..., Result]
 
@@ -24,6 +25,16 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
         return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
 
     return invoke
+
+
+@pytest.fixture(scope="module")
+def mllm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_mllm(tmp_path_factory.mktemp("mllm"))
+
+
+@pytest.fixture(scope="module")
+def pairs(samples: Path) -> list[PreferencePair]:
+    return make_pairs(sample_images(samples, 4))
 
 
 @pytest.fixture(scope="module")
