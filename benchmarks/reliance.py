@@ -3,10 +3,10 @@
     python -m benchmarks.reliance --data ../shared/data --work bench --runs anchored:0 anchored:1 anchored:2 copying:0
 
 A run is a choice of pairs and a seed of the training. Everything is kept in the work folder, so that a run that was
-interrupted, or is named again, goes on from where it was. Every run prints, per domain and for all questions, what was
-so before and after, over the same questions: over-reliance ratio, harm, help, accuracy with intervals from a bootstrap
-over patients, balanced accuracy, McNemar's exact p, paired intervals of the changes and, with --copying, which takes as
-long again, copy-reference rate.
+interrupted, or is named again, goes on from where it was. Every run prints, for each domain and for all questions, how
+the same questions were answered before and after training: over-reliance ratio, harm, help, accuracy and balanced
+accuracy, and for all questions McNemar's exact p and paired intervals of the changes, from a bootstrap over patients.
+With --copying, it prints the copy-reference rate too, for which every question is answered once more.
 """
 
 import argparse
@@ -39,12 +39,12 @@ from preference import (
 from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions
 
 MAX_K = 4
-"""Contexts that the model reads where it is judged; pairs are mined at 1 to so many, anchors at none."""
+"""Number of contexts at which the model is judged; pairs are mined with 1 to so many contexts, anchors with none."""
 
 PER_QUESTION, PER_KIND, EPOCHS, RATE, BETA = 4, 500, 2.0, 1e-3, 1.0
 LOSSES = (("ipo", 1.0),)
-"""Chosen on prefer alone, 70 % of its patients mined and 30 % judged. IPO stops pulling once an answer has gained
-1/2β a token on the other; the sigmoid loss pulled on until other answers changed too."""
+"""Chosen on the prefer split alone, with pairs of 70 % of its patients, judged on the other 30 %. IPO aims at a margin
+between the answers of 1/2β nats a token and no more; the sigmoid loss went on until other answers changed too."""
 
 STRENGTH, EVERYWHERE = 500, "all domains"
 
@@ -56,15 +56,16 @@ class Choice:
     Attributes
     ----------
     kinds
-        Of pairs.
+        The kinds of pairs.
     lesion
-        Noise of copying's rejected images on the region of the evidence alone, which weighs too.
+        Whether the rejected images of copying are noised in the region of the evidence alone; the evidence's strength
+        then counts in the pairs' weights.
     weighted
-        By relevance.
+        Whether pairs have weights by relevance.
     shuffled
-        Which answer is preferred is drawn for every pair.
+        Whether it is drawn at random which answer of a pair is preferred, as a control.
     pairs
-        At most so many in all; those with two images take twice the time.
+        The largest number of pairs in all. Pairs of copying have two images and take twice the time, so they are fewer.
     """
 
     kinds: tuple[str, ...] = ("over-reliance", "anchor")
@@ -87,9 +88,11 @@ CHOICES = {
 
 
 def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *, copying: bool) -> None:
-    """Do the runs, one after the other, and print each as it is done."""
+    """Do the runs one after the other, and print the result of each when it is done."""
     work.mkdir(parents=True, exist_ok=True)
-    if not (work / "index" / "manifest.json").exists():  # several of these may run side by side, but not build
+    if not (
+        work / "index" / "manifest.json"
+    ).exists():  # several of these processes may run at once, but only one may build
         build_index(data / "corpus.jsonl", work / "index", Encoder.open(encoder))
     before = judge(data, work, mllm, None, noised=copying)
     show("before", before["figures"], None)
@@ -109,13 +112,23 @@ def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *
 
 
 def open_run(data: Path, work: Path, mllm: str, adapter: Path | None = None) -> QuestionRun:
-    """The question file through the model, with what was scored kept in the work folder."""
+    """Open the model for the question file; outcomes are kept in the work folder."""
     questions = QuestionOptions(data / "questions.jsonl", max_k=MAX_K, outcomes=work / "outcomes")
     return QuestionRun.open(SystemOptions(work / "index", mllm, adapter), questions, progress=lines)
 
 
 def scored(run: QuestionRun, split: str, noises: Sequence[ImageNoise | None]) -> Iterator[Outcomes]:
-    """Outcomes of a split's closed questions, about declined images too, under each noise, None for none."""
+    """Answer a split's closed questions, also about images that would be declined, once for each noise.
+
+    Parameters
+    ----------
+    run
+        The question file and the model.
+    split
+        The split whose questions are answered.
+    noises
+        How the images are noised; None for not at all.
+    """
     retrieved = run.retrieve(run.read(split), "accept")
     for noise in noises:
         if noise is None:
@@ -125,7 +138,23 @@ def scored(run: QuestionRun, split: str, noises: Sequence[ImageNoise | None]) ->
 
 
 def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bool) -> dict[str, Any]:
-    """Figures on the test split at k = MAX_K, by domain, with copying where asked, and which answers are right."""
+    """Judge a model on the test split.
+
+    Parameters
+    ----------
+    data, work, mllm
+        As for `main`.
+    adapter
+        The adapter to judge the model with; None for the model alone.
+    noised
+        Whether questions are answered about noised images too, for the copy-reference rate.
+
+    Returns
+    -------
+    dict
+        ``figures``, by domain, with `MAX_K` contexts; ``rows``, of each question its domain and patient and whether it
+        was answered rightly without contexts and with them.
+    """
     known = read_questions(data / "questions.jsonl", splits=["train"])
     with open_run(data, work, mllm, adapter) as run:
         noise = ImageNoise(STRENGTH, run.system.mllm.image_side)
@@ -154,7 +183,7 @@ def judge(data: Path, work: Path, mllm: str, adapter: Path | None, *, noised: bo
 
 
 def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePair]:
-    """The pairs of a choice, mined on the prefer split."""
+    """Mine the pairs of a choice on the prefer split, or read them if that was done before."""
     choice, path = CHOICES[name], work / f"pairs-{name}.jsonl"
     if path.exists():
         return read_pairs(path, root=data)
@@ -185,16 +214,30 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
 
 
 def turn(pair: PreferencePair) -> PreferencePair:
-    """The pair with its answers changed over; of copying, which has one answer, with the noise on the other side."""
+    """Reverse what a pair prefers; a pair of copying, where that is impossible, stops comparing two images instead."""
     if pair.rejected_noise is None:
         return replace(pair, chosen=pair.rejected, rejected=pair.chosen)
-    # The noised image cannot be the chosen one, so the preference is undone by a pair that says nothing of the image.
+    # The chosen image cannot be the noised one, so both answers are given to the clean image instead.
     other = "no" if pair.chosen == "yes" else "yes"
     return replace(pair, rejected=other, rejected_noise=None)
 
 
 def paired(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str, Any]:
-    """McNemar's exact p for accuracy with contexts, and 95 % intervals of two changes, by a bootstrap over patients."""
+    """Compare a model before and after training, question by question.
+
+    Parameters
+    ----------
+    before, after
+        What `judge` returned.
+    name
+        The domain, or `EVERYWHERE`.
+
+    Returns
+    -------
+    dict
+        ``p``, McNemar's exact p for accuracy with contexts; ``over_reliance`` and ``harm``, the 95 % intervals of their
+        changes from a bootstrap over patients.
+    """
     domains = np.array(before["rows"]["domains"])
     kept = np.full(len(domains), True) if name == EVERYWHERE else domains == name
     (alone, first), (alone_after, second) = (
@@ -202,7 +245,7 @@ def paired(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str
     )
     better, worse = int((~first & second).sum()), int((first & ~second).sum())
     p = 1.0 if better + worse == 0 else float(binomtest(better, better + worse).pvalue)
-    # What both ratios are made of, before and after, summed over each patient's questions.
+    # Numerators and denominators of both ratios, before and after, summed over each patient's questions.
     parts = [alone & ~first, ~first, alone, alone_after & ~second, ~second, alone_after]
     _, patient = np.unique(np.array(before["rows"]["patients"])[kept], return_inverse=True)
     sums = np.stack([np.bincount(patient, weights=part) for part in parts], 1)
@@ -216,7 +259,17 @@ def paired(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str
 
 
 def show(title: str, figures: dict[str, Any], before: dict[str, Any] | None) -> None:
-    """Print a table; each cell the value and, where there is a before, what it was."""
+    """Print figures as a table.
+
+    Parameters
+    ----------
+    title
+        What was judged.
+    figures
+        The figures by domain, as `judge` returns them.
+    before
+        What `judge` returned before training; its figures are shown in brackets.
+    """
     names = ("over_reliance", "harm", "help", "copying", "alone", "with_contexts")
     print(f"\n{title}, k = {MAX_K}\n{'':14}" + "".join(f"{name:>22}" for name in (*names, "balanced")), flush=True)
     for domain, row in figures.items():
@@ -234,11 +287,13 @@ def _number(value: float | None) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("bench"))
+    parser.add_argument("--data", type=Path, required=True, help="data folder with corpus, questions and images")
+    parser.add_argument("--work", type=Path, default=Path("bench"), help="folder that keeps everything between runs")
     parser.add_argument("--encoder", default="local-dir:samples/models/encoder")
     parser.add_argument("--mllm", default="samples/models/mllm")
-    parser.add_argument("--copying", action="store_true", help="judge with noised images too")
-    parser.add_argument("--runs", nargs="*", default=[], help="name:seed; names: " + ", ".join(CHOICES))
+    parser.add_argument(
+        "--copying", action="store_true", help="answer about noised images too, for the copy-reference rate"
+    )
+    parser.add_argument("--runs", nargs="*", default=[], help="NAME:SEED, where NAME is " + ", ".join(CHOICES))
     given = parser.parse_args()
     main(given.data, given.work, given.encoder, given.mllm, given.runs, copying=given.copying)

@@ -1,12 +1,12 @@
-"""What training costs: tokens a second and peak memory beside TRL's own `DPOTrainer` on the same pairs.
+"""What training costs in time and memory, beside TRL's own `DPOTrainer` on the same pairs.
 
     python -m benchmarks.train --out bench/train.json
 
-Pairs are real questions of the prefer split after 2 to 4 reports of train cases of its domain, right answer over
-wrong; both answers of a pair see the same image, as the stock trainer knows nothing else. Every run is a process of its
-own, on one thread, which trains a LoRA adapter without checkpoints; the two kinds take turns. Tokens are those of
-prompts and answers, padding apart, each counted once a step; the first step is not timed. Seconds are those of the
-processor, which on one thread are those of the clock of a machine that has nothing else to do.
+Pairs are real questions of the prefer split after 2 to 4 reports of train cases of the same domain, with the right
+answer preferred to a wrong one. Both answers of a pair are given to the same image, as TRL's trainer supports nothing
+else. Every run is a process of its own with one thread, which trains a LoRA adapter without checkpoints; runs of the
+two trainers alternate. Tokens are those of prompts and answers without padding, each counted once a step; the first
+step is not timed. Time is processor time, which for one thread equals wall-clock time on an idle machine.
 """
 
 import argparse
@@ -37,7 +37,8 @@ from preference.training.train import make_trainer
 from rag import PromptTemplate, TransformersMLLM, closed_questions, read_questions
 
 SPEED, MEMORY, SEED = 0.95, 1.02, 0
-"""At least this share of the stock trainer's tokens a second, at most this share of its memory (2 % is noise)."""
+"""What must be met: at least this share of the stock trainer's tokens a second, and at most this share of its memory,
+with 2 % for the measurement's noise; and the seed of pairs and training."""
 KINDS = ("stock", "ours")
 
 
@@ -51,7 +52,7 @@ class Run:
 
 
 class Clock(TrainerCallback):
-    """Notes when each step ended."""
+    """Notes the processor time at which each step ended."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
@@ -62,7 +63,7 @@ class Clock(TrainerCallback):
 
 
 def main(samples: Path, mllm: str, pairs: int, steps: int, batch_size: int, repeats: int, out: Path) -> None:
-    """Run both kinds in turns and print the figures, which also go to ``out``."""
+    """Run both trainers in turns, print the figures, and write them to ``out`` too."""
     runs: dict[str, list[Run]] = {kind: [] for kind in KINDS}
     for repeat in range(repeats):
         for kind in KINDS if repeat % 2 == 0 else reversed(KINDS):
@@ -95,12 +96,12 @@ def main(samples: Path, mllm: str, pairs: int, steps: int, batch_size: int, repe
 
 
 def line(run: Run) -> str:
-    """The figures of a run."""
+    """The figures of a run, as a line of text."""
     return f"{run.speed:7.0f} tokens/s   {run.memory:6.0f} MiB   last loss {run.loss:.6f}"
 
 
 def run_one(kind: str, samples: Path, mllm: str, pairs: int, steps: int, batch_size: int) -> Run:
-    """Train in this process."""
+    """Train once, in this process."""
     torch.set_num_threads(1)
     model = TransformersMLLM.open(mllm, device="cpu")
     settings = TrainingSettings(epochs=99, max_steps=steps, batch_size=batch_size, seed=SEED)
@@ -127,7 +128,7 @@ def run_one(kind: str, samples: Path, mllm: str, pairs: int, steps: int, batch_s
 def make_ours(
     model: TransformersMLLM, pairs: Sequence[PreferencePair], settings: TrainingSettings, folder: Path
 ) -> DPOTrainer:
-    """Our trainer."""
+    """Set up Titrate's trainer."""
     trainer = make_trainer(model, [render_pair(pair, model) for pair in pairs], [], settings, folder)
     trainer.args.save_strategy = "no"
     return trainer
@@ -136,7 +137,7 @@ def make_ours(
 def make_stock(
     model: TransformersMLLM, pairs: Sequence[PreferencePair], settings: TrainingSettings, folder: Path
 ) -> DPOTrainer:
-    """TRL's trainer with the same texts, images and settings."""
+    """Set up TRL's trainer with the same texts, images and settings."""
 
     def load(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
         return {**batch, "images": [[load_image(Path(image))] for image in batch["images"]]}
@@ -175,7 +176,7 @@ def make_stock(
 
 
 def make_pairs(samples: Path, count: int) -> list[PreferencePair]:
-    """So many pairs, with 2, 3 and 4 contexts in turn."""
+    """Make so many pairs, with 2, 3 and 4 contexts in turn."""
     path, template, rng = samples / "questions.jsonl", PromptTemplate(), np.random.default_rng(SEED)
     with (samples / "corpus.jsonl").open(encoding="utf-8") as lines:
         records = [record for record in map(json.loads, lines) if record["split"] == "train"]

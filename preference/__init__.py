@@ -1,4 +1,4 @@
-"""Less over-reliance: where contexts misled the model, preference pairs made of that, and training on them."""
+"""Measures how far a model over-relies on contexts, makes preference pairs of its faults, and trains it on them."""
 
 import lazy_loader
 

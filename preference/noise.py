@@ -1,4 +1,4 @@
-"""Noise that destroys an image's evidence, whole or in one region, in measured doses.
+"""Noise of a given strength that hides what an image shows, in the whole image or in one region.
 
 The forward process of a diffusion model (DDPM, arXiv 2006.11239) with its linear schedule: at step t of 1,000 an image
 x in [-1, 1] becomes √ᾱ_t · x + √(1 − ᾱ_t) · ε, with ε standard normal. MMed-RAG (arXiv 2410.13085) noises whole images
@@ -14,24 +14,32 @@ from PIL import Image
 from titrate import InputError
 
 STEPS = 1000
+"""Steps of the diffusion schedule; after the last, next to nothing of the image is left."""
+
 _FIRST_BETA, _LAST_BETA = 1e-4, 0.02
 
 
 @dataclass(frozen=True)
 class Noise:
-    """A dose of noise: the same dose on the same image gives the same pixels.
+    """The noise of one image, down to the last pixel: applied again to the same image it gives the same pixels.
 
     Attributes
     ----------
     strength
         Step t of the diffusion schedule, 1 to 1,000: at 500, 8 % of the signal's variance is left.
     seed
-        Of the noise.
+        Seed of the random numbers that are the noise.
     side
-        A larger image is first reduced to this longest side, in pixels. Give what the model reads: noise that is finer
-        than its pixels is averaged away before it sees it.
+        Longest side in pixels to which a larger image is reduced before it is noised. It should be the side of the
+        image that the model reads: finer noise would be averaged away before the model sees it.
     region
-        Left, top, right and bottom as shares of width and height; the whole image where None.
+        The part of the image that is noised: left, top, right and bottom as shares of width and height. None for the
+        whole image.
+
+    Raises
+    ------
+    InputError
+        If one of these is outside its range.
     """
 
     strength: int = 500
@@ -40,10 +48,7 @@ class Noise:
     region: tuple[float, float, float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.strength <= STEPS:
-            raise InputError(f"noise strength is {self.strength}; give a step of the schedule, 1 to {STEPS}")
-        if self.seed < 0 or self.side < 1:
-            raise InputError(f"noise seed is {self.seed} and side {self.side}; give 0 or more, and 1 or more")
+        _check(self.strength, self.seed, self.side)
         if self.region is not None:
             left, top, right, bottom = self.region
             if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
@@ -52,7 +57,7 @@ class Noise:
                 )
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The image, RGB, with noise on it; each channel is noised by itself."""
+        """The image as RGB, reduced to ``side`` and noised; every colour channel has noise of its own."""
         reduced = image.convert("RGB")
         reduced.thumbnail((self.side, self.side), Image.Resampling.BICUBIC)
         pixels = np.asarray(reduced, dtype=np.float64) / 127.5 - 1
@@ -64,38 +69,53 @@ class Noise:
             left, top, right, bottom = self.region
             rows = slice(int(top * height), max(int(np.ceil(bottom * height)), int(top * height) + 1))
             columns = slice(int(left * width), max(int(np.ceil(right * width)), int(left * width) + 1))
-            outside = pixels.copy()
-            outside[rows, columns] = noised[rows, columns]
-            noised = outside
+            partly = pixels.copy()
+            partly[rows, columns] = noised[rows, columns]
+            noised = partly
         return Image.fromarray(np.clip(np.rint((noised + 1) * 127.5), 0, 255).astype(np.uint8))
 
 
 @dataclass(frozen=True)
 class ImageNoise:
-    """How images are noised: each gets noise of its own, or a model could learn to know the noise.
+    """How images are noised, each with noise of its own: a model could learn to recognise noise that never changes.
 
     Attributes
     ----------
     strength, side
         As for `Noise`.
     seed
-        Changes the noise of every image.
+        Another seed gives every image other noise.
+
+    Raises
+    ------
+    InputError
+        If one of these is outside its range.
     """
 
     strength: int = 500
     side: int = 336
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        _check(self.strength, self.seed, self.side)
+
     def for_image(self, image: Image.Image) -> Noise:
-        """The noise of an image: always the same for the same pixels."""
+        """The noise of an image, which depends on its pixels and the seed alone."""
         return Noise(self.strength, seed=zlib.crc32(image.tobytes(), self.seed), side=self.side)
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The image with its noise on it."""
+        """The image with its own noise, as `Noise.apply` gives it."""
         return self.for_image(image).apply(image)
 
 
 def signal_share(strength: int) -> float:
-    """ᾱ_t of the linear schedule, t = ``strength``: the share of the signal's variance that is left."""
+    """The share of the image's variance that is left at step ``strength``: ᾱ_t of the linear schedule."""
     betas = np.linspace(_FIRST_BETA, _LAST_BETA, STEPS)
     return float(np.prod(1 - betas[:strength]))
+
+
+def _check(strength: int, seed: int, side: int) -> None:
+    if not 1 <= strength <= STEPS:
+        raise InputError(f"noise strength is {strength}; give a step of the schedule, 1 to {STEPS}")
+    if seed < 0 or side < 1:
+        raise InputError(f"noise seed is {seed} and side {side}; the seed must be at least 0 and the side at least 1")

@@ -1,4 +1,4 @@
-"""Preference pairs as files: our JSON lines, for a person to read and edit, and the JSON of the predecessors.
+"""Preference pairs as files: JSON lines of our own, for a person to read and edit, and the JSON of two predecessors.
 
 RULE (arXiv 2407.05131) and MMed-RAG (arXiv 2410.13085) released lists of objects with ``image``, ``conversations`` and
 ``rejected_conversations``, and, in MMed-RAG's, ``rejected_noised`` where the rejected answer goes with a noised image.
@@ -22,19 +22,36 @@ _CONTEXTS = re.compile(r"(\d+) reference report")
 
 @dataclass(frozen=True)
 class SkippedPair:
-    """A pair that was left out, where it stood, and why."""
+    """A pair that was left out.
+
+    Attributes
+    ----------
+    where
+        Which pair it was: the line or place in its file, or its id.
+    reason
+        What is wrong with it.
+    """
 
     where: str
     reason: str
 
 
 def write_pairs(pairs: Sequence[PreferencePair], path: Path, *, root: Path) -> None:
-    """Write pairs as JSON lines, whole or not at all, images relative to the root.
+    """Write pairs as JSON lines: the whole file, or nothing if it cannot be finished.
+
+    Parameters
+    ----------
+    pairs
+        At least one.
+    path
+        The file to write, or to replace.
+    root
+        Folder of the images; the file names each image relative to it.
 
     Raises
     ------
     InputError
-        If there are none, an image is outside the root, or the file cannot be written.
+        If there are no pairs, an image is outside the root, or the file cannot be written.
     """
     if not pairs:
         raise InputError(f"there are no preference pairs to write to {path}; mine more questions")
@@ -56,19 +73,18 @@ def read_pairs(
     Parameters
     ----------
     path
-        What `write_pairs` wrote, perhaps edited, or a ``.json`` list as RULE and MMed-RAG released them. Further fields
-        are ignored.
+        A file that `write_pairs` wrote, perhaps edited since, or a ``.json`` list as RULE and MMed-RAG released them.
+        Fields that a pair does not have are ignored.
     root
         Folder of the images; the file's own folder by default.
     skip
-        Told of each bad pair, which is then left out; by default the first is an error.
+        Called with each bad pair, which is then left out. Without it, the first bad pair is an error.
 
     Raises
     ------
     InputError
-        Naming the line or the place in the list: if a field is missing, chosen and rejected are the same text about
-        the same image, an answer is empty, an image is missing or outside the root, the kind is unknown, an id comes
-        twice, or the pair comes from a held-back split. Also if no pair is left.
+        If a field is missing, an image is missing or outside the root, an id comes twice, or a pair is not sound (see
+        `PreferencePair`); the message names the line, or the place in the list. Also if no pair is left.
     """
     folder = path.parent if root is None else root
     released = path.suffix.lower() == ".json"
@@ -143,7 +159,17 @@ def _parse(value: dict[str, Any], folder: Path) -> PreferencePair:
 
 
 def _parse_released(value: dict[str, Any], number: int, folder: Path) -> PreferencePair:
-    """A pair of one question and two answers; identifiers repeat in these files, so the place makes them unique."""
+    """Read one question with two answers.
+
+    Parameters
+    ----------
+    value
+        The object in the list.
+    number
+        How many pairs were read before it. Identifiers repeat in these files, and the number makes them unique.
+    folder
+        Folder of the images.
+    """
     asked, chosen = _turns(value, "conversations")
     asked_too, rejected = _turns(value, "rejected_conversations")
     if asked != asked_too:

@@ -14,6 +14,7 @@ COPYING, UNDER_USE, OVER_RELIANCE, ANCHOR = "copying", "under-use", "over-relian
 UNSPECIFIED = "unspecified"
 KINDS = (COPYING, UNDER_USE, OVER_RELIANCE, ANCHOR, UNSPECIFIED)
 HELD_BACK = ("calibrate", "test")
+"""Splits whose questions are never trained on: certificates and figures rest on them."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,35 @@ class PreferencePair:
     Attributes
     ----------
     id
-        Unique in its file.
+        A name that no other pair of the same file has.
     image
         The image file.
     prompt
-        The user's message, which follows the image: instructions, contexts, question.
+        The user's message, which follows the image: instructions, contexts, question. It has no chat template yet.
     chosen, rejected
         The answer to prefer and the answer to avoid; the same text only where the images differ.
     kind
-        What was found (METHODS, section 7): ``"copying"``, right without seeing the image; ``"under-use"``, wrong alone
-        and right with contexts; ``"over-reliance"``, right alone and wrong with contexts; ``"anchor"``, right alone,
-        and asked so; ``"unspecified"``, from a file that does not say.
+        The fault that the pair teaches against (docs/methods.md, section 7): ``"copying"``, the answer with contexts
+        was right although the image was noised; ``"under-use"``, it was wrong without contexts and right with them;
+        ``"over-reliance"``, it was right without contexts and wrong with them. ``"anchor"`` is no fault: the answer
+        without contexts was right, and the pair asks without contexts too. ``"unspecified"``: the file does not say.
     rejected_image
-        The image that the rejected answer was given to; None where it is the same.
+        The image file that the rejected answer was given to; None where it is the same as for the chosen answer.
     rejected_noise
-        Noise on that image; None for none.
+        Noise on the image that the rejected answer was given to; None for no noise.
     weight
-        How much the pair counts in the loss, above 0.
+        How much the pair counts in the loss: above 0, and 1 for a pair like any other.
     k
-        Number of contexts in the prompt; None where nobody said.
+        Number of contexts in the prompt; None where it is not known.
     question, domain, patient, split
-        What it was mined from: the question's id, where it was routed to, its patient and split, where they are known.
+        Where the pair was mined: the question's id, the domain that it was routed to, its patient and its split. None
+        where it is not known.
+
+    Raises
+    ------
+    InputError
+        If the kind is unknown, an answer is empty, both answers are the same text about the same image, the weight is
+        not above 0, or the split is ``"calibrate"`` or ``"test"``.
     """
 
     id: str
@@ -83,7 +92,12 @@ class PreferencePair:
         return self.rejected_noise is None and self.rejected_image in (None, self.image)
 
     def load_images(self, view: ImageView | None = None) -> tuple[Image.Image, Image.Image]:
-        """The images, RGB, that the chosen and the rejected answer are given to.
+        """Load the images, as RGB, that the chosen and the rejected answer are given to.
+
+        Parameters
+        ----------
+        view
+            How images are decoded; by default as the files say.
 
         Raises
         ------

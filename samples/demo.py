@@ -1,4 +1,4 @@
-"""The demo: every command on the samples, in order, ending in one page that a newcomer understands."""
+"""The demo: runs every command on the samples in turn, and ends with one answer explained on one page."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from titrate import InputError, NothingCertifiedError, TitrateError
 
 SAMPLES = Path(__file__).resolve().parent
 ALPHA, DELTA, MAX_K = 0.35, 0.1, 4
-EPOCHS, LEARNING_RATE = 3, 1e-3  # a model of 8 million parameters takes larger steps than the default
+EPOCHS, LEARNING_RATE = 3, 1e-3  # the default is for large models; one of 8 million parameters needs larger steps
 OPTIONS = "yes,no"
 
 Command = Callable[[list[str]], int]
@@ -28,14 +28,17 @@ def run_demo(out: Path, command: Command) -> None:
     Parameters
     ----------
     out
-        Folder for the index, the certificate, the pairs and the adapter.
+        Folder for everything that the demo makes: the index, the certificate, the report, the preference pairs and the
+        adapter.
     command
         Runs one titrate command line, given without the program's name, and returns its exit code.
 
     Raises
     ------
     InputError
-        If ``out`` is taken by something else, or the samples are not complete.
+        If ``out`` is not empty and not the folder of an earlier demo, or the samples are not complete.
+    TitrateError
+        If one of the commands fails.
     """
     for needed in ("corpus.jsonl", "questions.jsonl", "models/encoder", "models/mllm"):
         if not (SAMPLES / needed).exists():
@@ -43,7 +46,7 @@ def run_demo(out: Path, command: Command) -> None:
     if out.exists() and any(out.iterdir()) and not (out / "index").exists():
         raise InputError(f"{out} is not empty and holds no demo; choose another folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # nothing is fetched, and our own bars tell more
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # nothing is downloaded, and titrate has progress bars of its own
     _Demo(out, command).run()
 
 
@@ -56,15 +59,15 @@ class _Demo:
         self._certificate = out / "certificate.json"
 
     def run(self) -> None:
-        """All steps; each says what it does and shows the command that does it."""
+        """Run all steps; each is explained first, and the command that does it is shown."""
         question = self._example()
         image = str(SAMPLES / question["image"])
         ask = ["ask", image, question["question"], *self._models, "--options", OPTIONS]
         ask += ["--patient", question["patient"], "--study", question["study"]]
         self._step(
             "Index",
-            "537 images with reports, of the train split, become embeddings in one Qdrant collection per domain, and a "
-            "classifier learns to tell the domains apart. A second run finds nothing to do.",
+            "537 images with reports, of the train split, are embedded into one Qdrant collection per domain, and a "
+            "classifier learns to tell the domains apart. If the demo is run again, the index is found finished.",
             ["index", str(SAMPLES / "corpus.jsonl"), "--index", str(self.out / "index"),
              "--encoder", f"local-dir:{SAMPLES / 'models/encoder'}"],
         )  # fmt: skip
@@ -77,13 +80,13 @@ class _Demo:
         certified = self._calibrate()
         self._step(
             "Evaluate",
-            "The same on the test split, which nothing was chosen by: the model with every number of reports, the "
-            "certified policy, and two baselines that need no model.",
+            "The same on the test split, which took no part in any choice so far: the model with every number of "
+            "reports, the certified policy, and two baselines that need no model.",
             ["evaluate", *self._asked] + (["--certificate", str(self._certificate)] if certified else []),
         )
         self._step(
             "Ask the tuned model",
-            "The adapter makes it another model, so the certificate no longer holds for it; it would have to be "
+            "With the adapter the model is another one, for which the certificate does not hold; it would have to be "
             "calibrated again.",
             [*ask, "--k", "3", "--adapter", str(self._prefer())],
         )
@@ -95,7 +98,7 @@ class _Demo:
             "Calibrate",
             f"Held-out questions are answered with 0 to {MAX_K} reports. Losses are averaged per patient and tested: "
             f"which numbers of reports keep the error at or under {ALPHA:.0%}, with {1 - DELTA:.0%} confidence? Other "
-            "patients, of the prefer split, say beforehand where to look. The report shows the risks in pictures.",
+            "patients, of the prefer split, show beforehand which numbers to test first. The report plots the risks.",
             ["calibrate", *self._asked, "--alpha", str(ALPHA), "--delta", str(DELTA), "--prior", "prefer",
              "--out", str(self._certificate), "--report", str(self.out / "report.html")],
             accept=NothingCertifiedError.exit_code,
@@ -106,8 +109,9 @@ class _Demo:
         pairs, adapter = self.out / "pairs.jsonl", self.out / "adapter"
         self._step(
             "Mine",
-            "On the prefer split: where was the model right alone and wrong with reports? Each such case becomes a "
-            "preference pair, the right answer over the misled one.",
+            "On the prefer split: which questions did the model answer rightly without reports and wrongly with them? "
+            "Each becomes a preference pair, which prefers the right answer to the wrong one. Further pairs, without "
+            "reports, keep right what is right without them.",
             ["mine", *self._asked, "--out", str(pairs)],
         )
         if not adapter.exists():
@@ -120,7 +124,22 @@ class _Demo:
         return adapter
 
     def _step(self, title: str, explanation: str, arguments: Sequence[str], accept: int = 0) -> int:
-        """Run a command; its exit code is 0 or the one to accept, else the demo ends."""
+        """Explain a command, show it and run it; returns its exit code.
+
+        Parameters
+        ----------
+        title, explanation
+            What is printed before the command.
+        arguments
+            The command line without the program's name.
+        accept
+            An exit code besides 0 with which the demo goes on.
+
+        Raises
+        ------
+        TitrateError
+            If the command ends with any other exit code.
+        """
         shown = " ".join(f"'{word}'" if " " in word else word for word in arguments)
         click.secho(f"\n== {title} ==", bold=True)
         click.echo(fill(explanation, 100))
@@ -132,7 +151,7 @@ class _Demo:
         return code
 
     def _example(self) -> dict[str, Any]:
-        """The first closed question about pneumonia of the test split."""
+        """The question that the demo asks: the first of the test split about pneumonia."""
         with (SAMPLES / "questions.jsonl").open(encoding="utf-8") as lines:
             for line in lines:
                 question: dict[str, Any] = json.loads(line)
@@ -152,16 +171,18 @@ class _Demo:
             f"Answer     {answer['answer']} (the model gives it {chance:.0%}; the reference says {question['answer']})",
             f"Domain     {answer['domain']}: only cases of this kind were searched",
             "",
-            f"It leaned on {count} report{'' if count == 1 else 's'} of similar images of other patients:"
+            f"It used {count} report{'' if count == 1 else 's'} of similar images of other patients:"
             if count
-            else "It leaned on no report: reading none served best here.",
+            else "It used no report: answers were best without any here.",
         ]
         for context in answer["contexts"]:
             lines.append(f"  [{context['number']}] similarity {context['similarity']:.2f}: {context['report'][:160]}")
         if answer["certified"]:
-            why = f"Why {count}: of the numbers from 0 to {MAX_K} that passed the test, it erred least in calibration."
+            why = (
+                f"Why {count}? Of the numbers of reports that passed the test, it had the fewest errors in calibration."
+            )
         else:
-            why = f"Why {count}: no number from 0 to {MAX_K} passed the test, so it was set by hand."
+            why = f"Why {count}? No number of reports from 0 to {MAX_K} passed the test, so it was set by hand."
         lines += ["", fill(why, 100), fill(f"Certificate: {answer['statement']}", 100)]
         lines += ["", fill("The models are tiny and for research only. This is not a medical device.", 100)]
         click.secho("\n" + "=" * 100, bold=True)

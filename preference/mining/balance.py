@@ -1,4 +1,4 @@
-"""Preference pairs cut so that no answer is preferred more often than its alternative."""
+"""Balancing: preference pairs are left out until no answer is preferred more often than its alternative."""
 
 import random
 from collections import defaultdict
@@ -7,27 +7,30 @@ from collections.abc import Sequence
 from preference.pairs import PreferencePair
 
 Group = tuple[str, tuple[str, ...]]
-"""A domain, and the answers that pairs there choose between; no answers for free text."""
+"""A domain, and the answers between which its pairs choose; no answers where pairs are of free text."""
 
 
 def balance_pairs(
     pairs: Sequence[PreferencePair], groups: Sequence[Group], rng: random.Random, *, limit: int | None = None
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Cut every answer of a group to as many pairs as the group's rarest has.
+    """Keep as many pairs of every answer as the group's rarest answer has.
 
     Parameters
     ----------
-    pairs, groups
-        Pairs, and the group of each. An answer of the group that no pair chooses is the rarest.
+    pairs
+        Pairs to choose from.
+    groups
+        The group of each pair. An answer of a group that none of its pairs chooses is the rarest, with no pairs, so
+        that the whole group is left out.
     rng
-        Draws what is kept; every question's first pair before any question's second.
+        Draws which pairs are kept. A question's second pair is kept only once every question's first pair is.
     limit
-        Keep at most so many, in each group the same share.
+        The largest number of pairs to keep in all; every group then keeps the same share of its pairs.
 
     Returns
     -------
     list of int, tuple of str
-        Numbers of the pairs that are kept, ascending, and a sentence for each group that lost some.
+        Positions in ``pairs`` of those that are kept, ascending, and a sentence for each group that lost some.
     """
     sides: dict[Group, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, (pair, group) in enumerate(zip(pairs, groups, strict=True)):
@@ -49,7 +52,7 @@ def balance_pairs(
 
 
 def _spread(numbers: list[int], pairs: Sequence[PreferencePair], rng: random.Random) -> list[int]:
-    """In random order, but every question's first pair before any question's second."""
+    """Put pairs in a random order, in which every question's first pair comes before any question's second."""
     shuffled = rng.sample(numbers, len(numbers))
     earlier: dict[str | None, int] = defaultdict(int)
     turn = {}

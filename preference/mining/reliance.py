@@ -1,6 +1,6 @@
-"""How far the model leans on what was retrieved, per domain, beside answers that need no model.
+"""How far the model relies on the contexts that were retrieved, in each domain, beside baselines that need no model.
 
-Answers are judged right or wrong; those of open questions by whether their loss is below one half.
+Every answer counts as right or wrong; an answer to an open question is right if its loss is below one half.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,24 @@ from rag import Baselines, Outcomes, Question, bootstrap_interval
 from titrate import InputError
 
 RIGHT_BELOW = 0.5
-"""Loss of an answer that counts as right."""
+"""An answer whose loss is below this counts as right."""
 
 _ONLY_WITH_NOISE = ("copy-reference rate", "noised image, no contexts")
 
 
 @dataclass(frozen=True)
 class Share:
-    """A mean over questions with its 95 % interval from the bootstrap over patients; ``count`` questions went in."""
+    """A mean over questions with its uncertainty.
+
+    Attributes
+    ----------
+    value
+        The mean.
+    low, high
+        Its 95 % interval, from a bootstrap over patients.
+    count
+        Number of questions that the mean is over.
+    """
 
     value: float
     low: float
@@ -33,32 +43,37 @@ class Share:
 class Reliance:
     """What k contexts did to the answers in one domain.
 
-    With a = right without contexts and b = right with k of them (RULE, arXiv 2407.05131):
+    Here a is that a question's answer is right without contexts, and b that it is right with k of them, as in RULE
+    (arXiv 2407.05131). A share of no questions at all, such as ``over_reliance`` where no answer is wrong, is None.
 
     Attributes
     ----------
-    domain, k
-        Where, and with how many contexts.
+    domain
+        The domain that the questions were routed to.
+    k
+        Number of contexts.
     questions, patients
-        How many were asked, and of how many patients.
+        How many questions were asked, and about how many patients.
     alone, with_contexts
-        P(a) and P(b): accuracy without contexts and with them.
+        P(a) and P(b): accuracy without contexts and with k of them.
     over_reliance
-        #(a ∧ ¬b) / #(¬b): of the wrong answers, the share that was right before the contexts came.
+        #(a ∧ ¬b) / #(¬b): of the answers that are wrong with contexts, the share that was right without them.
     harm
-        P(¬b | a).
+        P(¬b | a): of the answers that are right without contexts, the share that contexts made wrong.
     help
-        P(b | ¬a).
+        P(b | ¬a): of the answers that are wrong without contexts, the share that contexts made right.
     net
-        P(b) − P(a).
-    copying, blind
-        P(n), the copy-reference rate (MMed-RAG, arXiv 2410.13085): right with k contexts of the clean image although
-        the image itself was noised; and beside it accuracy with a noised image and no contexts, which shows what can
-        be guessed. None where no noised images were asked about.
-    majority, nearest
-        Accuracy of the commonest answer, and of copying the answer of the most similar case.
-
-    A share of no questions at all, such as ``over_reliance`` where nothing was answered wrongly, is None.
+        P(b) − P(a): by how much contexts raised accuracy.
+    copying
+        The copy-reference rate of MMed-RAG (arXiv 2410.13085): accuracy with k contexts, retrieved by the clean image,
+        when the image that the model sees is noised. None where no noised images were asked about.
+    blind
+        Accuracy with a noised image and no contexts: what can be guessed from the question alone, to be read beside
+        ``copying``. None where no noised images were asked about.
+    majority
+        Accuracy of always giving the commonest answer to the same question.
+    nearest
+        Accuracy of copying the answer of the most similar case.
     """
 
     domain: str
@@ -90,20 +105,27 @@ def measure_reliance(
     Parameters
     ----------
     outcomes
-        Of the ``prefer`` split when pairs are to be mined from the same.
+        The answers with every number of contexts. Where pairs are mined from the same outcomes, they should be of the
+        ``prefer`` split.
     known
-        Answered questions of the indexed split, for the baselines.
+        Questions with answers that the baselines may use, those of the indexed split.
     k
-        How many contexts are read: one number, or one for each domain.
+        Number of contexts to measure at: one for all domains, or one for each by the domain's name.
     noised
-        Outcomes of the same questions with noised images.
+        The answers to the same questions, with the same contexts, about noised images. Without them, ``copying`` and
+        ``blind`` are not measured.
     seed
-        Of the bootstrap.
+        Seed of the bootstrap's resampling.
+
+    Returns
+    -------
+    list of Reliance
+        One for each domain, by name.
 
     Raises
     ------
     InputError
-        If k is outside the table or missing for a domain, or the noised outcomes are of other questions.
+        If k is more than the outcomes have or is missing for a domain, or the noised outcomes are of other questions.
     """
     baselines = Baselines(known)
     table, right = outcomes.table, right_answers(outcomes.table)
@@ -140,12 +162,19 @@ def measure_reliance(
 
 
 def right_answers(table: OutcomeTable) -> NDArray[np.bool_]:
-    """Which answers are right, bool [questions, K + 1]: those whose loss is below one half."""
+    """Which answers are right, bool [questions, K + 1]; an answer is right if its loss is below one half."""
     return np.asarray(table.losses < RIGHT_BELOW, dtype=np.bool_)
 
 
 def right_despite_noise(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool_]:
     """Which answers are right although the image was noised, bool [questions, K + 1].
+
+    Parameters
+    ----------
+    outcomes
+        The answers about the images as they are.
+    noised
+        The answers about the noised images.
 
     Raises
     ------
@@ -158,7 +187,7 @@ def right_despite_noise(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool
 
 
 def format_reliance(measured: Sequence[Reliance]) -> str:
-    """The measurements as a plain table, a domain after the other."""
+    """Write the measures as a plain table, one domain after the other."""
     lines = []
     for m in measured:
         lines.append(f"{m.domain}: {m.questions} questions of {m.patients} patients, k = {m.k}")
@@ -187,19 +216,19 @@ def _shown(share: Share) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Means:
-    """Means over questions whose patients, str [n], are the unit of the bootstrap."""
+    """Means over n questions; the bootstrap resamples their patients, str [n]."""
 
     patients: NDArray[np.str_]
     seed: int
 
     def of(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> Share:
-        """Over all of them, values [n]."""
+        """The mean of the values [n]."""
         numbers = values.astype(np.float64)
         low, high = bootstrap_interval(numbers, self.patients.tolist(), seed=self.seed)
         return Share(float(numbers.mean()), low, high, len(numbers))
 
     def of_those(self, values: NDArray[np.bool_], among: NDArray[np.bool_]) -> Share | None:
-        """Over the questions of ``among``, both bool [n]; resampled are the patients who have such questions."""
+        """The mean of the values [n] over the questions where ``among`` [n] is true; None where there are none."""
         return _Means(self.patients[among], self.seed).of(values[among]) if among.any() else None
 
 

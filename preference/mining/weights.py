@@ -1,4 +1,4 @@
-"""How much each preference pair counts: more where the model was surely wrong and the image had the evidence."""
+"""How much each preference pair counts: more where the model was sure of its fault, and the image held the evidence."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,22 +10,27 @@ from preference.mining.mine import MinedPairs
 from preference.pairs import PreferencePair
 
 LEAST, MOST = 0.75, 1.25
-"""MMedPO's bounds (arXiv 2412.06141)."""
+"""The bounds of a weight, those of MMedPO (arXiv 2412.06141)."""
 
 
 def weigh_pairs(mined: MinedPairs, evidence: Sequence[float] | None = None) -> list[PreferencePair]:
-    """Weigh pairs after MMedPO: a relevance in [0, 1], divided by its kind's mean and clipped to [0.75, 1.25].
+    """Give pairs weights after MMedPO (arXiv 2412.06141).
 
-    A pair's relevance is the model's confidence in the fault or, where the image's evidence was located, the mean of
-    that confidence and of the evidence.
+    A pair's weight is its relevance, divided by the mean relevance of its kind and clipped to [0.75, 1.25]. Its
+    relevance, in [0, 1], is the model's confidence in the fault or, if the evidence in the images was located, the mean
+    of that confidence and of the evidence's strength.
 
     Parameters
     ----------
     mined
-        What `mine_pairs` found.
+        The pairs, with the model's confidence in each fault.
     evidence
-        For each pair, in [0, 1], what `locate_evidence` says that its image's region carries; None where it was not
-        located.
+        The strength of each pair's evidence, in [0, 1], as `locate_evidence` gives it; None where it was not located.
+
+    Returns
+    -------
+    list of PreferencePair
+        The same pairs in the same order, with weights.
     """
     relevance = np.array(mined.confidences, dtype=np.float64)
     if evidence is not None:

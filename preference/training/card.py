@@ -1,4 +1,4 @@
-"""The model card that stands beside the weights."""
+"""The model card: a README beside the weights that says what they are and how they were trained."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -26,18 +26,18 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What weights were trained on, how, with what result, and what they are not for.
+    """What a model card says: the pairs, the model, the settings, the result, and what the weights are not for.
 
     Attributes
     ----------
     pairs
-        All pairs, those held out among them.
+        All pairs, with those that were held out.
     mllm, fingerprint
-        The model that training began with.
+        The model that training began with: its name or folder, and the hash of its files.
     settings
         How it was trained.
     result
-        With what result.
+        What training did.
     """
 
     pairs: Sequence[PreferencePair]
@@ -47,7 +47,7 @@ class ModelCard:
     result: TrainingResult
 
     def text(self, kind: str) -> str:
-        """Markdown for an ``"adapter"``, a ``"model"`` or a ``"merged model"``."""
+        """The card in Markdown, for an ``"adapter"``, a ``"model"`` or a ``"merged model"``."""
         library, tags, title, what = _KINDS[kind]
         lines = [
             *["---", f"library_name: {library}", f"tags: {tags}", "---", title, ""],
@@ -94,8 +94,8 @@ class ModelCard:
                 "- pairs by number of contexts in the prompt: " + ", ".join(f"{k}: {ks[k]}" for k in sorted(ks))
             )
         if len(answers) <= _MOST_ANSWERS:
-            told = ", ".join(f"{_cell(answer)}: {count}" for answer, count in sorted(answers.items()))
-            lines.append(f"- chosen answers: {told}")
+            counted = ", ".join(f"{_cell(answer)}: {count}" for answer, count in sorted(answers.items()))
+            lines.append(f"- chosen answers: {counted}")
         return lines
 
     def _result(self) -> list[str]:
@@ -111,15 +111,15 @@ class ModelCard:
         kept = self.result.kept
         if kept is not None:
             lines += [
-                f"- held-out pairs before training: {_told(self.result.evaluations[0])}",
-                f"- held-out pairs with these weights: {_told(kept)}",
+                f"- held-out pairs before training: {_describe(self.result.evaluations[0])}",
+                f"- held-out pairs with these weights: {_describe(kept)}",
             ]
         if not self.result.improved:
             lines.append("- **the held-out loss never fell below what it was before training**")
         return lines
 
 
-def _told(evaluation: Evaluation) -> str:
+def _describe(evaluation: Evaluation) -> str:
     return (
         f"loss {evaluation.loss:.4f}, reward margin {evaluation.margin:.4f}, "
         f"{evaluation.accuracy:.0%} with a margin above 0"
@@ -127,5 +127,5 @@ def _told(evaluation: Evaluation) -> str:
 
 
 def _cell(text: str) -> str:
-    """A text that may stand in a table."""
+    """A text on one line and without column breaks, for a cell of a Markdown table."""
     return " ".join(text.split()).replace("|", "\\|")

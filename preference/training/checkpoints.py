@@ -1,4 +1,4 @@
-"""An adapter's or a model's folder in the making: checkpoints inside it, and the result only when it is whole."""
+"""Checkpoints of a training run, kept inside the folder that the adapter or model will be in once it is whole."""
 
 import json
 import os
@@ -10,20 +10,20 @@ from typing import Any
 
 from titrate import InputError, write_atomic
 
-# They come last: a folder without them is no adapter, nor a model, to anyone.
+# They are moved last: a folder without them is not taken for an adapter or a model.
 _SETTINGS = ("adapter_config.json", "config.json")
 _STATE = "trainer_state.json"
 
 
 class Checkpoints:
-    """The checkpoints of one training run, in a folder of the adapter's folder.
+    """The checkpoints of one training run, in the folder ``checkpoints`` inside the result's folder.
 
     Parameters
     ----------
     out
-        Where the adapter, or the whole model, will be.
+        The folder in which the adapter, or the whole model, will be.
     writes
-        Whether this process writes; of several that train together one does.
+        Whether this process writes; of the processes that train together one does.
     """
 
     def __init__(self, out: Path, *, writes: bool = True) -> None:
@@ -31,28 +31,33 @@ class Checkpoints:
         self._run, self._writes = self.folder / "run.json", writes
 
     def refuse_finished(self) -> None:
-        """Make sure that nothing finished would be overwritten.
+        """Make sure that no finished result would be overwritten.
 
         Raises
         ------
         InputError
-            If there is one.
+            If the folder holds an adapter or a model.
         """
         if any((self.out / name).exists() for name in _SETTINGS):
             raise InputError(f"{self.out} holds an adapter or a model already; give another folder, or delete it first")
 
     @contextmanager
     def open_run(self, identity: dict[str, Any]) -> Iterator[Path | None]:
-        """Begin or take up a run; yields the checkpoint to go on from, if any.
+        """Begin a run, or resume one that was interrupted; yields the checkpoint to resume from, or None.
 
         A run that fails before its first checkpoint leaves nothing behind.
+
+        Parameters
+        ----------
+        identity
+            Everything that the result depends on, as JSON. A run is resumed only with the same.
 
         Raises
         ------
         InputError
             If the folder holds checkpoints of a run with other pairs, settings or model, or cannot be written to.
         """
-        identity = json.loads(json.dumps(identity))  # as it is read back
+        identity = json.loads(json.dumps(identity))  # tuples become lists, as in what is read from the file
         made = [folder for folder in (self.folder, self.out, *self.out.parents) if not folder.exists()]
         resume_from = self._newest()
         if resume_from is not None and _read(self._run) != identity:
@@ -79,28 +84,34 @@ class Checkpoints:
             raise
 
     def folder_of_step(self, step: int) -> Path:
-        """Where the checkpoint after a step is."""
+        """The folder of the checkpoint that was written after a step."""
         return self.folder / f"checkpoint-{step}"
 
     def finish(self, save: Callable[[Path], object]) -> None:
-        """Have the result saved to a folder, move all that is in it to its place, and drop the checkpoints."""
+        """Save the result, move it into the result's folder, and delete the checkpoints.
+
+        Parameters
+        ----------
+        save
+            Called with a folder that does not exist yet, and writes the result to it.
+        """
         whole = self.folder / "whole"
         shutil.rmtree(whole, ignore_errors=True)
         save(whole)
         for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
             if file.is_file():
-                file.chmod(0o644)  # PEFT leaves weights to their owner alone
+                file.chmod(0o644)  # PEFT makes weights readable to their owner alone
             os.replace(file, self.out / file.name)
         shutil.rmtree(self.folder)
 
     def _newest(self) -> Path | None:
-        """The newest whole checkpoint: the trainer writes its state file last."""
+        """The newest checkpoint that is whole: the trainer writes its state file last, so one without it is not."""
         found = (path for path in self.folder.glob("checkpoint-*") if _read(path / _STATE) is not None)
         return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
 
 
 def _read(path: Path) -> Any:
-    """A JSON file's value; None where it is missing or was cut short."""
+    """The value in a JSON file; None where the file is missing or was cut short."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

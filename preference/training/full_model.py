@@ -1,4 +1,4 @@
-"""Whole models on disk: what `rag.TransformersMLLM.open` opens without an adapter."""
+"""Writes whole models, as `rag.TransformersMLLM.open` opens them without an adapter."""
 
 import os
 import shutil
@@ -10,12 +10,12 @@ from titrate import InputError, write_atomic
 
 
 def refuse_taken(folder: Path) -> None:
-    """Make sure that nothing would be overwritten.
+    """Make sure that a model can be written to a folder, and would overwrite nothing there.
 
     Raises
     ------
     InputError
-        If the folder exists and holds anything, or cannot be made.
+        If the folder exists and is not empty, or the folder around it cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} is taken; give another folder, or empty it first")
@@ -26,18 +26,18 @@ def refuse_taken(folder: Path) -> None:
 
 
 def write_full_model(model: Any, processor: Any, folder: Path, card: str) -> None:
-    """Write a model with its processor and a card, whole or not at all.
+    """Write a model with its processor and its model card: the whole folder, or nothing if it cannot be finished.
 
     Parameters
     ----------
     model
-        Of transformers, without an adapter around it.
+        A transformers model, without an adapter around it.
     processor
-        What reads texts and images for it.
+        The transformers processor that prepares texts and images for it.
     folder
-        To write; it is empty or does not exist.
+        The folder to write, which is empty or does not exist.
     card
-        Its README.
+        The text of its README.
     """
     part = folder.parent / f".{folder.name}.part"
     shutil.rmtree(part, ignore_errors=True)

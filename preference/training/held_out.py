@@ -1,4 +1,4 @@
-"""Pairs held out of training: whose, what their loss says, and when it says to stop."""
+"""Pairs that are held out of training: which patients' they are, and how their loss decides when to stop."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -18,16 +18,16 @@ History = Sequence[Mapping[str, Any]]
 def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Split rows by patient into those to train on and those to hold out.
 
-    A pair that names no patient belongs to its image.
+    The pairs that name no patient are split by image instead.
 
     Parameters
     ----------
     rows
-        To split; order is kept.
+        The rows to split; both parts keep their order.
     share
-        Of the patients to hold out, rounded, but at least one; 0 for none.
+        Share of the patients to hold out. Their number is rounded, but at least one and never all; 0 holds out nobody.
     seed
-        Of the choice.
+        Decides which patients are held out.
 
     Raises
     ------
@@ -45,14 +45,15 @@ def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list
 
 
 def owner(pair: PreferencePair) -> str:
-    """Whom a pair is about: its patient, or where nobody is named, its image."""
+    """Name whom a pair is about: its patient or, where it names none, its image."""
     return str(pair.image) if pair.patient is None else f"patient {pair.patient}"
 
 
 def out_of_patience(history: History, patience: int) -> bool:
-    """Whether the held-out loss has not fallen below its lowest for so many evaluations.
+    """Whether the last ``patience`` evaluations brought no new lowest loss on the held-out pairs.
 
-    Depends on the history alone, which checkpoints keep, so that a run that is taken up stops where it would have.
+    This depends on the trainer's history alone, which checkpoints keep, so that a run that was interrupted and resumed
+    stops at the same step as one that was not.
 
     >>> out_of_patience([{"eval_loss": 0.7}, {"loss": 0.1}, {"eval_loss": 0.6}, {"eval_loss": 0.6}], patience=1)
     True
@@ -62,17 +63,17 @@ def out_of_patience(history: History, patience: int) -> bool:
 
 
 class StopEarly(TrainerCallback):
-    """Ends training when the held-out loss has run out of patience."""
+    """Ends training when `out_of_patience` says so."""
 
     def __init__(self, patience: int) -> None:
         self._patience = patience
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Say where the best checkpoint, which is not to be deleted, is: the folder may have moved meanwhile."""
+        """Tell the trainer where its best checkpoint is, so that it is not deleted: the folder may have been moved."""
         if state.best_global_step:
             state.best_model_checkpoint = str(Path(args.output_dir) / f"checkpoint-{state.best_global_step}")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """After each evaluation, whose figures the history holds by now."""
+        """Stop after an evaluation, whose figures are in the history by now, if patience is over."""
         if out_of_patience(state.log_history, self._patience):
             control.should_training_stop = True

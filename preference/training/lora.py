@@ -1,4 +1,4 @@
-"""Which weights an adapter changes, and keeping the rest as still as they are when questions are asked."""
+"""Which weights an adapter changes, and how the others are kept as they are when questions are answered."""
 
 import re
 from typing import Any
@@ -12,9 +12,14 @@ RANK, ALPHA = 16, 32
 
 
 def lora_config(model: Any) -> LoraConfig:
-    """Low-rank adapters on the attention and MLP projections of the language model (LoRA, arXiv 2106.09685).
+    """Configure low-rank adapters on the attention and MLP projections of the language model (LoRA, arXiv 2106.09685).
 
-    Never on ``lm_head``, whose adapter TRL would ignore, nor on the vision tower or the projector.
+    There is none on ``lm_head``, where TRL would ignore it, nor on the vision tower or the projector.
+
+    Parameters
+    ----------
+    model
+        A transformers model that reads images and texts.
 
     Raises
     ------
@@ -33,11 +38,16 @@ def lora_config(model: Any) -> LoraConfig:
 
 
 def keep_in_evaluation_mode(model: Any) -> None:
-    """Keep the model in evaluation mode while it is trained.
+    """Keep the model in evaluation mode while it is trained, by a hook that resets it before every forward pass.
 
     The trainer puts every module into training mode. The batch norms of a CNN tower would then normalise by the batch
-    at hand, so that neither the policy nor the reference would be the model that answers questions. Dropout, which is
-    all else that the mode decides, is off in DPO anyway.
+    at hand, so that neither the policy nor the reference would be the model that answers questions. The mode decides
+    nothing else but dropout, which DPO turns off anyway.
+
+    Parameters
+    ----------
+    model
+        A transformers model.
     """
     model.base_model.register_forward_pre_hook(_evaluation_mode)
 

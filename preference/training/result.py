@@ -1,4 +1,4 @@
-"""What training did, read from the trainer's history."""
+"""The result of training, read from the trainer's history."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What held-out pairs said.
+    """One evaluation on the held-out pairs.
 
     Attributes
     ----------
     step
-        After which it was made; 0 for before training.
+        The step after which it was made; 0 before training.
     loss
         Mean loss of the held-out pairs.
     margin
-        Their mean reward margin, as in `TrainingResult`.
+        Mean reward margin of the held-out pairs, in nats, as in `TrainingResult`.
     accuracy
-        Share of them whose margin is above 0.
+        Share of the held-out pairs whose margin is above 0.
     """
 
     step: int
@@ -35,18 +35,19 @@ class TrainingResult:
     Attributes
     ----------
     folder
-        The adapter's folder, or the whole model's.
+        The folder of the adapter, or of the whole model.
     pairs, held_out
-        How many it was trained on, and how many were held out.
+        Number of pairs that were trained on, and of pairs that were held out.
     losses
-        Loss of each step, before the step's update; log 2 at the first, for DPO with weights of 1.
+        Loss of each step, before the step changes the weights. For DPO with weights of 1 the first is log 2.
     margins
-        Mean reward margin of each step: β times how much more likely than at the start the chosen answer has become
-        against the rejected one, in nats.
+        Mean reward margin of each step, in nats: β times the rise of the chosen answer's log-probability since the
+        start, less that of the rejected answer's.
     evaluations
-        In order; none without held-out pairs.
+        The evaluations on held-out pairs, by step; none if nothing was held out.
     step
-        The step after which the weights are as they were kept: where the held-out loss was lowest, or else the last.
+        The step whose weights were kept: the one with the lowest loss on held-out pairs or, if nothing was held out,
+        the last.
     """
 
     folder: Path
@@ -59,19 +60,27 @@ class TrainingResult:
 
     @property
     def kept(self) -> Evaluation | None:
-        """What held-out pairs said about the weights that were kept."""
+        """The evaluation of the weights that were kept; None if nothing was held out."""
         return next((evaluation for evaluation in self.evaluations if evaluation.step == self.step), None)
 
     @property
     def improved(self) -> bool:
-        """Whether the held-out loss fell below what it was before training, or nothing was held out."""
+        """Whether the loss on held-out pairs is lower than before training; True if nothing was held out."""
         return self.kept is None or self.kept.loss < self.evaluations[0].loss
 
 
 def read_result(
     folder: Path, pairs: int, held_out: int, history: Sequence[Mapping[str, Any]], step: int
 ) -> TrainingResult:
-    """Read a report out of the trainer's history."""
+    """Read the result from the trainer's history.
+
+    Parameters
+    ----------
+    folder, pairs, held_out, step
+        As in `TrainingResult`.
+    history
+        What the trainer logged, in order.
+    """
     steps = [entry for entry in history if "rewards/margins" in entry]
     return TrainingResult(
         folder=folder,

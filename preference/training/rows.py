@@ -1,4 +1,4 @@
-"""Preference pairs as a model reads them; what cannot be trained on is named before training begins."""
+"""Preference pairs as a model reads them; a pair that cannot be trained on is named before training begins."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +20,17 @@ _NONE_LEFT = "no preference pair can be trained on; see why each was left out"
 
 @dataclass(frozen=True)
 class TrainingRow:
-    """A pair as the model reads it: the prompt as `ask` renders it, the answers up to the end of the turn."""
+    """A pair as the model reads it.
+
+    Attributes
+    ----------
+    pair
+        The pair itself.
+    prompt
+        The prompt in the model's chat template, as when a question is answered.
+    chosen, rejected
+        The answers in the chat template, up to and including the end of the turn.
+    """
 
     pair: PreferencePair
     prompt: str
@@ -28,7 +38,7 @@ class TrainingRow:
     rejected: str
 
     def identity(self) -> dict[str, Any]:
-        """All that training sees of it, as JSON; images by name."""
+        """Everything that training reads of the pair, as JSON; images by their paths."""
         pair = self.pair
         noise = None if pair.rejected_noise is None else asdict(pair.rejected_noise)
         images = [str(pair.image), None if pair.rejected_image is None else str(pair.rejected_image), noise]
@@ -37,7 +47,15 @@ class TrainingRow:
 
 @dataclass(frozen=True)
 class CheckedPair:
-    """A pair whose images can be read, and their sizes in pixels."""
+    """A pair whose images can be read.
+
+    Attributes
+    ----------
+    pair
+        The pair itself.
+    chosen, rejected
+        Width and height in pixels of the images that the two answers are given to.
+    """
 
     pair: PreferencePair
     chosen: Size
@@ -45,16 +63,17 @@ class CheckedPair:
 
 
 def check_images(pairs: Sequence[PreferencePair], view: ImageView | None, skip: Skip | None) -> list[CheckedPair]:
-    """Read every image once.
+    """Read every image once, so that one that cannot be read is found before training begins.
 
     Parameters
     ----------
     pairs
         At least one.
     view
-        How images are decoded.
+        How images are decoded; None for as the files say.
     skip
-        Told of each pair whose images cannot be read, which is then left out; by default the first is an error.
+        Called with each pair whose images cannot be read, which is then left out. Where it is None, the first such pair
+        is an error.
 
     Raises
     ------
@@ -81,14 +100,17 @@ def check_images(pairs: Sequence[PreferencePair], view: ImageView | None, skip: 
 
 
 def render_pairs(pairs: Sequence[CheckedPair], model: TransformersMLLM, skip: Skip | None) -> list[TrainingRow]:
-    """Render the pairs, and make sure that the model reads every prompt and answer whole.
+    """Render pairs in the model's chat template, and make sure that the model can read every prompt and answer whole.
 
     Parameters
     ----------
-    pairs, model
-        What to render, and for what.
+    pairs
+        Pairs whose images can be read.
+    model
+        The model that is to be trained.
     skip
-        As for `check_images`.
+        Called with each pair that the model cannot read whole, which is then left out. Where it is None, the first such
+        pair is an error.
 
     Raises
     ------
@@ -112,7 +134,14 @@ def render_pairs(pairs: Sequence[CheckedPair], model: TransformersMLLM, skip: Sk
 
 
 def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
-    """Put the chat template around a pair.
+    """Render one pair in the model's chat template.
+
+    Parameters
+    ----------
+    pair
+        The pair; its images are not read.
+    model
+        The model that is to be trained.
 
     Raises
     ------
@@ -120,7 +149,7 @@ def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
         If an answer holds a special token of the model.
     """
     for answer in (pair.chosen, pair.rejected):
-        if answer.strip() not in model.render(answer):  # which takes special tokens out
+        if answer.strip() not in model.render(answer):  # rendering removes special tokens
             raise InputError(f"answer {answer!r} holds a special token of this model; word it otherwise")
     turn: dict[str, Any] = {
         "prompt": [{"role": "user", "content": [{"type": "text", "text": "?"}]}],
@@ -132,7 +161,7 @@ def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
 
 
 class _Lengths:
-    """Tokens of prompts with their images, without looking at pixels: an image's tokens depend on its size alone."""
+    """Counts the tokens of prompts with images, whose tokens depend on their size alone and not on their pixels."""
 
     def __init__(self, model: TransformersMLLM) -> None:
         self._model = model
@@ -140,7 +169,7 @@ class _Lengths:
         self._added: dict[Size, int] = {}
 
     def check(self, prompt: str, answer: str, size: Size) -> None:
-        """Refuse a prompt that leaves no room for its answer."""
+        """Refuse a prompt that leaves no room for its answer; ``size`` is the image's width and height in pixels."""
         text = len(self._model.token_ids([prompt])[0])
         if size not in self._added:
             whole = self._model.inputs([prompt], [Image.new("RGB", size)])["input_ids"].shape[1]

@@ -1,4 +1,4 @@
-"""How an adapter, or a whole model, is trained."""
+"""The settings of a training run."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -13,36 +13,43 @@ ADAPTER_RATE, FULL_RATE = 1e-4, 1e-6
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """The settings of one training run.
+    """How an adapter, or a whole model, is trained.
 
     Attributes
     ----------
     epochs
-        Passes over the pairs.
+        Number of passes over the pairs; it need not be whole.
     learning_rate
-        At the first step; it falls linearly to 0. None for 1e-4, or 1e-6 where all weights are trained.
+        The learning rate at the first step, from which it falls linearly to 0. None for 1e-4, or 1e-6 where all weights
+        are trained.
     beta
-        DPO's β: how strongly the model is held to what it was; IPO's τ.
+        β of DPO, and τ of IPO: the higher it is, the more strongly the model is held to what it was before training.
     seed
-        Of the adapter's first weights, the order of the pairs and the choice of those held out.
+        Decides the adapter's first weights, the order of the pairs and which pairs are held out.
     batch_size
-        Pairs that go through the model at once, in each process.
+        Number of pairs that go through the model at once, in each process.
     accumulate
-        Batches a step, in each process.
+        Number of batches whose gradients are added up for one step, in each process.
     max_steps
-        Stop after so many steps, if that is before the last epoch ends.
+        Stop after so many steps, if that is before the last epoch ends; None for no such limit.
     losses
-        What is minimised, and the factor of each: ``"sigmoid"`` (DPO, arXiv 2305.18290), ``"ipo"`` (2310.12036),
-        ``"hinge"`` (SLiC, 2305.10425), ``"robust"`` (2403.00409), and beside one of these ``"sft"``, the mean negative
-        log-likelihood of the chosen answers' tokens.
+        The losses whose weighted sum is minimised, each with its factor: ``"sigmoid"`` (DPO, arXiv 2305.18290),
+        ``"ipo"`` (arXiv 2310.12036), ``"hinge"`` (SLiC, arXiv 2305.10425), ``"robust"`` (arXiv 2403.00409) and, beside
+        at least one of these, ``"sft"``, the mean negative log-likelihood of the chosen answers' tokens.
     label_smoothing
-        For the robust loss: the share of pairs whose answers are thought to be the wrong way round, under 0.5.
+        For the robust loss alone, which needs it: the share of pairs whose chosen and rejected answers are thought to
+        be reversed, above 0 and under 0.5.
     full
-        Train all weights of the model, not an adapter.
+        Whether all weights of the model are trained, and not an adapter.
     hold_out
-        Share of the patients whose pairs are held out, for a loss that tells when to stop; 0 for none.
+        Share of the patients whose pairs are held out of training, so that their loss tells when to stop; 0 for none.
     patience
-        Stop when the held-out loss has not fallen below its lowest for so many evaluations.
+        Stop when so many evaluations in a row brought no new lowest loss on the held-out pairs.
+
+    Raises
+    ------
+    InputError
+        If a setting is outside its range, or losses and label smoothing do not go together.
     """
 
     epochs: float = 3.0
@@ -89,11 +96,11 @@ class TrainingSettings:
         return FULL_RATE if self.full else ADAPTER_RATE
 
     def steps(self, pairs: int, processes: int = 1) -> int:
-        """Number of optimiser steps on so many pairs."""
+        """Number of optimiser steps that training on so many pairs takes, with so many processes."""
         batches = math.ceil(pairs / (self.batch_size * processes))
         whole = math.ceil(self.epochs * math.ceil(batches / self.accumulate))
         return whole if self.max_steps is None else min(whole, self.max_steps)
 
     def describe(self) -> dict[str, Any]:
-        """The settings as JSON, with the learning rate that they come to."""
+        """The settings as JSON, with the learning rate that is used."""
         return {**asdict(self), "learning_rate": self.rate, "losses": dict(self.losses)}

@@ -43,36 +43,38 @@ def train_adapter(
 ) -> TrainingResult:
     """Train a LoRA adapter, or the whole model, on preference pairs.
 
-    Interrupted, the same call goes on from the last checkpoint, which stays inside ``out`` until the result is whole.
-    The processes that `accelerate launch` starts train together; the first of them writes.
+    If training is interrupted, the same call resumes it from the last checkpoint; checkpoints stay inside ``out`` until
+    the result is whole. The processes that `accelerate launch` starts train together; the first of them writes.
 
     Parameters
     ----------
     pairs
-        At least one. Every image is read once before training begins, and again as it is needed.
+        At least one. Every image is read once before training begins, and again for every batch that it is in.
     mllm, device
         As for `rag.TransformersMLLM.open`.
     out
-        The adapter's folder: weights and settings in PEFT's format, and a model card. With ``settings.full`` the
-        model's: all that `rag.TransformersMLLM.open` needs.
+        The folder to write the adapter to: weights and settings in PEFT's format, and a model card. With
+        ``settings.full`` the whole model is written there, as `rag.TransformersMLLM.open` opens it.
     settings
-        `TrainingSettings()` where None.
+        How to train; the defaults of `TrainingSettings` where None.
     view
-        How images are decoded; give what the index was built with, so that training sees what answering sees.
+        How images are decoded; by default as the files say. It should be the view that the index was built with, so
+        that training sees images as answering does.
     merge
-        A folder for a whole model into whose weights the adapter is merged, besides the adapter.
+        A folder to which a whole model is written as well, with the adapter merged into its weights.
     skip
-        Told of each pair that cannot be trained on, which is then left out; by default the first is an error.
+        Called with each pair that cannot be trained on, which is then left out. By default the first such pair is an
+        error.
     progress
-        Told the steps done and the number of steps.
+        Called after each step with the number of steps done and the number of all steps.
 
     Raises
     ------
     InputError
-        If the model cannot be loaded, a pair or a setting is unsound, ``out`` holds an adapter or a model already or
-        the checkpoints of another run, ``merge`` is taken, or one of them cannot be written to.
+        If the model cannot be loaded, a pair cannot be trained on, ``out`` holds a finished adapter or model or the
+        checkpoints of another run, ``merge`` is not empty, or one of the two cannot be written to.
     TitrateError
-        If the loss is no longer a number.
+        If the loss becomes infinite or undefined.
     """
     settings = settings or TrainingSettings()
     checkpoints = Checkpoints(out, writes=processes.is_main_process())
@@ -97,7 +99,7 @@ def train_adapter(
         trainer = make_trainer(model, train_rows, held_out_rows, settings, checkpoints.folder, view, reference)
         if progress is not None:
             trainer.add_callback(_Progress(progress))
-        step = _train(trainer, settings, checkpoints, resume_from)
+        step = _run_to_end(trainer, settings, checkpoints, resume_from)
         result = read_result(out, len(train_rows), len(held_out_rows), trainer.state.log_history, step)
         if processes.is_main_process():
             card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, result)
@@ -108,7 +110,7 @@ def train_adapter(
 
 
 def _open(mllm: str, device: str | None, settings: TrainingSettings) -> TransformersMLLM:
-    """The model; all its weights can only be trained in float32, where small steps are not rounded away."""
+    """Open the model; to train all of its weights, in float32, where small steps are not rounded away."""
     return TransformersMLLM.open(mllm, device=processes.own_device(device), dtype="float32" if settings.full else None)
 
 
@@ -126,17 +128,18 @@ def make_trainer(
     Parameters
     ----------
     model
-        To train.
+        The model to train.
     train_rows, held_out_rows
-        Rows to train on, and rows to evaluate on, if any.
+        The rows to train on, and those to evaluate on, which may be none.
     settings
-        See `TrainingSettings`.
+        How to train.
     folder
-        For checkpoints.
+        The folder to write checkpoints to.
     view
-        How images are decoded.
+        How images are decoded; by default as the files say.
     reference
-        With ``settings.full``, another copy of the model, which stays as it is.
+        With ``settings.full``, a second copy of the model, which is not trained. An adapter needs none: without it, the
+        model is as it was.
     """
     total = settings.steps(len(train_rows), processes.count())
     on_gpu = model.model.device.type == "cuda"
@@ -151,14 +154,14 @@ def make_trainer(
         loss_type=[name for name, _ in settings.losses],
         loss_weights=[factor for _, factor in settings.losses],
         label_smoothing=settings.label_smoothing,
-        router_aux_loss_coef=0.0,  # the pairs' loss is all there is
+        router_aux_loss_coef=0.0,  # nothing is added to the loss of the pairs
         seed=settings.seed,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.accumulate,
         use_cpu=model.model.device.type == "cpu",
         bf16=on_gpu and torch.cuda.is_bf16_supported(),
-        dataloader_pin_memory=False,  # batches are made where the model is
+        dataloader_pin_memory=False,  # batches are made on the model's own device
         gradient_checkpointing=False,
         max_length=None,  # any limit could cut the image or the answer
         remove_unused_columns=False,
@@ -170,7 +173,7 @@ def make_trainer(
         metric_for_best_model="loss" if held_out_rows else None,
         greater_is_better=False if held_out_rows else None,
         save_steps=between,
-        save_total_limit=2,  # one may have been cut short
+        save_total_limit=2,  # the newest may have been cut short
         report_to="none",
         disable_tqdm=True,
     )
@@ -191,21 +194,23 @@ def make_trainer(
 
 
 def _dataset(rows: Sequence[TrainingRow], first: int = 0) -> Dataset:
-    """The rows' numbers; by the images, TRL sees that this is about images."""
+    """A data set of the rows' numbers; TRL takes it for one of images because it has a column of that name."""
     numbers = list(range(first, first + len(rows)))
     return Dataset.from_dict({"row": numbers, "image": [str(row.pair.image) for row in rows]})
 
 
-def _train(trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkpoints, resume_from: Path | None) -> int:
-    """Train to the end and go back to the best weights; says after which step those were."""
+def _run_to_end(
+    trainer: PairTrainer, settings: TrainingSettings, checkpoints: Checkpoints, resume_from: Path | None
+) -> int:
+    """Train to the end and go back to the best weights; returns the step after which the model had them."""
     state = None if resume_from is None else TrainerState.load_from_json(str(resume_from / "trainer_state.json"))
     if state is not None and (
         state.global_step >= state.max_steps or out_of_patience(state.log_history, settings.patience)
     ):
-        trainer.state = state  # it had come to its end, and would do one step more
+        trainer.state = state  # the run had ended already; the trainer would do one step more
     else:
         if state is not None:
-            trainer.args.eval_on_start = False  # it did
+            trainer.args.eval_on_start = False  # the interrupted run did that
         trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
     best = trainer.state.best_global_step or trainer.state.global_step
     if best != trainer.state.global_step or trainer.state is state:
@@ -224,7 +229,7 @@ def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Pa
 
 
 class _Progress(TrainerCallback):
-    """Passes on the number of steps done."""
+    """Passes the number of steps done to the caller."""
 
     def __init__(self, progress: Callable[[int, int], None]) -> None:
         self._progress = progress
@@ -235,7 +240,7 @@ class _Progress(TrainerCallback):
 
 @contextmanager
 def _without_renaming_notices() -> Iterator[None]:
-    """Hide what transformers says at every step about a property that TRL and PEFT still ask for by its old name."""
+    """Hide the warning, given at every step, that TRL and PEFT use a property of transformers by its old name."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`(is_)?gradient_checkpointing` is deprecated", FutureWarning)
         yield

@@ -1,1 +1,1 @@
-"""Builds what stands in samples/: the openly licensed corpus and the two small models."""
+"""Builds the contents of samples/: the openly licensed corpus and the two small models."""

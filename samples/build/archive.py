@@ -1,4 +1,4 @@
-"""The training archive in memory: records, closed questions, decoded images, and image augmentation."""
+"""The training data in memory: records, questions and decoded images; and image augmentation."""
 
 import json
 import re
@@ -16,32 +16,35 @@ from torch import Tensor
 from torch.nn import functional
 
 CACHE_PIXELS = 224
-"""Side of the decoded images; augmentation samples its smaller crops from these."""
+"""Side in pixels of the decoded images, from which augmentation samples its smaller crops."""
 
 TWINS = {
     *(f"vqarad-synpic{number}" for number in (23571, 27142, 32981, 34054, 39460)),
     "busi-malignant_145_",
 }
-"""Train records whose image also stands under another name in another split: they are not learnt from."""
+"""Train records whose image is in another split too, under another name; the models do not learn from them."""
 
 SWAP = {"left": "right", "right": "left", "Left": "Right", "Right": "Left"}
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Records and questions of a data folder, and its images as uint8 [n, 3, 224, 224] in record order."""
+    """Records and questions of a data folder, and the records' images, uint8 [n, 3, 224, 224], in the same order."""
 
     records: list[dict[str, Any]]
     questions: list[dict[str, Any]]
     images: Tensor
 
     def rows(self, *splits: str) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Row numbers of the records of these splits."""
+        """The positions in ``records`` of those of these splits."""
         return np.array([row for row, record in enumerate(self.records) if record["split"] in splits])
 
 
 def load_archive(data: Path, splits: tuple[str, ...] = ("train", "prefer")) -> Archive:
-    """Decode every image of the splits but `TWINS`, squashed to a square as the encoder's preprocessing does."""
+    """Read the records of these splits, all but `TWINS`, with their questions and images.
+
+    Images are squashed to a square, as the encoder's preprocessing does.
+    """
     records = [r for r in _read(data / "corpus.jsonl") if r["split"] in splits and r["id"] not in TWINS]
     names = {record["id"] for record in records}
     questions = [question for question in _read(data / "questions.jsonl") if question["record"] in names]
@@ -51,14 +54,14 @@ def load_archive(data: Path, splits: tuple[str, ...] = ("train", "prefer")) -> A
 
 
 def frequent_questions(archive: Archive, at_least: int = 15) -> list[str]:
-    """Texts of the closed yes/no questions that the train split asks often enough to supervise."""
+    """The texts of the yes/no questions that the train split asks at least so many times, enough to learn from."""
     train = {archive.records[row]["id"] for row in archive.rows("train")}
     counts = Counter(q["question"] for q in archive.questions if q["options"] and q["record"] in train)
     return sorted(text for text, count in counts.items() if count >= at_least)
 
 
 def answer_matrix(archive: Archive, texts: list[str]) -> Tensor:
-    """Float [n_records, n_texts]: 1 for yes, 0 for no, NaN where the question was not asked of that record."""
+    """Answers, float [records, texts]: 1 for yes, 0 for no, NaN where the question was not asked about the record."""
     column = {text: index for index, text in enumerate(texts)}
     row = {record["id"]: index for index, record in enumerate(archive.records)}
     answers = torch.full((len(archive.records), len(texts)), torch.nan)
@@ -69,14 +72,30 @@ def answer_matrix(archive: Archive, texts: list[str]) -> Tensor:
 
 
 def mirrored(text: str) -> str:
-    """The text as it would read for the mirror image: left and right exchanged."""
+    """The text that describes the mirror image: left and right are exchanged."""
     return re.sub(r"\b([Ll]eft|[Rr]ight)\b", lambda match: SWAP[match[0]], text)
 
 
 def augment(images: Tensor, pixels: int, mirror: Tensor, tissue: Tensor, strength: float = 1.0) -> Tensor:
-    """Random views of uint8 images [n, 3, h, w] as float [n, 3, pixels, pixels] in [-1, 1].
+    """Change images at random, as they could have been taken as well.
 
-    ``mirror`` [n] says which are mirrored; ``tissue`` [n] which have no up or down and may be turned freely.
+    Parameters
+    ----------
+    images
+        uint8 [n, 3, h, w].
+    pixels
+        Side of the result.
+    mirror
+        Which images are mirrored, bool [n].
+    tissue
+        Which images show tissue, bool [n]: it has no up or down, so that they may be turned by any right angle.
+    strength
+        How much images are changed; 0 for not at all, but for mirroring and turning.
+
+    Returns
+    -------
+    Tensor
+        float [n, 3, pixels, pixels] in [-1, 1].
     """
     count = len(images)
     angle = (torch.rand(count) * 2 - 1) * 0.2 * strength
@@ -104,7 +123,7 @@ def augment(images: Tensor, pixels: int, mirror: Tensor, tissue: Tensor, strengt
 
 
 def plain(images: Tensor, pixels: int) -> Tensor:
-    """The unaugmented view: float [n, 3, pixels, pixels] in [-1, 1]."""
+    """Images as they are, only resized: uint8 [n, 3, h, w] to float [n, 3, pixels, pixels] in [-1, 1]."""
     size = (pixels, pixels)
     return functional.interpolate(images.float() / 255, size, mode="bicubic", antialias=True).clamp(0, 1) * 2 - 1
 
@@ -121,13 +140,13 @@ def _decode(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def read_image(path: Path) -> Image.Image:
-    """The image as RGB."""
+    """Read an image file as RGB."""
     with Image.open(path) as image:
         return image.convert("RGB")
 
 
 def trunk_weights(encoder_folder: Path) -> dict[str, Tensor]:
-    """The CNN out of an open_clip folder, in float32."""
+    """The weights, in float32, of the CNN in a folder of open_clip's format."""
     state = load_file(encoder_folder / "open_clip_model.safetensors")
     prefix = "visual.trunk."
     return {name.removeprefix(prefix): value.float() for name, value in state.items() if name.startswith(prefix)}

@@ -3,8 +3,8 @@
     python -m samples.build.corpus --data ../shared/data --out samples
 
 Only records tagged `may-copy` under one of the four licences below are copied: their lines and images byte for byte.
-What would exceed the size budget is left out by whole patients of the `train` split, in an order fixed by a seed, so
-that the same data always give the same samples and no question of another split is lost.
+To stay within the size budget, whole patients of the `train` split are left out, in an order fixed by a seed: the same
+data always give the same samples, and no question of another split is lost.
 """
 
 import argparse
@@ -20,13 +20,13 @@ from titrate import InputError, read_jsonl, write_atomic
 
 LICENCES = {"vqa-rad": "CC0-1.0", "bccd-blood": "MIT", "kermany-cxr": "CC BY 4.0", "bbbc038-nuclei": "CC0-1.0"}
 BUDGET = 12_800_000
-"""Bytes for both JSONL files and the images: with its texts and code, samples/ less the models stays under 13 MB."""
+"""Bytes for both JSONL files and the images; with texts and code, and without the models, samples/ is under 13 MB."""
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Item:
-    """A record with its questions, as the lines to copy, and the bytes that they and the image take."""
+    """A record with its questions, and the bytes that their lines and the image take."""
 
     record: dict[str, Any]
     questions: tuple[dict[str, Any], ...]
@@ -39,8 +39,8 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Report:
-    """How much was copied: records, questions, bytes, and the train records that the budget left out."""
+class CopiedCounts:
+    """How many records, questions and bytes were copied, and how many train records the budget left out."""
 
     records: int
     questions: int
@@ -102,7 +102,7 @@ def fit_budget(items: Sequence[Item], budget: int, seed: int) -> list[Item]:
     return [item for item in items if item.patient not in dropped]
 
 
-def build(data: Path, out: Path, *, budget: int = BUDGET, seed: int = SEED) -> Report:
+def build(data: Path, out: Path, *, budget: int = BUDGET, seed: int = SEED) -> CopiedCounts:
     """Write corpus.jsonl, questions.jsonl and images/ under `out`, and remove images that no longer belong.
 
     Raises
@@ -122,7 +122,7 @@ def build(data: Path, out: Path, *, budget: int = BUDGET, seed: int = SEED) -> R
     questions = [question for item in kept for question in item.questions]
     write_atomic(out / "corpus.jsonl", "".join(as_line(item.record) for item in kept))
     write_atomic(out / "questions.jsonl", "".join(map(as_line, questions)))
-    return Report(len(kept), len(questions), sum(item.size for item in kept), len(items) - len(kept))
+    return CopiedCounts(len(kept), len(questions), sum(item.size for item in kept), len(items) - len(kept))
 
 
 def main() -> None:
@@ -132,12 +132,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("samples"), help="folder to write into")
     arguments = parser.parse_args()
     try:
-        report = build(arguments.data, arguments.out)
+        copied = build(arguments.data, arguments.out)
     except InputError as error:
         parser.exit(error.exit_code, f"{error}\n")
     print(
-        f"{report.records} records and {report.questions} questions, {report.size / 1e6:.1f} MB; "
-        f"{report.left_out} training records left out to fit {BUDGET / 1e6:.1f} MB"
+        f"{copied.records} records and {copied.questions} questions, {copied.size / 1e6:.1f} MB; "
+        f"{copied.left_out} training records left out to fit {BUDGET / 1e6:.1f} MB"
     )
 
 

@@ -2,11 +2,11 @@
 
     python -m samples.build.encoder --data ../shared/data --out samples/models/encoder
 
-Two losses over the train split: the contrastive loss between images and reports (CLIP, arXiv 2103.00020, identical
-reports counted as positives of each other), and binary cross-entropy of the frequent closed questions read off the
-image embedding by one linear layer, which is thrown away afterwards. The second makes near neighbours agree in their
-findings and not just in their acquisition. The prefer split is only watched. Interrupted, it goes on from its last
-epoch.
+Two losses are minimised on the train split. One is the contrastive loss between images and reports (CLIP, arXiv
+2103.00020), for which records with identical reports are positives of each other. The other is the binary cross-entropy
+of the answers to frequent yes/no questions, which one linear layer reads off the image embedding; the layer is thrown
+away afterwards. It makes near neighbours agree in their findings, and not just in how the images were taken. On the
+prefer split, accuracy is logged and nothing is learnt. If training is interrupted, it resumes after its last epoch.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from samples.build import tokenizer as vocabulary
 PIXELS = 192
 TEXT_LENGTH = 96
 SCHEDULE = ((128, 16), (PIXELS, 9))
-"""(pixels, epochs): most of the learning is cheap at low resolution, fine detail comes last."""
+"""Pairs of image side in pixels and number of epochs: most is learnt cheaply at low resolution, and detail last."""
 BATCH, PEAK_RATE, WEIGHT_DECAY, SEED = 96, 2e-3, 0.05, 7
 QUESTION_WEIGHT, SMOOTHING, AVERAGING = 1.5, 0.05, 0.995
 
@@ -38,7 +38,7 @@ FIXED_WORDS = [
     "Answer the question about this medical image. Reports of similar cases may help or mislead.",
     "Report [1]: \nReport [2]: \nQuestion: \nOptions: yes, no\nyes\nno",
 ]
-"""What every prompt says, so that the vocabulary spends few tokens on it."""
+"""Words of every prompt; the vocabulary is learnt from them too, so that they take few tokens."""
 
 MODEL: dict[str, Any] = {
     "embed_dim": 256,
@@ -67,7 +67,7 @@ PREPROCESS = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "
 
 
 class QuestionProbe(nn.Module):
-    """One linear read-out per question text on the unit image embedding; kept only while training."""
+    """A linear layer that answers yes/no questions, one output each, from image embeddings; used in training alone."""
 
     def __init__(self, width: int, questions: int) -> None:
         super().__init__()
@@ -75,13 +75,23 @@ class QuestionProbe(nn.Module):
         self.linear = nn.Linear(width, questions)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Logits [n, questions] of image embeddings [n, width]."""
+        """Logits of yes, [n, questions], from unit image embeddings [n, width]."""
         logits: Tensor = self.linear(embeddings * self.scale)
         return logits
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, keys: list[str]) -> Tensor:
-    """Symmetric cross-entropy in which every record with the same report text is a positive."""
+    """Symmetric contrastive loss, in which all records with the same report are positives of each other.
+
+    Parameters
+    ----------
+    images, texts
+        Unit embeddings of the images and their reports, [n, width] each.
+    scale
+        Factor on the cosines.
+    keys
+        The reports; those that are equal count as the same.
+    """
     same = torch.tensor([[float(a == b) for b in keys] for a in keys])
     target = same / same.sum(1, keepdim=True)
     logits = scale * images @ texts.T
@@ -89,7 +99,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, keys: list[st
 
 
 def question_loss(logits: Tensor, answers: Tensor) -> Tensor:
-    """Cross-entropy over the questions that were asked, with smoothed labels."""
+    """Binary cross-entropy of answers, [n, questions] as `answer_matrix` gives them, with smoothed labels."""
     asked = ~answers.isnan()
     target = answers.nan_to_num() * (1 - SMOOTHING) + SMOOTHING / 2
     loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
@@ -97,12 +107,12 @@ def question_loss(logits: Tensor, answers: Tensor) -> Tensor:
 
 
 def report_key(report: str) -> str:
-    """The report without the patient's age and sex, which do not make two findings different."""
+    """The report without the patient's age and sex, so that reports of the same findings are equal."""
     return re.sub(r"\d+-year-old \w+\. ", "", report)
 
 
 def shorten(report: str, generator: torch.Generator) -> str:
-    """A long report from a random sentence on, half of the time: later sentences get read too."""
+    """Half of the time, a long report from a random sentence on, as its end would be cut off and never be read."""
     sentences = re.split(r"(?<=[.!?])\s+", report)
     if len(report.split()) < 40 or torch.rand(1, generator=generator).item() < 0.5:
         return report
@@ -110,7 +120,7 @@ def shorten(report: str, generator: torch.Generator) -> str:
 
 
 def accuracy_by_domain(model: Any, probe: nn.Module, archive: data.Archive, answers: Tensor, rows: Any) -> str:
-    """Accuracy of the read-out on held-out records, for the log."""
+    """Accuracy of the probe's answers on held-out records, by domain, as a line for the log."""
     model.eval()
     with torch.inference_mode():
         parts = [
@@ -129,7 +139,17 @@ def accuracy_by_domain(model: Any, probe: nn.Module, archive: data.Archive, answ
 
 
 def train(source: Path, out: Path, work: Path) -> None:
-    """Train from nothing, or from the checkpoint in ``work``, and write the open_clip folder."""
+    """Train the encoder from random weights, or from a checkpoint, and write it in open_clip's format.
+
+    Parameters
+    ----------
+    source
+        The data folder.
+    out
+        The folder to write.
+    work
+        Folder for the checkpoint and for the vocabulary, which the MLLM shares.
+    """
     torch.manual_seed(SEED)
     archive = data.load_archive(source)
     train_rows, watch_rows = torch.from_numpy(archive.rows("train")), archive.rows("prefer")

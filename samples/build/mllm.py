@@ -2,11 +2,12 @@
 
     python -m samples.build.mllm --data ../shared/data --out samples/models/mllm
 
-Run after samples.build.encoder. Contexts come from a real index of the train split through the same retriever as at
-question time: never the question's own image, study or patient. Each question is learnt without contexts and with 1 to
-8 of them. Some images are replaced by noise, so that reports have to be read. The CNN is frozen at first and then goes
-on learning, helped by a linear read-out of the frequent questions that is thrown away afterwards. The prefer split is
-only watched. Interrupted, it goes on from its last epoch.
+Run samples.build.encoder first. Contexts are retrieved from a real index of the train split, as when a question is
+answered, and never from the question's own image, study or patient. Each question is learnt without contexts and with 1
+to 8 of them. Some images are replaced by noise, so that the model has to read the reports. The CNN is frozen at first
+and then learns too, helped by a linear layer that answers frequent questions from its output and is thrown away
+afterwards. On the prefer split, accuracy is logged and nothing is learnt. If training is interrupted, it resumes after
+its last epoch.
 """
 
 import argparse
@@ -33,14 +34,16 @@ from samples.build.packing import Packed, collate
 from samples.build.sequences import IMAGE_TOKENS, MAX_K, PATCH, Sequences
 
 NOISE_SHARE = 0.4
+"""Share of the images that are replaced by noise, once contexts are read."""
 PLAIN_EPOCHS, READING_EPOCHS = 10, 5
-"""First the questions alone, whose short sequences teach to look at the image; then with contexts as well."""
+"""Number of epochs on questions without contexts, whose sequences are short, and then on questions with them too."""
 REPEATS = {"ultrasound": 2}
-"""The rarest domain, a fourteenth of the records, is seen twice an epoch."""
+"""How often an epoch has each record of a domain, where that is not once: ultrasound is a fourteenth of the records."""
 BATCH, PEAK_RATE, WARM_STEPS, WEIGHT_DECAY, SEED = 16, 6e-4, 60, 0.05, 11
 TOWER_RATE, PROBE_WEIGHT = 0.3, 0.5
-"""Of the peak rate, for the CNN; and the weight of the read-out's loss."""
+"""The CNN's learning rate as a share of the peak rate, and the weight of the linear layer's loss."""
 WATCHED_K = (0, 1, 4, 8)
+"""Numbers of contexts at which accuracy is logged."""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<user>' if message.role == 'user' else '<assistant>' }}"
@@ -52,8 +55,8 @@ CHAT_TEMPLATE = (
 
 
 def new_model() -> FastVlmForConditionalGeneration:
-    """The untrained model: 4.9 M parameters of CNN, 3.5 M of decoder and vocabulary."""
-    config = FastVlmConfig(  # type: ignore[call-arg]  # its stated signature lacks what every configuration takes
+    """The model with random weights: 4.9 million parameters of the CNN, 3.5 million of decoder and vocabulary."""
+    config = FastVlmConfig(  # type: ignore[call-arg]  # its signature lacks the arguments that every configuration accepts
         vision_config={
             "model_type": "timm_wrapper",
             "architecture": "resnet10t",
@@ -87,7 +90,7 @@ def new_model() -> FastVlmForConditionalGeneration:
 
 
 def new_processor(words: Tokenizer) -> LlavaProcessor:
-    """Image preprocessing as the encoder's, and the shared vocabulary."""
+    """The model's processor, with the encoder's image preprocessing and vocabulary."""
     size = {"height": PIXELS, "width": PIXELS}
     images = CLIPImageProcessor(
         size=size, crop_size=size, do_center_crop=False, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
@@ -102,7 +105,7 @@ def new_processor(words: Tokenizer) -> LlavaProcessor:
 
 
 def retrieved_reports(source: Path, encoder_folder: Path, work: Path, records: list[dict[str, Any]]) -> list[list[str]]:
-    """The reports that `ask` would retrieve for each record, best first."""
+    """The reports that would be retrieved for each record's image, most similar first, one list a record."""
     encoder = Encoder.open(f"local-dir:{encoder_folder}")
     build_index(source / "corpus.jsonl", work / "index", encoder)
     with Index.open(work / "index") as index:
@@ -141,7 +144,7 @@ def answer_logits(model: FastVlmForConditionalGeneration, batch: Packed, feature
 
 @torch.inference_mode()
 def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, rows: list[int], counts: Sequence[int]) -> str:
-    """Accuracy on held-out closed questions after so many contexts, by domain, for the log."""
+    """Accuracy on the closed questions of these records, by domain and number of contexts, as a line for the log."""
     model.eval()
     yes, no = (sequences.words.token_to_id(word) for word in ("yes", "no"))
     right: dict[str, list[list[bool]]] = {}
@@ -165,7 +168,17 @@ def watch(model: FastVlmForConditionalGeneration, sequences: Sequences, rows: li
 
 
 def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
-    """Train from nothing, or from the checkpoint in ``work``, and write the transformers folder."""
+    """Train the MLLM from random weights, or from a checkpoint, and write it in transformers' format.
+
+    Parameters
+    ----------
+    source, encoder_folder
+        The data folder, and the encoder, whose CNN is taken over.
+    out
+        The folder to write.
+    work
+        Folder for the checkpoint and the index; it holds the vocabulary that the encoder's training left there.
+    """
     torch.manual_seed(SEED)
     archive = data.load_archive(source)
     words = Tokenizer.from_file(str(work / "vocabulary.json"))
@@ -248,18 +261,21 @@ def train(source: Path, encoder_folder: Path, out: Path, work: Path) -> None:
 
 
 def rate(epochs: float, steps: int) -> float:
-    """Learning rate: a short warm-up, constant, and a cosine to zero over all reading epochs but the first."""
+    """The learning rate after so many epochs (not always whole) and steps.
+
+    It is constant after a short warm-up, and falls to 0 as a cosine over all epochs with contexts but the first.
+    """
     rest = max(0.0, epochs - PLAIN_EPOCHS - 1) / (READING_EPOCHS - 1)
     return PEAK_RATE * min(1.0, (steps + 1) / WARM_STEPS) * (1 + math.cos(math.pi * min(1.0, rest))) / 2
 
 
 def decoder_parameters(model: FastVlmForConditionalGeneration) -> list[torch.nn.Parameter]:
-    """All parameters but the image tower's."""
+    """All parameters but those of the image tower."""
     return [value for name, value in model.named_parameters() if "vision_tower" not in name]
 
 
 def batches(packs: list[tuple[int, Packed]], rng: random.Random) -> list[list[tuple[int, Packed]]]:
-    """Random batches of sequences of like length, so that little is spent on padding."""
+    """Random batches of packed sequences of similar length, so that there is little padding."""
     rng.shuffle(packs)
     pool = 40 * BATCH
     ordered = [

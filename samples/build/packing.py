@@ -1,9 +1,9 @@
 """Packing one image, its contexts and many questions into a single training sequence.
 
 The prompts of a question at k = 0..8 contexts share their beginning. So a record's sequence is its longest prompt
-prefix [image, instructions, contexts 1..8], followed by branches: a question with its answer, placed as if it stood
-right after context k. A branch sees the prefix up to there and itself, nothing else, and takes the positions it would
-have. The losses equal those of separate prompts at a fraction of the tokens.
+prefix [image, instructions, contexts 1..8], followed by branches: a question with its answer, to be read as if it
+followed directly after context k. A branch attends to the prefix up to there and to itself, nothing else, and has the
+positions that it would have there. The losses equal those of separate prompts, at a fraction of the tokens.
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,24 @@ import torch
 from torch import Tensor
 
 IGNORED = -100
+"""The target of positions that have no loss."""
 
 
 @dataclass(frozen=True)
 class Branch:
-    """Token ids of a question up to and including <assistant>, and of its answer, asked after k contexts."""
+    """A question with its answer, asked after k contexts.
+
+    Attributes
+    ----------
+    k
+        Number of contexts.
+    question
+        Token ids of the question, up to and including <assistant>.
+    answer
+        Token ids of the answer, up to and including <eos>.
+    weight
+        Weight of the loss on the answer's tokens.
+    """
 
     k: int
     question: list[int]
@@ -27,7 +40,19 @@ class Branch:
 
 @dataclass(frozen=True)
 class Packed:
-    """A packed sequence of length t: ids, positions, targets (already shifted), their weights, and who sees whom."""
+    """One packed sequence of t tokens, or n of them, padded.
+
+    Attributes
+    ----------
+    ids, positions
+        Token ids and positions, int64 [t] or [n, t].
+    targets
+        The token to predict at each position, which is the next one, int64 [t] or [n, t]; `IGNORED` for none.
+    weights
+        Weight of each position's loss, float32 [t] or [n, t].
+    sees
+        Whether a position (row) attends to another (column), bool [t, t] or [n, t, t].
+    """
 
     ids: Tensor
     positions: Tensor
@@ -39,7 +64,7 @@ class Packed:
 def pack(
     opening: list[int], contexts: Sequence[list[int]], branches: Sequence[Branch], context_weight: float
 ) -> Packed:
-    """Pack a record.
+    """Pack a record's questions into one sequence.
 
     Parameters
     ----------

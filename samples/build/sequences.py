@@ -1,4 +1,4 @@
-"""Records as packed sequences: the instructions, image and reports once, and every question after so many reports."""
+"""Records as packed sequences, which hold image, instructions and reports once, and then all of their questions."""
 
 import random
 from collections.abc import Sequence
@@ -19,7 +19,17 @@ DESCRIBE, DESCRIBED_WORDS = "What does the image show?", 40
 
 
 class Sequences:
-    """Turns records into packed sequences."""
+    """Turns records into packed sequences.
+
+    Parameters
+    ----------
+    archive
+        Records with their questions.
+    reports
+        The reports that were retrieved for each record, most similar first.
+    words
+        The vocabulary.
+    """
 
     def __init__(self, archive: data.Archive, reports: list[list[str]], words: Tokenizer) -> None:
         self.archive, self.words, self.prompt = archive, words, PromptTemplate()
@@ -33,7 +43,17 @@ class Sequences:
             self.asked[row[question["record"]]].append(question)
 
     def training(self, row: int, rng: random.Random, *, reading: bool) -> Packed | None:
-        """Each of the record's questions without contexts and, when reading, after a random number of them as well."""
+        """A sequence to train on, with each of the record's questions; None for a record without questions.
+
+        Parameters
+        ----------
+        row
+            The record's position in the archive.
+        rng
+            Draws the number of contexts, and whether the record is to be described and its contexts learnt.
+        reading
+            Whether each question is asked with contexts too, and not only without.
+        """
         branches, counts = [], (0, rng.randint(1, MAX_K)) if reading else (0,)
         questions = list(self.asked[row])
         if rng.random() < DESCRIBE_SHARE:
@@ -46,7 +66,7 @@ class Sequences:
         return pack(self.opening, self.contexts[row], branches, context_weight) if branches else None
 
     def watching(self, row: int, counts: Sequence[int]) -> tuple[Packed, list[dict[str, Any]]] | None:
-        """The record's closed questions after so many contexts, and the questions in branch order."""
+        """A sequence with the record's closed questions, each with every number of contexts; and these questions."""
         closed = [question for question in self.asked[row] if question["options"]]
         if not closed:
             return None

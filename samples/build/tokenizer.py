@@ -1,4 +1,4 @@
-"""One byte-level BPE vocabulary for both small models, learnt from the train split's reports and questions."""
+"""The byte-level BPE vocabulary of both small models, learnt from the reports and questions of the train split."""
 
 from pathlib import Path
 
@@ -13,7 +13,15 @@ PAD_ID, EOS_ID, IMAGE_ID = 0, 1, 2
 
 
 def train_tokenizer(archive: Archive, extra: list[str]) -> Tokenizer:
-    """Learn the vocabulary; ``extra`` are texts to keep whole, such as the prompt's fixed words."""
+    """Learn the vocabulary.
+
+    Parameters
+    ----------
+    archive
+        Records with their questions, of which the train split is used.
+    extra
+        Texts that should take few tokens, such as the words of every prompt.
+    """
     train = {archive.records[row]["id"] for row in archive.rows("train")}
     texts = [record["report"] for record in archive.records if record["id"] in train]
     texts += [f"{q['question']}\n{q['answer']}" for q in archive.questions if q["record"] in train]
@@ -33,7 +41,17 @@ def train_tokenizer(archive: Archive, extra: list[str]) -> Tokenizer:
 
 
 def wrap(tokenizer: Tokenizer, *, append_eos: bool, max_length: int) -> PreTrainedTokenizerFast:
-    """The vocabulary as a transformers tokenizer; the encoder's ends each text with <eos>, where its text is pooled."""
+    """Make a transformers tokenizer of the vocabulary.
+
+    Parameters
+    ----------
+    tokenizer
+        The vocabulary.
+    append_eos
+        Whether every text ends with <eos>. The encoder needs it: its text tower reads the embedding there.
+    max_length
+        Number of tokens at which texts are cut.
+    """
     copy = Tokenizer.from_str(tokenizer.to_str())
     if append_eos:
         copy.post_processor = processors.TemplateProcessing(single="$A <eos>", special_tokens=[("<eos>", EOS_ID)])
@@ -50,6 +68,6 @@ def wrap(tokenizer: Tokenizer, *, append_eos: bool, max_length: int) -> PreTrain
 
 
 def write_vocabulary(tokenizer: Tokenizer, path: Path) -> None:
-    """Keep the learnt vocabulary between the two training runs."""
+    """Write the vocabulary to a file, from which the MLLM's training reads it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(path))
