@@ -24,16 +24,14 @@ from indexing import Encoder, build_index
 from preference import (
     MINED_KINDS,
     ImageNoise,
+    MiningOptions,
     PreferencePair,
     TrainingSettings,
-    locate_evidence,
     measure_reliance,
-    mine_pairs,
+    mine_run,
     read_pairs,
-    restrict_noise,
     right_answers,
     train_adapter,
-    weigh_pairs,
     write_pairs,
 )
 from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions
@@ -187,24 +185,17 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
     choice, path = CHOICES[name], work / f"pairs-{name}.jsonl"
     if path.exists():
         return read_pairs(path, root=data)
+    options = MiningOptions(
+        kinds=choice.kinds,
+        per_question=PER_QUESTION,
+        per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
+        weights="relevance" if choice.weighted else "none",
+        noise="lesion" if choice.lesion else "whole",
+        strength=STRENGTH,
+    )
     with open_run(data, work, mllm) as run:
-        noise = ImageNoise(STRENGTH, run.system.mllm.image_side)
-        clean, noised = scored(run, "prefer", [None, noise])
-        mined = mine_pairs(
-            clean,
-            run.system.prompt,
-            kinds=choice.kinds,
-            noised=noised,
-            noise=noise,
-            per_question=PER_QUESTION,
-            per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
-        )
-        evidence = locate_evidence(run.system.mllm, mined.pairs) if choice.lesion else None
+        mined = mine_run(run, "prefer", options, out_of_domain="accept")
     pairs = list(mined.pairs)
-    if choice.weighted:
-        pairs = weigh_pairs(mined, None if evidence is None else [found.strength for found in evidence])
-    if evidence is not None:
-        pairs = restrict_noise(pairs, evidence)
     if choice.shuffled:
         turned = np.random.default_rng(0).random(len(pairs)) < 0.5
         pairs = [turn(pair) if other else pair for pair, other in zip(pairs, turned, strict=True)]

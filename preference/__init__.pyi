@@ -11,6 +11,10 @@ from .mining.reliance import Share as Share
 from .mining.reliance import format_reliance as format_reliance
 from .mining.reliance import measure_reliance as measure_reliance
 from .mining.reliance import right_answers as right_answers
+from .mining.run import MiningOptions as MiningOptions
+from .mining.run import MiningResult as MiningResult
+from .mining.run import check_mining as check_mining
+from .mining.run import mine_run as mine_run
 from .mining.weights import weigh_pairs as weigh_pairs
 from .noise import ImageNoise as ImageNoise
 from .noise import Noise as Noise

@@ -83,8 +83,7 @@ class PreferencePair:
             )
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise InputError(f'"weight" is {self.weight}; give a number above 0')
-        if self.split in HELD_BACK:
-            raise InputError(f"it is of the {self.split} split, which is never trained on; mine the prefer split")
+        refuse_held_back(self.split, "it")
 
     @property
     def one_image(self) -> bool:
@@ -108,3 +107,22 @@ class PreferencePair:
         chosen = load_image(self.image, view)
         rejected = chosen if self.rejected_image is None else load_image(self.rejected_image, view)
         return chosen, rejected if self.rejected_noise is None else self.rejected_noise.apply(rejected)
+
+
+def refuse_held_back(split: str | None, what: str) -> None:
+    """Make sure that nothing of a held-back split is trained on.
+
+    Parameters
+    ----------
+    split
+        The split; None where it is not known.
+    what
+        What is of that split, for the message.
+
+    Raises
+    ------
+    InputError
+        If the split is one of `HELD_BACK`.
+    """
+    if split in HELD_BACK:
+        raise InputError(f"{what} is of the {split} split, which is never trained on; mine the prefer split")

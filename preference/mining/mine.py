@@ -98,14 +98,7 @@ def mine_pairs(
         If a question is of the ``calibrate`` or ``test`` split, a kind is unknown, copying is asked for without noised
         outcomes of the same questions and their noise, or no pair is found or left.
     """
-    if per_question < 1 or (per_kind is not None and per_kind < 2):
-        raise InputError(
-            f"per_question is {per_question} and per_kind {per_kind}; per_question must be at least 1 and per_kind, "
-            "if it is given, at least 2"
-        )
-    unknown = sorted(set(kinds) - set(MINED_KINDS))
-    if unknown or not kinds:
-        raise InputError(f"kinds are {', '.join(kinds) or 'none'}; give some of {', '.join(MINED_KINDS)}")
+    check_mining_settings(kinds, per_question, per_kind)
     if COPYING in kinds and (noised is None or noise is None):
         raise InputError("pairs of copying need the outcomes with noised images, and how these were noised")
     found: dict[str, int] = {}
@@ -134,6 +127,24 @@ def mine_pairs(
             "model that always gives one answer"
         )
     return MinedPairs(tuple(pairs), tuple(confidences), found, tuple(notes))
+
+
+def check_mining_settings(kinds: Sequence[str], per_question: int, per_kind: int | None) -> None:
+    """Refuse settings of `mine_pairs` that can be refused before any question is answered.
+
+    Raises
+    ------
+    InputError
+        If there is no kind or an unknown one, ``per_question`` is below 1, or ``per_kind`` is below 2.
+    """
+    if per_question < 1 or (per_kind is not None and per_kind < 2):
+        raise InputError(
+            f"per_question is {per_question} and per_kind {per_kind}; per_question must be at least 1 and per_kind, "
+            "if it is given, at least 2"
+        )
+    unknown = sorted(set(kinds) - set(MINED_KINDS))
+    if unknown or not kinds:
+        raise InputError(f"kinds are {', '.join(kinds) or 'none'}; give some of {', '.join(MINED_KINDS)}")
 
 
 def _draw(candidates: Iterator[list[Candidate]], per_question: int, rng: random.Random) -> Iterator[Candidate]:

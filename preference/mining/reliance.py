@@ -138,12 +138,12 @@ def measure_reliance(
         majority = [baselines.majority(question) == question.answer for question in questions]
         nearest = [baselines.nearest(q, ids) == q.answer for q, ids in zip(questions, near, strict=True)]
         means = _Means(np.array([table.units[row] for row in rows]), seed)
-        read = _k_of(k, domain, table.max_k)
-        a, b = right[rows, 0], right[rows, read]
+        own_k = _k_of(k, domain, table.max_k)
+        a, b = right[rows, 0], right[rows, own_k]
         measured.append(
             Reliance(
                 domain=domain,
-                k=read,
+                k=own_k,
                 questions=len(rows),
                 patients=len(set(means.patients.tolist())),
                 alone=means.of(a),
@@ -152,7 +152,7 @@ def measure_reliance(
                 harm=means.of_those(~b, a),
                 help=means.of_those(b, ~a),
                 net=means.of(b.astype(np.float64) - a),
-                copying=None if right_blind is None else means.of(right_blind[rows, read]),
+                copying=None if right_blind is None else means.of(right_blind[rows, own_k]),
                 blind=None if right_blind is None else means.of(right_blind[rows, 0]),
                 majority=means.of(np.array(majority)),
                 nearest=means.of(np.array(nearest)),
@@ -232,10 +232,21 @@ class _Means:
         return _Means(self.patients[among], self.seed).of(values[among]) if among.any() else None
 
 
+def check_k(k: int, max_k: int) -> None:
+    """Make sure that questions are answered with k contexts.
+
+    Raises
+    ------
+    InputError
+        If k is not one of 0 to ``max_k``.
+    """
+    if not 0 <= k <= max_k:
+        raise InputError(f"k = {k} is outside the outcome table (0 to {max_k}); score the questions up to that k")
+
+
 def _k_of(k: int | Mapping[str, int], domain: str, max_k: int) -> int:
     if isinstance(k, Mapping) and domain not in k:
         raise InputError(f"no k is given for {domain}; give one for each domain, or a single number")
-    read = k[domain] if isinstance(k, Mapping) else k
-    if not 0 <= read <= max_k:
-        raise InputError(f"k = {read} is outside the outcome table (0 to {max_k}); score the questions up to that k")
-    return read
+    own = k[domain] if isinstance(k, Mapping) else k
+    check_k(own, max_k)
+    return own

@@ -7,7 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from preference import read_pairs
+from commands.mine import KINDS, USUAL
+from preference import DEFAULT_KINDS, MINED_KINDS, read_pairs
 
 
 @pytest.fixture
@@ -68,3 +69,15 @@ def test_regions_without_their_noise_are_refused(questions: Path, samples: Path,
     result = mine(questions, samples, index_folder, "--regions", questions)
     assert result.exit_code == 2
     assert "--noise lesion" in result.stderr
+
+
+def test_what_is_wrong_is_refused_before_the_model_is_opened(questions: Path, samples: Path, tmp_path: Path) -> None:
+    lost = mine(questions, samples, tmp_path / "no-index", "--noise", "lesion", "--regions", tmp_path / "lost.jsonl")
+    assert (lost.exit_code, "lost.jsonl" in lost.stderr) == (2, True)
+    high = mine(questions, samples, tmp_path / "no-index", "--k", 2)
+    assert (high.exit_code, "k = 2 is outside the outcome table (0 to 1)" in high.stderr) == (2, True)
+
+
+def test_the_options_name_every_kind() -> None:
+    assert sorted(KINDS) == sorted(MINED_KINDS)
+    assert USUAL == DEFAULT_KINDS

@@ -66,3 +66,6 @@ def test_only_the_region_is_noised() -> None:
 def test_unsound_noise_is_refused(unsound: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="noise"):
         Noise(**unsound)
+    if "region" not in unsound:
+        with pytest.raises(InputError, match="noise"):
+            ImageNoise(**unsound)
