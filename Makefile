@@ -27,7 +27,7 @@ models: $(STAMP)  ## train the small models of samples/ from nothing, on the ima
 	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder
 	$(BIN)/python -m samples.build.mllm --data $(DATA) --out samples/models/mllm
 
-bench: $(STAMP)  ## measure the small models on the research data in DATA; the README's figures
+bench: $(STAMP)  ## measure the small models on the research data in DATA; the figures of docs/results.md
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.models --data $(DATA)
 
 bench-domains: bench/index  ## routing, refusals, and what is recognised as none of the domains

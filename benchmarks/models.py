@@ -1,4 +1,4 @@
-"""What the small models can do, measured on the research data: every figure of their model cards and the README.
+"""What the small models can do, measured on the research data: all figures of the model cards and docs/results.md.
 
     python -m benchmarks.models --data ../shared/data --work bench
 
