@@ -7,8 +7,6 @@ from .grid import GridError as GridError
 from .grid import PolicyGrid as PolicyGrid
 from .grid import PolicyOutcomes as PolicyOutcomes
 from .outcome_table import OutcomeTable as OutcomeTable
-from .overlap import check_no_overlap as check_no_overlap
-from .overlap import hash_patient as hash_patient
 from .policies import Policy as Policy
 from .prior import PRIORS as PRIORS
 from .prior import Prior as Prior

@@ -13,10 +13,9 @@ from calibration.evidence import Evidence
 from calibration.family import Design
 from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
-from calibration.overlap import check_no_overlap, hash_patient
 from calibration.prior import check_disjoint
 from calibration.results import DomainResult
-from titrate import InputError
+from titrate import InputError, check_no_overlap, hash_patient
 
 
 def certify(

@@ -11,12 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-from calibration.fields import Fields
 from calibration.policies import Policy
 from calibration.prior import PRIORS
 from calibration.results import DomainResult
 from calibration.wording import promise_sentence
-from titrate import InputError, NothingCertifiedError, hash_json, write_atomic
+from titrate import InputError, JsonFields, NothingCertifiedError, hash_json, write_atomic
 
 FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
@@ -181,7 +180,7 @@ class Certificate:
         if value.get("schema_version") != cls.SCHEMA_VERSION:
             raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {_REMEDY}")
         names = ("schema_version", *(field.name for field in fields(cls)), "digest")
-        read = Fields(value, str(path), names, _REMEDY)
+        read = JsonFields(value, str(path), names, _REMEDY)
         certificate = cls(
             alpha=read.fraction("alpha"),
             delta=read.fraction("delta"),

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.checks import FloatArray, check_same_length, check_unit_interval
-from calibration.fields import Fields
-from titrate import InputError, hash_json, read_jsonl, write_atomic
+from titrate import InputError, JsonFields, hash_json, read_jsonl, write_atomic
 
 _COLUMNS = ("question", "unit", "domain", "losses", "confidences", "answers")
 _SIMILARITIES = "similarities"
@@ -188,7 +187,7 @@ class OutcomeTable:
             raise InputError(f"{path} holds no questions; {_REMEDY}")
         cut = _SIMILARITIES in lines[0][1]
         names = (*_COLUMNS, _SIMILARITIES) if cut else _COLUMNS
-        rows = [Fields(value, f"{path}, line {number}", names, _REMEDY) for number, value in lines]
+        rows = [JsonFields(value, f"{path}, line {number}", names, _REMEDY) for number, value in lines]
         losses, confidences = ([row.fractions(name) for row in rows] for name in ("losses", "confidences"))
         answers = [row.texts("answers") for row in rows]
         for row, *lists in zip(rows, losses, confidences, answers, strict=True):

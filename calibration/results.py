@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from calibration.fields import Fields
 from calibration.grid import GridError, PolicyGrid
 from calibration.policies import Policy
+from titrate import JsonFields
 
 STOPPED = ("all", "certified", "futile")
 """Why the tests ended: every patient was used, or early, because a policy was certified or none can be."""
@@ -132,7 +132,7 @@ class DomainResult:
         InputError
             If it is anything else, or contradicts itself.
         """
-        read = Fields(value, where, (field.name for field in fields(cls)), remedy)
+        read = JsonFields(value, where, (field.name for field in fields(cls)), remedy)
         optional = {
             name: None if read.value[name] is None else read.integer(name, least=0)
             for name in ("k", "chosen", "units_needed")

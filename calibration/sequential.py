@@ -25,11 +25,10 @@ from calibration.evidence import Evidence
 from calibration.family import Design
 from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
-from calibration.overlap import check_no_overlap
 from calibration.policies import Policy
 from calibration.prior import check_disjoint
 from calibration.pvalues import MAX_BET, wsr_log_capital
-from titrate import InputError
+from titrate import InputError, check_no_overlap
 
 _GIVE_UP_LEVEL = 0.05
 

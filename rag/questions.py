@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import resolve_image
-from titrate import InputError, hash_json, read_jsonl
+from titrate import InputError, hash_json, independent_unit, read_jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Query:
     @property
     def unit(self) -> str:
         """What counts as independent: the patient, or else the study, or else the image."""
-        return self.patient or self.study or str(self.image)
+        return independent_unit(self.patient, self.study, str(self.image))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,9 @@
-"""What every package of Titrate shares: errors, careful file writing, hashes, addresses of servers, settings."""
+"""What every package of Titrate shares: errors, careful file writing, hashes, identity, server addresses, settings."""
 
 from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
 from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
+from titrate.identity import check_no_overlap, examination, hash_patient, independent_unit, patient_or_study
+from titrate.json_fields import JsonFields
 from titrate.parallel import in_parallel
 from titrate.remote import (
     TRANSIENT_STATUSES,
@@ -19,6 +21,7 @@ from titrate.text import first_line, one_line, quote, short_name, shorten
 __all__ = [
     "TRANSIENT_STATUSES",
     "InputError",
+    "JsonFields",
     "NothingCertifiedError",
     "OutOfDomainError",
     "TitrateError",
@@ -27,14 +30,19 @@ __all__ = [
     "__version__",
     "check_address",
     "check_api_key",
+    "check_no_overlap",
+    "examination",
     "first_line",
     "hash_bytes",
     "hash_files",
     "hash_json",
+    "hash_patient",
     "in_parallel",
+    "independent_unit",
     "is_address",
     "is_private",
     "one_line",
+    "patient_or_study",
     "quote",
     "read_jsonl",
     "read_settings",

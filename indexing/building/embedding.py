@@ -11,6 +11,7 @@ from indexing.encoder import Encoder
 from indexing.folder.ledger import Ledger
 from indexing.routing.classifier import DomainClassifier
 from indexing.stores.base import Point
+from titrate import independent_unit
 
 BATCH = 64
 
@@ -64,7 +65,12 @@ class CorpusEmbedder:
             self._writer.write(entries)
             reader.counts.embedded += len(kept)
         held_out = [
-            (item.record.id, item.content, item.record.patient or item.record.study or item.record.id, image.tobytes())
+            (
+                item.record.id,
+                item.content,
+                independent_unit(item.record.patient, item.record.study, item.record.id),
+                image.tobytes(),
+            )
             for item, image in zip(batch, images.astype(np.float32), strict=True)
             if item.held_out
         ]

@@ -5,7 +5,6 @@ points as unconfirmed, the collection writes and flushes them, the ledger confir
 is written again, or removed, by the next build.
 """
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import MANIFEST
 from indexing.stores.backend import Backend
 from indexing.stores.base import Point, VectorStore
-from titrate import InputError
+from titrate import InputError, hash_patient, patient_or_study
 
 GENERAL = "general"
 """Where records without a domain go."""
@@ -58,8 +57,8 @@ class Entry:
     @property
     def patient(self) -> str:
         """SHA-256 of the patient, or else the study; empty where neither is known."""
-        whose = self.point.record.patient or self.point.record.study
-        return hashlib.sha256(whose.encode()).hexdigest() if whose else ""
+        whose = patient_or_study(self.point.record.patient, self.point.record.study)
+        return hash_patient(whose) if whose else ""
 
 
 class IndexWriter:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from indexing.records import Record
 from indexing.stores.filters import Exclusion, FieldFilter
-from titrate import TitrateError
+from titrate import TitrateError, independent_unit
 
 VectorName = Literal["image", "text"]
 VECTOR_NAMES: tuple[VectorName, VectorName] = ("image", "text")
@@ -155,7 +155,7 @@ class VectorStore(ABC):
         while len(rows) < limit:
             page, offset = self._scroll(using, min(PAGE, limit - len(rows)), offset)
             rows += [vector for vector, _ in page]
-            units += [payload.get("patient") or payload.get("study") or payload["id"] for _, payload in page]
+            units += [independent_unit(row.get("patient"), row.get("study"), row["id"]) for _, row in page]
             if offset is None:
                 break
         return np.asarray(rows, np.float32).reshape(-1, self.dimension), units

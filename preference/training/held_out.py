@@ -9,7 +9,7 @@ from transformers import TrainerCallback
 
 from preference.pairs import PreferencePair
 from preference.training.rows import TrainingRow
-from titrate import InputError
+from titrate import InputError, independent_unit
 
 LOSS = "eval_loss"
 History = Sequence[Mapping[str, Any]]
@@ -46,7 +46,7 @@ def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list
 
 def owner(pair: PreferencePair) -> str:
     """Name whom a pair is about: its patient or, where it names none, its image."""
-    return str(pair.image) if pair.patient is None else f"patient {pair.patient}"
+    return independent_unit(pair.patient and f"patient {pair.patient}", None, str(pair.image))
 
 
 def out_of_patience(history: History, patience: int) -> bool:

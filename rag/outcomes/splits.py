@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration import hash_patient
 from indexing import Index
 from rag.questions import Question, parse_question
-from titrate import read_jsonl
+from titrate import hash_patient, patient_or_study, read_jsonl
 
 
 def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[str]]:
@@ -33,7 +32,7 @@ def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[
     """
     found: dict[str, set[str]] = {"the index": index.patients()}
     for _, value in read_jsonl(path):
-        other, patient = value.get("split"), value.get("patient") or value.get("study")
+        other, patient = value.get("split"), patient_or_study(value.get("patient"), value.get("study"))
         if other not in (None, split) and patient:
             found.setdefault(str(other), set()).add(hash_patient(str(patient)))
     return found

@@ -15,10 +15,9 @@ from calibration import (
     OutcomeTable,
     Policy,
     PolicyGrid,
-    hash_patient,
     preferred,
 )
-from titrate import InputError
+from titrate import InputError, hash_patient
 
 MMED_RAG_GAMMA = math.log(1.5)
 """MMed-RAG's cut where none was tested: it stops where the similarity S falls by more than a third."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from indexing import Match, Record
+from titrate import examination
 
 
 def deduplicate(matches: Sequence[Match]) -> list[Match]:
@@ -15,4 +16,4 @@ def deduplicate(matches: Sequence[Match]) -> list[Match]:
 
 def report_key(record: Record) -> tuple[str, str]:
     """What tells one report from another: whose it is, as other cases may be described alike, and what it says."""
-    return record.study or record.patient or record.id, record.report
+    return examination(record.patient, record.study, record.id), record.report

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 import calibration
-from calibration import Certificate, hash_patient
-from titrate import InputError
+from calibration import Certificate
+from titrate import InputError, hash_patient
 from titrate.files import hash_json
 
 Certify = Callable[..., Certificate]

@@ -9,7 +9,7 @@ import pytest
 import calibration
 from calibration import Certificate, OutcomeTable, Policy, SequentialCertifier, certify
 from calibration.checks import FloatArray
-from titrate import InputError
+from titrate import InputError, hash_patient
 
 Outcomes = Callable[..., OutcomeTable]
 FINGERPRINTS = dict.fromkeys(calibration.FINGERPRINTS, "1")
@@ -169,7 +169,7 @@ def test_settings_are_checked_before_anything_is_scored(outcomes: Outcomes) -> N
         ({"alpha": 0}, "alpha is 0"),
         ({"max_k": -1}, "max_k is -1"),
         ({"prefer": table}, "9 patients of the prior"),
-        ({"elsewhere": {"train": {calibration.hash_patient("p1")}}}, "1 are in train"),
+        ({"elsewhere": {"train": {hash_patient("p1")}}}, "1 are in train"),
     ):
         with pytest.raises(InputError, match=message):
             start(table, **changes)

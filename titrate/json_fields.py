@@ -1,14 +1,14 @@
-"""Reading the fields of a JSON object from a file that somebody may have edited."""
+"""Reading a JSON object field by field, each checked for its type: somebody may have edited the file."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from titrate import InputError
+from titrate.errors import InputError
 
 _HUGE = 1e300
 
 
-class Fields:
+class JsonFields:
     """One JSON object whose fields are read by name and type.
 
     Parameters
