@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from calibration import Design, OutcomeTable, PolicyGrid, SequentialCertifier
+from calibration import HypothesisFamily, OutcomeTable, PolicyGrid, SequentialCertifier
 from calibration.checks import FloatArray
 
 ALPHA, DELTA, SEED = 0.2, 0.1, 0
@@ -94,9 +94,11 @@ def power(questions: int, correlation: float, runs: int) -> dict[str, list[float
         losses = draw(RISKS, max(SIZES), questions, correlation, rng)
         means = losses.reshape(-1, questions, len(RISKS)).mean(axis=1)
         for method, (p_value, procedure, informed) in METHODS.items():
-            design = Design(ALPHA, DELTA, grid, ["radiology"], SEED, procedure, p_value, prefer if informed else None)
+            family = HypothesisFamily(
+                ALPHA, DELTA, grid, ["radiology"], SEED, procedure, p_value, prefer if informed else None
+            )
             for column, n in enumerate(SIZES):
-                found[method][column] += design.certify(design.p_values(0, means[:n])[None]).any()
+                found[method][column] += family.certify(family.p_values(0, means[:n])[None]).any()
     return {method: (times / runs).tolist() for method, times in found.items()}
 
 
@@ -110,7 +112,7 @@ def saving(alpha: float, patients: int, share: float, runs: int, *, informed: bo
         prefer = table_of(draw(risks, PREFER, 1, 0.0, rng), 1, "prefer") if informed else None
         row_of = {question: row for row, question in enumerate(table.question_ids)}
         certifier = SequentialCertifier(
-            table.question_ids, table.units, table.domains, max_k=10, alpha=alpha, delta=DELTA, prefer=prefer
+            table.question_ids, table.units, table.domains, max_k=10, alpha=alpha, delta=DELTA, prior_outcomes=prefer
         )
         while asked := certifier.next(10):
             certifier.add(table.take([row_of[question] for question in asked]))

@@ -19,9 +19,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models import open_run, outcomes_of
-from calibration import Design, OutcomeTable, PolicyGrid
+from calibration import HypothesisFamily, OutcomeTable, PolicyGrid, UnitMeans
 from calibration.checks import FloatArray
-from calibration.evidence import Evidence
 
 DELTA, RESAMPLES, SEED = 0.1, 1000, 0
 TAUS = (0.6, 0.7, 0.8)
@@ -55,16 +54,16 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
     grid = PolicyGrid(population.max_k, taus=TAUS)
     rows = []
     for alpha in hard_alphas(population, sizes):
-        tested = {name: Evidence.read(population.select(name), grid, alpha).tested for name in sizes}
+        tested = {name: UnitMeans.read(population.select(name), grid, alpha).tested for name in sizes}
         invalid = {name: values.mean(axis=0) > alpha for name, values in tested.items()}
         for p_value, procedure in METHODS:
-            design = Design(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
+            family = HypothesisFamily(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
             rng = np.random.default_rng(SEED)
             wrong = some = 0
             for _ in range(resamples):
                 drawn = [resample(tested[name], size, rng) for name, size in sizes.items()]
-                p_values = np.stack([design.p_values(row, values) for row, values in enumerate(drawn)])
-                certified = design.certify(p_values)
+                p_values = np.stack([family.p_values(row, values) for row, values in enumerate(drawn)])
+                certified = family.certify(p_values)
                 wrong += any((certified[row] & invalid[name]).any() for row, name in enumerate(sizes))
                 some += bool(certified.any())
             rows.append(
@@ -93,7 +92,7 @@ def hard_alphas(population: OutcomeTable, sizes: dict[str, int]) -> list[float]:
     grid = PolicyGrid(population.max_k)
     best = []
     for name in sizes:
-        risks = Evidence.read(population.select(name), grid, 0.5).tested.mean(axis=0)
+        risks = UnitMeans.read(population.select(name), grid, 0.5).tested.mean(axis=0)
         best.append(math.floor(1000 * float(risks.min())) / 1000)
     return sorted(set(best))
 

@@ -1,13 +1,11 @@
 from .calibrate import certify as certify
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate
-from .evidence import Evidence as Evidence
-from .family import Design as Design
-from .grid import GridError as GridError
-from .grid import PolicyGrid as PolicyGrid
-from .grid import PolicyOutcomes as PolicyOutcomes
+from .family import HypothesisFamily as HypothesisFamily
 from .outcome_table import OutcomeTable as OutcomeTable
 from .policies import Policy as Policy
+from .policies import PolicyGrid as PolicyGrid
+from .policies import PolicyOutcomes as PolicyOutcomes
 from .prior import PRIORS as PRIORS
 from .prior import Prior as Prior
 from .prior import prefer_prior as prefer_prior
@@ -25,4 +23,5 @@ from .pvalues import wsr_p_value as wsr_p_value
 from .results import DomainResult as DomainResult
 from .results import preferred as preferred
 from .sequential import SequentialCertifier as SequentialCertifier
+from .units import UnitMeans as UnitMeans
 from .units import mean_per_unit as mean_per_unit

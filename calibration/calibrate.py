@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,12 +10,15 @@ import scipy
 
 import titrate
 from calibration.certificate import FINGERPRINTS, Certificate
-from calibration.evidence import Evidence
-from calibration.family import Design
-from calibration.grid import PolicyGrid
+from calibration.checks import BoolArray, FloatArray
+from calibration.family import HypothesisFamily
 from calibration.outcome_table import OutcomeTable
+from calibration.policies import PolicyGrid
 from calibration.prior import check_disjoint
-from calibration.results import DomainResult
+from calibration.pvalues import P_VALUES
+from calibration.results import DomainResult, preferred
+from calibration.sample_size import units_needed
+from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap, hash_patient
 
 
@@ -29,8 +33,8 @@ def certify(
     p_value: str = "wsr",
     gammas: Sequence[float] = (),
     taus: Sequence[float] = (),
-    prefer: OutcomeTable | None = None,
-    elsewhere: Mapping[str, Collection[str]] | None = None,
+    prior_outcomes: OutcomeTable | None = None,
+    other_patient_hashes: Mapping[str, Collection[str]] | None = None,
 ) -> Certificate:
     """Test every policy in every domain, all together at level delta, and choose among those that pass.
 
@@ -58,9 +62,9 @@ def certify(
         is tried.
     gammas, taus
         Ratio cuts and confidence thresholds to try beside k = 0..K alone, fixed before looking at the outcomes.
-    prefer
+    prior_outcomes
         Outcomes of other patients, from the `prefer` split, which say where certificates are likely: `prefer_prior`.
-    elsewhere
+    other_patient_hashes
         `hash_patient` of each patient of other splits and the index, by name. None of them may be in the table.
 
     Raises
@@ -70,23 +74,23 @@ def certify(
         a patient or question is in two places.
     """
     check_fingerprints(fingerprints)
-    if prefer is not None:
-        check_disjoint(table.units, table.question_ids, prefer)
-    check_no_overlap(table.units, elsewhere or {})
+    if prior_outcomes is not None:
+        check_disjoint(table.units, table.question_ids, prior_outcomes)
+    check_no_overlap(table.units, other_patient_hashes or {})
     grid = PolicyGrid(table.max_k, tuple(gammas), tuple(taus))
     names = sorted(set(table.domains))
-    design = Design(alpha, delta, grid, names, seed, procedure, p_value, prefer)
+    family = HypothesisFamily(alpha, delta, grid, names, seed, procedure, p_value, prior_outcomes)
     found = []
     for name in names:
-        evidence = Evidence.read(table.select(name), grid, alpha)
-        found.append(evidence.take(design.order(len(evidence.tested))))
-    p_values = np.stack([design.p_values(row, evidence.tested) for row, evidence in enumerate(found)])
-    certified = design.certify(p_values)
+        means = UnitMeans.read(table.select(name), grid, alpha)
+        found.append(means.take(family.order(len(means.tested))))
+    p_values = np.stack([family.p_values(row, means.tested) for row, means in enumerate(found)])
+    certified = family.certify(p_values)
     domains = {
-        name: evidence.result(design, row, p_values[row], certified[row])
-        for row, (name, evidence) in enumerate(zip(names, found, strict=True))
+        name: domain_result(family, row, means, p_values[row], certified[row])
+        for row, (name, means) in enumerate(zip(names, found, strict=True))
     }
-    return make_certificate(design, domains, table.units, fingerprints, elsewhere or {})
+    return make_certificate(family, domains, table.units, fingerprints, other_patient_hashes or {})
 
 
 def check_fingerprints(fingerprints: Mapping[str, str]) -> None:
@@ -103,22 +107,22 @@ def check_fingerprints(fingerprints: Mapping[str, str]) -> None:
 
 
 def make_certificate(
-    design: Design,
+    family: HypothesisFamily,
     domains: Mapping[str, DomainResult],
     patients: Iterable[str],
     fingerprints: Mapping[str, str],
-    elsewhere: Iterable[str],
+    disjoint_from: Iterable[str],
     *,
     sequential: bool = False,
 ) -> Certificate:
-    """Put the results of a design, and what it was tied to and checked against, into a certificate of today."""
+    """Put the results of a family, and what it was tied to and checked against, into a certificate of today."""
     return Certificate(
-        alpha=design.alpha,
-        delta=design.delta,
+        alpha=family.alpha,
+        delta=family.delta,
         unit="patient",
-        seed=design.seed,
-        p_value=design.p_value,
-        procedure=design.procedure,
+        seed=family.seed,
+        p_value=family.p_value,
+        procedure=family.procedure,
         fingerprints=dict(fingerprints),
         versions={
             "titrate": titrate.__version__,
@@ -129,8 +133,78 @@ def make_certificate(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         domains=domains,
         patient_hashes=tuple(sorted(map(hash_patient, set(patients)))),
-        prior=design.prior.kind,
-        prior_table=design.prior.table,
+        prior=family.prior.kind,
+        prior_table=family.prior.table,
         sequential=sequential,
-        disjoint_from=tuple(sorted(elsewhere)),
+        disjoint_from=tuple(sorted(disjoint_from)),
     )
+
+
+def domain_result(
+    family: HypothesisFamily,
+    domain: int,
+    means: UnitMeans,
+    p_values: FloatArray,
+    certified: BoolArray,
+    *,
+    planned: tuple[int, int] | None = None,
+    stopped: str = "all",
+) -> DomainResult:
+    """Sum up one domain, given its row ``[policies]`` of the tests of all.
+
+    Parameters
+    ----------
+    family
+        The tests of all domains.
+    domain
+        Number of the domain in the family.
+    means
+        Of the domain's units, in the order in which they were tested.
+    p_values, certified
+        Of the domain's policies.
+    planned
+        Units and questions there were, where the tests ended early.
+    stopped
+        Why they ended.
+    """
+    units = len(means.tested)
+    answered = means.answered.sum(axis=0)
+    risks = np.divide(means.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
+    passed = tuple(np.flatnonzero(certified).tolist())
+    tested = means.tested.mean(axis=0)
+    contexts = means.contexts.mean(axis=0)
+    best = int(np.lexsort((np.arange(len(tested)), np.round(contexts, 12), np.round(tested, 12)))[0])
+    hopeful = not passed and tested[best] < family.alpha
+    level = float(family.prior.weights[domain, best]) * family.delta
+    needed = None
+    if hopeful:
+
+        def test(values: FloatArray) -> FloatArray:
+            return P_VALUES[family.p_value](values, family.alpha, np.array([level]))
+
+        needed = units_needed(means.tested[:, [best]], test, level)
+    planned_units, planned_questions = planned or (units, means.n_questions)
+    result = DomainResult(
+        n_units=units,
+        n_questions=means.n_questions,
+        max_k=family.grid.max_k,
+        risks=tuple(np.clip(risks, 0.0, 1.0).tolist()),
+        p_values=tuple(p_values.tolist()),
+        certified=passed,
+        k=None,
+        units_needed=needed,
+        gammas=family.grid.gammas,
+        taus=family.grid.taus,
+        best=best,
+        coverages=tuple(means.answered.mean(axis=0).tolist()),
+        contexts=tuple(contexts.tolist()),
+        deviations=tuple(means.tested.std(axis=0).tolist()),
+        weights=tuple(family.prior.weights[domain].tolist()),
+        planned_units=planned_units,
+        planned_questions=planned_questions,
+        stopped=stopped,
+    )
+    if not passed:
+        return result
+    chosen = preferred(result, passed)
+    return replace(result, chosen=chosen, k=result.grid.policies[chosen].k)

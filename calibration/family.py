@@ -1,4 +1,4 @@
-"""The design of a calibration: everything that is fixed before its outcomes are seen."""
+"""The hypotheses that a calibration tests, and everything else that is fixed before its outcomes are seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from calibration.checks import BoolArray, FloatArray, check_level
-from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
+from calibration.policies import PolicyGrid
 from calibration.prior import Prior, prefer_prior, uniform_prior
 from calibration.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
 from calibration.pvalues import P_VALUES, wsr_p_value
@@ -16,8 +16,8 @@ from titrate import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class Design:
-    """A family of tests, one for each policy in each domain.
+class HypothesisFamily:
+    """One hypothesis for each policy in each domain, "its risk is above alpha", tested together.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Design:
         Of the order of the patients.
     procedure, p_value
         Names in `PROCEDURES` and `P_VALUES`.
-    prefer
+    prior_outcomes
         Outcomes of other patients to take the prior from; uniform without them.
 
     Raises
@@ -47,7 +47,7 @@ class Design:
     seed: int = 0
     procedure: str = "sgt"
     p_value: str = "wsr"
-    prefer: OutcomeTable | None = None
+    prior_outcomes: OutcomeTable | None = None
 
     def __post_init__(self) -> None:
         check_level("alpha", self.alpha)
@@ -60,15 +60,15 @@ class Design:
         ):
             if name not in known:
                 raise InputError(f"unknown {kind} {name}; it can be {', '.join(known)}")
-        if self.prefer is not None and self.procedure != "sgt":
+        if self.prior_outcomes is not None and self.procedure != "sgt":
             raise InputError(f"{self.procedure} takes no prior; use sgt, or leave out the prior")
 
     @cached_property
     def prior(self) -> Prior:
         """Shares of delta, ``[domains, policies]``."""
-        if self.prefer is None:
+        if self.prior_outcomes is None:
             return uniform_prior(len(self.domains), len(self.grid.policies))
-        return prefer_prior(self.prefer, self.grid, self.domains, self.alpha)
+        return prefer_prior(self.prior_outcomes, self.grid, self.domains, self.alpha)
 
     @cached_property
     def _transitions(self) -> FloatArray:

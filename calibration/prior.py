@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.checks import FloatArray
-from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
+from calibration.policies import PolicyGrid
 from calibration.units import mean_per_unit
 from titrate import InputError
 
@@ -48,7 +48,7 @@ def uniform_prior(domains: int, policies: int) -> Prior:
     return Prior("uniform", None, np.full((domains, policies), 1 / (domains * policies)))
 
 
-def prefer_prior(prefer: OutcomeTable, grid: PolicyGrid, domains: Sequence[str], alpha: float) -> Prior:
+def prefer_prior(prior_outcomes: OutcomeTable, grid: PolicyGrid, domains: Sequence[str], alpha: float) -> Prior:
     """Spread delta by how likely each policy is to be its domain's best, and good enough, given other outcomes.
 
     1000 times the patients of a domain are given random weights (the Bayesian bootstrap of Rubin 1981), and the policy
@@ -58,7 +58,7 @@ def prefer_prior(prefer: OutcomeTable, grid: PolicyGrid, domains: Sequence[str],
 
     Parameters
     ----------
-    prefer
+    prior_outcomes
         Outcomes of patients who are not in the calibration table, as used for mining preferences.
     grid
         The policies.
@@ -75,10 +75,10 @@ def prefer_prior(prefer: OutcomeTable, grid: PolicyGrid, domains: Sequence[str],
     size = len(grid.policies)
     votes = np.zeros((len(domains), size))
     for row, domain in enumerate(domains):
-        if domain not in prefer.domains:
+        if domain not in prior_outcomes.domains:
             votes[row] = _DRAWS / size
             continue
-        part = prefer.select(domain)
+        part = prior_outcomes.select(domain)
         values, _ = mean_per_unit(grid.read(part).tested(alpha), part.units)
         draws = np.random.default_rng(0).exponential(size=(_DRAWS, len(values)))
         means = (draws / draws.sum(axis=1, keepdims=True)) @ values
@@ -88,10 +88,10 @@ def prefer_prior(prefer: OutcomeTable, grid: PolicyGrid, domains: Sequence[str],
         votes[row] = np.bincount(best[margins.max(axis=1) > 0], minlength=size)
     even = uniform_prior(*votes.shape).weights
     informed = votes / votes.sum() if votes.any() else even
-    return Prior("prefer", prefer.fingerprint, (1 - _UNIFORM_SHARE) * informed + _UNIFORM_SHARE * even)
+    return Prior("prefer", prior_outcomes.fingerprint, (1 - _UNIFORM_SHARE) * informed + _UNIFORM_SHARE * even)
 
 
-def check_disjoint(units: Iterable[str], question_ids: Iterable[str], prefer: OutcomeTable) -> None:
+def check_disjoint(units: Iterable[str], question_ids: Iterable[str], prior_outcomes: OutcomeTable) -> None:
     """Check that a prior's table shares neither patients nor questions with the calibration.
 
     Raises
@@ -100,8 +100,8 @@ def check_disjoint(units: Iterable[str], question_ids: Iterable[str], prefer: Ou
         Saying how many it shares.
     """
     for kind, ours, theirs in (
-        ("patients", units, prefer.units),
-        ("questions", question_ids, prefer.question_ids),
+        ("patients", units, prior_outcomes.units),
+        ("questions", question_ids, prior_outcomes.question_ids),
     ):
         shared = len(set(ours) & set(theirs))
         if shared:

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from calibration.grid import GridError, PolicyGrid
-from calibration.policies import Policy
-from titrate import JsonFields
+from calibration.policies import Policy, PolicyGrid
+from titrate import InputError, JsonFields
 
 STOPPED = ("all", "certified", "futile")
 """Why the tests ended: every patient was used, or early, because a policy was certified or none can be."""
@@ -159,7 +158,7 @@ class DomainResult:
                 planned_questions=read.integer("planned_questions", least=1),
                 stopped=read.text("stopped"),
             )
-        except GridError as error:
+        except InputError as error:
             raise read.error(str(error)) from error
         if result.chosen != optional["chosen"]:
             raise read.error("chosen is missing")

@@ -18,16 +18,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from calibration.calibrate import check_fingerprints, make_certificate
+from calibration.calibrate import check_fingerprints, domain_result, make_certificate
 from calibration.certificate import Certificate
 from calibration.checks import FloatArray, check_same_length
-from calibration.evidence import Evidence
-from calibration.family import Design
-from calibration.grid import PolicyGrid
+from calibration.family import HypothesisFamily
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import Policy
+from calibration.policies import Policy, PolicyGrid
 from calibration.prior import check_disjoint
 from calibration.pvalues import MAX_BET, wsr_log_capital
+from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap
 
 _GIVE_UP_LEVEL = 0.05
@@ -49,7 +48,7 @@ class SequentialCertifier:
         Of all the questions there are, before any is answered.
     max_k
         K.
-    alpha, delta, seed, procedure, gammas, taus, prefer, elsewhere
+    alpha, delta, seed, procedure, gammas, taus, prior_outcomes, other_patient_hashes
         As for `certify`; p-values are WSR's, since no other may be looked at before the end.
 
     Raises
@@ -71,51 +70,51 @@ class SequentialCertifier:
         procedure: str = "sgt",
         gammas: Sequence[float] = (),
         taus: Sequence[float] = (),
-        prefer: OutcomeTable | None = None,
-        elsewhere: Mapping[str, Collection[str]] | None = None,
+        prior_outcomes: OutcomeTable | None = None,
+        other_patient_hashes: Mapping[str, Collection[str]] | None = None,
     ) -> None:
         check_same_length(len(question_ids), units=units, domains=domains)
         if not question_ids:
             raise InputError("there are no questions to calibrate on; give at least one")
-        if prefer is not None:
-            check_disjoint(units, question_ids, prefer)
-        self._elsewhere = dict(elsewhere or {})
-        check_no_overlap(units, self._elsewhere)
+        if prior_outcomes is not None:
+            check_disjoint(units, question_ids, prior_outcomes)
+        self._other_patients = dict(other_patient_hashes or {})
+        check_no_overlap(units, self._other_patients)
         self._patients = set(units)
         grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus)), sorted(set(domains))
-        self.design = Design(alpha, delta, grid, names, seed, procedure, "wsr", prefer)
+        self.family = HypothesisFamily(alpha, delta, grid, names, seed, procedure, "wsr", prior_outcomes)
         self._questions: list[dict[str, list[str]]] = [{} for _ in names]
         for question, unit, domain in sorted(zip(question_ids, units, domains, strict=True)):
             self._questions[names.index(domain)].setdefault(unit, []).append(question)
         self._order = []
         for questions in self._questions:
             known = sorted(questions)
-            self._order.append([known[row] for row in self.design.order(len(known))])
-        self._evidence: list[Evidence | None] = [None] * len(names)
+            self._order.append([known[row] for row in self.family.order(len(known))])
+        self._means: list[UnitMeans | None] = [None] * len(names)
         self._p_values = np.ones((len(names), len(grid.policies)))
-        self._certified = self.design.certify(self._p_values)
+        self._certified = self.family.certify(self._p_values)
         self._futile = [False] * len(names)
         self._out: dict[str, tuple[int, str]] = {}
 
     @property
     def undecided(self) -> tuple[str, ...]:
         """The domains in which it is still worth while to score patients, sorted."""
-        return tuple(name for row, name in enumerate(self.design.domains) if self._open(row))
+        return tuple(name for row, name in enumerate(self.family.domains) if self._open(row))
 
     @property
     def certified(self) -> dict[str, tuple[Policy, ...]]:
         """The policies certified so far in each domain. None is ever taken back."""
-        policies = self.design.grid.policies
+        policies = self.family.grid.policies
         return {
             name: tuple(policies[number] for number in np.flatnonzero(self._certified[row]))
-            for row, name in enumerate(self.design.domains)
+            for row, name in enumerate(self.family.domains)
         }
 
     @property
     def questions_saved(self) -> int:
         """How many questions have not been scored: with no domain undecided, they never need be."""
         planned = sum(len(ids) for questions in self._questions for ids in questions.values())
-        return planned - sum(evidence.n_questions for evidence in self._evidence if evidence is not None)
+        return planned - sum(means.n_questions for means in self._means if means is not None)
 
     def next(self, patients: int) -> list[str]:
         """Return the questions of the next patients of undecided domains, all domains advancing in step.
@@ -151,22 +150,22 @@ class SequentialCertifier:
             question: (domain, unit)
             for question, domain, unit in zip(table.question_ids, table.domains, table.units, strict=True)
         }
-        expected = {question: (self.design.domains[row], unit) for question, (row, unit) in self._out.items()}
+        expected = {question: (self.family.domains[row], unit) for question, (row, unit) in self._out.items()}
         if given != expected:
             raise InputError("these are not the outcomes of the questions asked for last; add those, all at once")
         arrived = {}
         for row in sorted({row for row, _ in self._out.values()}):
-            part = table.select(self.design.domains[row])
+            part = table.select(self.family.domains[row])
             start = self._seen(row)
             order = self._order[row][start : start + len(set(part.units))]
-            evidence, earlier = Evidence.read(part, self.design.grid, self.design.alpha, order), self._evidence[row]
-            arrived[row] = self._evidence[row] = evidence if earlier is None else earlier.then(evidence)
-            self._p_values[row] = self.design.anytime_p_values(row, arrived[row].tested, len(self._order[row]))
+            means, earlier = UnitMeans.read(part, self.family.grid, self.family.alpha, order), self._means[row]
+            arrived[row] = self._means[row] = means if earlier is None else earlier.then(means)
+            self._p_values[row] = self.family.anytime_p_values(row, arrived[row].tested, len(self._order[row]))
         self._out = {}
-        self._certified = self.design.certify(self._p_values)
-        for row, evidence in arrived.items():
+        self._certified = self.family.certify(self._p_values)
+        for row, means in arrived.items():
             if self._open(row):
-                self._futile[row] = self._hopeless(row, evidence.tested)
+                self._futile[row] = self._hopeless(row, means.tested)
 
     def certificate(self, fingerprints: Mapping[str, str]) -> Certificate:
         """Return the certificate of what has been shown.
@@ -180,30 +179,38 @@ class SequentialCertifier:
         if self._out or self.undecided:
             raise InputError(f"{', '.join(self.undecided)} is still undecided; go on scoring")
         results = {}
-        for row, name in enumerate(self.design.domains):
-            evidence = self._evidence[row]
-            assert evidence is not None  # a domain without evidence is undecided
+        for row, name in enumerate(self.family.domains):
+            means = self._means[row]
+            assert means is not None  # a domain of which nothing has been scored is undecided
             units, questions = len(self._order[row]), sum(map(len, self._questions[row].values()))
-            early = len(evidence.tested) < units
+            early = len(means.tested) < units
             stopped = ("certified" if self._certified[row].any() else "futile") if early else "all"
-            results[name] = evidence.result(
-                self.design, row, self._p_values[row], self._certified[row], planned=(units, questions), stopped=stopped
+            results[name] = domain_result(
+                self.family,
+                row,
+                means,
+                self._p_values[row],
+                self._certified[row],
+                planned=(units, questions),
+                stopped=stopped,
             )
-        return make_certificate(self.design, results, self._patients, fingerprints, self._elsewhere, sequential=True)
+        return make_certificate(
+            self.family, results, self._patients, fingerprints, self._other_patients, sequential=True
+        )
 
     def _seen(self, row: int) -> int:
-        evidence = self._evidence[row]
-        return 0 if evidence is None else len(evidence.tested)
+        means = self._means[row]
+        return 0 if means is None else len(means.tested)
 
     def _open(self, row: int) -> bool:
         return not (self._certified[row].any() or self._futile[row] or self._seen(row) == len(self._order[row]))
 
     def _hopeless(self, row: int, values: FloatArray) -> bool:
-        planned, alpha = len(self._order[row]), self.design.alpha
-        capital = wsr_log_capital(values, alpha, self.design.prior.weights[row] * self.design.delta, planned)[-1]
+        planned, alpha = len(self._order[row]), self.family.alpha
+        capital = wsr_log_capital(values, alpha, self.family.prior.weights[row] * self.family.delta, planned)[-1]
         # Right answers only, at the largest bet, from here to the end.
         reachable = capital + (planned - len(values)) * np.log1p(MAX_BET * alpha / (1 - alpha))
-        if bool(np.all(reachable < -np.log(self.design.most_share * self.design.delta))):
+        if bool(np.all(reachable < -np.log(self.family.most_share * self.family.delta))):
             return True
         against = wsr_log_capital(1 - values, 1 - alpha, _GIVE_UP_LEVEL, planned).max(axis=0)
         return bool(np.all(against >= -np.log(_GIVE_UP_LEVEL)))

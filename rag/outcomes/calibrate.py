@@ -102,8 +102,8 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         p_value=options.p_value,
         gammas=options.gammas,
         taus=options.taus,
-        prefer=prior_outcomes,
-        elsewhere=others,
+        prior_outcomes=prior_outcomes,
+        other_patient_hashes=others,
     )
     return CalibrationResult(certificate, table, 0)
 
@@ -129,8 +129,8 @@ def _sequential(
         procedure=options.procedure,
         gammas=options.gammas,
         taus=options.taus,
-        prefer=prior_outcomes,
-        elsewhere=others,
+        prior_outcomes=prior_outcomes,
+        other_patient_hashes=others,
     )
     tables = []
     while chosen := certifier.next(_PATIENTS_AT_ONCE):

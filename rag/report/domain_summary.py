@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from calibration import (
     Certificate,
-    Design,
     DomainResult,
-    Evidence,
+    HypothesisFamily,
     OutcomeTable,
     Policy,
     PolicyGrid,
+    UnitMeans,
     preferred,
 )
 from titrate import InputError, hash_patient
@@ -174,14 +174,14 @@ def _tested(certificate: Certificate, name: str, part: OutcomeTable) -> OutcomeT
         return part
     if len(names) != result.planned_units:
         raise InputError(f"{len(names)} patients in {name}, the certificate tested {result.n_units}; {_REMEDY}")
-    design = Design(certificate.alpha, certificate.delta, result.grid, [name], certificate.seed)
-    tested = {names[place] for place in design.order(len(names))[: result.n_units]}
+    family = HypothesisFamily(certificate.alpha, certificate.delta, result.grid, [name], certificate.seed)
+    tested = {names[place] for place in family.order(len(names))[: result.n_units]}
     return part.take([row for row, unit in enumerate(part.units) if unit in tested])
 
 
 def _measure(certificate: Certificate, name: str, part: OutcomeTable, grid: PolicyGrid) -> dict[Policy, Measured]:
     result = certificate.domains[name]
-    evidence = Evidence.read(part, grid, certificate.alpha)
+    evidence = UnitMeans.read(part, grid, certificate.alpha)
     answered = evidence.answered.sum(axis=0)
     risks = np.divide(evidence.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
     intervals = risk_intervals(evidence.errors, evidence.answered, seed=certificate.seed)

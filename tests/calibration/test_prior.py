@@ -91,7 +91,7 @@ def test_a_prior_certifies_what_an_even_spread_does_not(outcomes: Outcomes) -> N
     losses[:, 7] = 0
     made = outcomes(losses)
     assert not certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS).certified_domains  # 20 log(19/16) = 3.4
-    certificate = certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prefer=elsewhere(made))
+    certificate = certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(made))
     assert certificate.policy("radiology").k == 7
     assert (certificate.prior, certificate.procedure) == ("prefer", "sgt")
     assert certificate.prior_table == elsewhere(made).fingerprint
@@ -103,7 +103,7 @@ def test_the_prior_never_sees_calibration_data(outcomes: Outcomes) -> None:
     other = elsewhere(made)
 
     def attempt(prefer: OutcomeTable) -> None:
-        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prefer=prefer)
+        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=prefer)
 
     attempt(other)
     with pytest.raises(InputError, match="9 patients of the prior are in the calibration table"):
@@ -119,9 +119,11 @@ def test_the_prior_never_sees_calibration_data(outcomes: Outcomes) -> None:
 def test_a_prior_needs_sgt_and_enough_contexts(outcomes: Outcomes) -> None:
     made = outcomes(np.zeros((9, 2)))
     with pytest.raises(InputError, match="holm takes no prior; use sgt"):
-        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prefer=elsewhere(made), procedure="holm")
+        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(made), procedure="holm")
     with pytest.raises(InputError, match="end at k = 0, the grid at 1"):
-        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prefer=elsewhere(outcomes(np.zeros((9, 1)))))
+        certify(
+            made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(outcomes(np.zeros((9, 1))))
+        )
 
 
 def test_patients_of_other_splits_are_refused(outcomes: Outcomes) -> None:
@@ -131,7 +133,7 @@ def test_patients_of_other_splits_are_refused(outcomes: Outcomes) -> None:
     with pytest.raises(
         InputError, match=r"^of 9 calibration patients, 1 are in index and 2 are in train; calibrate on"
     ):
-        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, elsewhere=hashes)
+        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, other_patient_hashes=hashes)
     clean = {"train": {hash_patient("x")}, "prefer": set[str]()}
-    made_anyway = certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, elsewhere=clean)
+    made_anyway = certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, other_patient_hashes=clean)
     assert made_anyway.disjoint_from == ("prefer", "train")

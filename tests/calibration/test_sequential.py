@@ -168,8 +168,8 @@ def test_settings_are_checked_before_anything_is_scored(outcomes: Outcomes) -> N
     for changes, message in (
         ({"alpha": 0}, "alpha is 0"),
         ({"max_k": -1}, "max_k is -1"),
-        ({"prefer": table}, "9 patients of the prior"),
-        ({"elsewhere": {"train": {hash_patient("p1")}}}, "1 are in train"),
+        ({"prior_outcomes": table}, "9 patients of the prior"),
+        ({"other_patient_hashes": {"train": {hash_patient("p1")}}}, "1 are in train"),
     ):
         with pytest.raises(InputError, match=message):
             start(table, **changes)

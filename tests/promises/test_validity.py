@@ -14,7 +14,7 @@ import pytest
 from calibration import (
     FINGERPRINTS,
     P_VALUES,
-    Design,
+    HypothesisFamily,
     OutcomeTable,
     PolicyGrid,
     PolicyOutcomes,
@@ -106,8 +106,8 @@ CHUNK = 100
 DESIGNS = ("bonferroni", "holm", "sgt", "sgt with a prior")
 
 
-def design_of(name: str, world: World, rng: np.random.Generator) -> Design:
-    """A design of one domain; its prior, if any, from 150 patients of a `prefer` split of its own."""
+def family_of(name: str, world: World, rng: np.random.Generator) -> HypothesisFamily:
+    """A family of one domain; its prior, if any, from 150 patients of a `prefer` split of its own."""
     k = len(world.risks)
     prefer = None
     if name == "sgt with a prior":
@@ -120,13 +120,13 @@ def design_of(name: str, world: World, rng: np.random.Generator) -> Design:
             confidences=losses,
             answers=[[""] * k] * 150,
         )
-    return Design(ALPHA, DELTA, PolicyGrid(k - 1), ["d"], procedure=name.split()[0], prefer=prefer)
+    return HypothesisFamily(ALPHA, DELTA, PolicyGrid(k - 1), ["d"], procedure=name.split()[0], prior_outcomes=prefer)
 
 
-def certified_at(log_capital: FloatArray, design: Design) -> tuple[FloatArray, FloatArray]:
+def certified_at(log_capital: FloatArray, family: HypothesisFamily) -> tuple[FloatArray, FloatArray]:
     """p-values ``[runs, policies]`` at the moment when the first policy is certified, if ever, and at the end."""
     evidence = np.maximum.accumulate(log_capital, axis=1)
-    enough = evidence >= -np.log(design.prior.weights[0] * DELTA)
+    enough = evidence >= -np.log(family.prior.weights[0] * DELTA)
     stop = np.where(enough.any(axis=(1, 2)), enough.any(axis=2).argmax(axis=1), evidence.shape[1] - 1)
     return np.exp(-np.maximum(evidence[np.arange(len(stop)), stop], 0)), np.exp(-np.maximum(evidence[:, -1], 0))
 
@@ -136,10 +136,10 @@ def rates(world: World, n: int, rng: np.random.Generator) -> dict[str, tuple[flo
     invalid = np.array(world.risks) >= ALPHA
     counts: dict[str, list[int]] = {}
 
-    def count(method: str, p_values: FloatArray, design: Design) -> None:
+    def count(method: str, p_values: FloatArray, family: HypothesisFamily) -> None:
         wrong, found = counts.setdefault(method, [0, 0])
         for row in p_values:
-            certified = design.certify(row[None])[0]
+            certified = family.certify(row[None])[0]
             wrong += bool(np.any(certified & invalid))
             found += bool(np.any(certified & ~invalid))
         counts[method] = [wrong, found]
@@ -151,13 +151,13 @@ def rates(world: World, n: int, rng: np.random.Generator) -> dict[str, tuple[flo
             fixed["binomial"] = binomial_p_value(losses, ALPHA)
         capital: dict[bytes, FloatArray] = {}
         for name in DESIGNS:
-            design = design_of(name, world, rng)
-            weights = design.prior.weights[0]
+            family = family_of(name, world, rng)
+            weights = family.prior.weights[0]
             if weights.tobytes() not in capital:
                 capital[weights.tobytes()] = wsr_log_capital(losses, ALPHA, weights * DELTA)
-            stopped, whole = certified_at(capital[weights.tobytes()], design)
+            stopped, whole = certified_at(capital[weights.tobytes()], family)
             for p_value, values in {**fixed, "wsr": whole, "wsr, stopped early": stopped}.items():
-                count(f"{name}, {p_value}", values, design)
+                count(f"{name}, {p_value}", values, family)
     return {method: (wrong / RUNS, found / RUNS) for method, (wrong, found) in counts.items()}
 
 
@@ -195,15 +195,15 @@ def selective(n: int, runs: int, slope: float, correlation: float, rng: np.rando
 def test_thresholds_name_an_invalid_policy_no_more_often(slope: float, correlation: float, n: int) -> None:
     """R_s(tau) = alpha - slope tau / 2: exactly alpha at every tau without a slope, and at tau = 0 with one."""
     rng = np.random.default_rng([n, int(100 * slope), int(100 * correlation)])
-    design = Design(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"])
-    invalid = np.array([slope == 0 or policy.tau == 0 for policy in design.grid.policies])
+    family = HypothesisFamily(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"])
+    invalid = np.array([slope == 0 or policy.tau == 0 for policy in family.grid.policies])
     wrong = dict.fromkeys(("wsr", "hoeffding-bentkus"), 0)
     found = 0
     for _ in range(RUNS // CHUNK):
         values = selective(n, CHUNK, slope, correlation, rng)
         for name in wrong:
-            p_values = P_VALUES[name](values, ALPHA, design.prior.weights[0] * DELTA)
-            certified = np.stack([design.certify(row[None])[0] for row in p_values])
+            p_values = P_VALUES[name](values, ALPHA, family.prior.weights[0] * DELTA)
+            certified = np.stack([family.certify(row[None])[0] for row in p_values])
             wrong[name] += int(np.any(certified & invalid, axis=1).sum())
             found += int(np.any(certified & ~invalid, axis=1).sum()) if name == "wsr" else 0
     assert all(times / RUNS <= bound(DELTA, RUNS) for times in wrong.values()), wrong

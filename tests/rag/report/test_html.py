@@ -155,7 +155,9 @@ def test_few_choices(columns: int, report: Callable[..., str]) -> None:
 
 
 def test_the_foot(tmp_path: Path, two_domains: OutcomeTable) -> None:
-    certificate = certify(two_domains, alpha=0.4, delta=0.1, fingerprints=PRINTS, elsewhere={"train": []}, seed=3)
+    certificate = certify(
+        two_domains, alpha=0.4, delta=0.1, fingerprints=PRINTS, other_patient_hashes={"train": []}, seed=3
+    )
     write_report(tmp_path / "a.html", certificate, two_domains, certificate_path=tmp_path / "mine.json")
     page = Page((tmp_path / "a.html").read_text(encoding="utf-8"))
     for entry in (
@@ -180,7 +182,7 @@ def test_the_foot(tmp_path: Path, two_domains: OutcomeTable) -> None:
     prefer = outcomes(
         np.zeros((10, 3)), units=[f"x{row}" for row in range(10)], question_ids=[f"x{i}" for i in range(10)]
     )
-    informed = certify(two_domains, alpha=0.4, delta=0.1, fingerprints=PRINTS, prefer=prefer)
+    informed = certify(two_domains, alpha=0.4, delta=0.1, fingerprints=PRINTS, prior_outcomes=prefer)
     write_report(tmp_path / "b.html", informed, two_domains)
     source = (tmp_path / "b.html").read_text(encoding="utf-8")
     assert f"from the outcomes of other patients (table {prefer.fingerprint[:12]})" in source
