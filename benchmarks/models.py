@@ -157,10 +157,12 @@ def certificates(calibrate: OutcomeTable, test: OutcomeTable) -> list[dict[str, 
         certificate = certify(calibrate, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
         row: dict[str, Any] = {"alpha": alpha, "delta": DELTA, "domains": {}}
         for domain, result in certificate.domains.items():
-            risk = None if result.k is None else float(truth[domain][result.k])
+            k = None if result.policy is None else result.policy.k
             row["domains"][domain] = {
-                "k": result.k, "certified": result.certified, "calibration risk": float(result.risks[result.best_k]),
-                "test risk": risk, "patients": result.n_units, "units needed": result.units_needed,
+                "k": k, "certified": [one.policy.k for one in result.certified],
+                "calibration risk": result.best(alpha).risk,
+                "test risk": None if k is None else float(truth[domain][k]),
+                "patients": result.n_units, "units needed": result.units_needed,
             }  # fmt: skip
         row |= resampled(calibrate, truth, alpha)
         figures.append(row)
@@ -194,7 +196,7 @@ def resampled(calibrate: OutcomeTable, truth: dict[str, Any], alpha: float) -> d
             answers=[calibrate.answers[row] for row in rows],
         )
         certificate = certify(table, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
-        chosen = [(domain, result.k) for domain, result in certificate.domains.items() if result.k is not None]
+        chosen = [(name, result.policy.k) for name, result in certificate.domains.items() if result.policy is not None]
         kept += all(truth[domain][k] <= alpha for domain, k in chosen)
         certified += len(chosen)
     return {"resamples": RESAMPLES, "promise kept": kept / RESAMPLES, "certified a resample": certified / RESAMPLES}

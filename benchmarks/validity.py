@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models import open_run, outcomes_of
-from calibration import HypothesisFamily, OutcomeTable, PolicyGrid, UnitMeans
+from calibration import HypothesisFamily, OutcomeTable, PolicyGrid, mean_per_unit
 from calibration.checks import FloatArray
 
 DELTA, RESAMPLES, SEED = 0.1, 1000, 0
@@ -54,7 +54,7 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
     grid = PolicyGrid(population.max_k, taus=TAUS)
     rows = []
     for alpha in hard_alphas(population, sizes):
-        tested = {name: UnitMeans.read(population.select(name), grid, alpha).tested for name in sizes}
+        tested = {name: tested_means(population.select(name), grid, alpha) for name in sizes}
         invalid = {name: values.mean(axis=0) > alpha for name, values in tested.items()}
         for p_value, procedure in METHODS:
             family = HypothesisFamily(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
@@ -81,6 +81,11 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
     return rows
 
 
+def tested_means(part: OutcomeTable, grid: PolicyGrid, alpha: float) -> FloatArray:
+    """What is tested of each patient of one domain, ``[patients, policies]``: its mean at most alpha if the risk is."""
+    return mean_per_unit(grid.read(part).tested(alpha), part.units)[0]
+
+
 def resample(values: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
     """So many rows of ``values`` [patients, policies], drawn with replacement."""
     drawn: FloatArray = values[rng.integers(len(values), size=size)]
@@ -92,7 +97,7 @@ def hard_alphas(population: OutcomeTable, sizes: dict[str, int]) -> list[float]:
     grid = PolicyGrid(population.max_k)
     best = []
     for name in sizes:
-        risks = UnitMeans.read(population.select(name), grid, 0.5).tested.mean(axis=0)
+        risks = tested_means(population.select(name), grid, 0.5).mean(axis=0)
         best.append(math.floor(1000 * float(risks.min())) / 1000)
     return sorted(set(best))
 

@@ -21,7 +21,8 @@ from .pvalues import hoeffding_bentkus_p_value as hoeffding_bentkus_p_value
 from .pvalues import wsr_log_capital as wsr_log_capital
 from .pvalues import wsr_p_value as wsr_p_value
 from .results import DomainResult as DomainResult
-from .results import preferred as preferred
+from .results import PolicyResult as PolicyResult
 from .sequential import SequentialCertifier as SequentialCertifier
-from .units import UnitMeans as UnitMeans
+from .units import MeasuredPolicy as MeasuredPolicy
 from .units import mean_per_unit as mean_per_unit
+from .units import measure_policies as measure_policies

@@ -16,7 +16,7 @@ from calibration.outcome_table import OutcomeTable
 from calibration.policies import PolicyGrid
 from calibration.prior import check_disjoint
 from calibration.pvalues import P_VALUES
-from calibration.results import DomainResult, preferred
+from calibration.results import DomainResult, PolicyResult
 from calibration.sample_size import units_needed
 from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap, hash_patient
@@ -83,7 +83,7 @@ def certify(
     found = []
     for name in names:
         means = UnitMeans.read(table.select(name), grid, alpha)
-        found.append(means.take(family.order(len(means.tested))))
+        found.append(means.take(family.order(len(means.names))))
     p_values = np.stack([family.p_values(row, means.tested) for row, means in enumerate(found)])
     certified = family.certify(p_values)
     domains = {
@@ -167,44 +167,27 @@ def domain_result(
     stopped
         Why they ended.
     """
-    units = len(means.tested)
-    answered = means.answered.sum(axis=0)
-    risks = np.divide(means.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
-    passed = tuple(np.flatnonzero(certified).tolist())
-    tested = means.tested.mean(axis=0)
-    contexts = means.contexts.mean(axis=0)
-    best = int(np.lexsort((np.arange(len(tested)), np.round(contexts, 12), np.round(tested, 12)))[0])
-    hopeful = not passed and tested[best] < family.alpha
-    level = float(family.prior.weights[domain, best]) * family.delta
-    needed = None
-    if hopeful:
-
-        def test(values: FloatArray) -> FloatArray:
-            return P_VALUES[family.p_value](values, family.alpha, np.array([level]))
-
-        needed = units_needed(means.tested[:, [best]], test, level)
-    planned_units, planned_questions = planned or (units, means.n_questions)
+    planned_units, planned_questions = planned or (len(means.names), means.n_questions)
+    tests = zip(p_values.tolist(), family.prior.weights[domain].tolist(), certified.tolist(), strict=True)
     result = DomainResult(
-        n_units=units,
+        n_units=len(means.names),
         n_questions=means.n_questions,
-        max_k=family.grid.max_k,
-        risks=tuple(np.clip(risks, 0.0, 1.0).tolist()),
-        p_values=tuple(p_values.tolist()),
-        certified=passed,
-        k=None,
-        units_needed=needed,
-        gammas=family.grid.gammas,
-        taus=family.grid.taus,
-        best=best,
-        coverages=tuple(means.answered.mean(axis=0).tolist()),
-        contexts=tuple(contexts.tolist()),
-        deviations=tuple(means.tested.std(axis=0).tolist()),
-        weights=tuple(family.prior.weights[domain].tolist()),
         planned_units=planned_units,
         planned_questions=planned_questions,
         stopped=stopped,
+        policies=tuple(
+            PolicyResult(**vars(measured), p_value=p_value, weight=weight, certified=passed)
+            for measured, (p_value, weight, passed) in zip(means.measure(family.grid, family.seed), tests, strict=True)
+        ),
+        units_needed=None,
     )
-    if not passed:
+    best = result.best(family.alpha)
+    if result.certified or best.excess(family.alpha) >= 0:
         return result
-    chosen = preferred(result, passed)
-    return replace(result, chosen=chosen, k=result.grid.policies[chosen].k)
+    level = best.weight * family.delta
+
+    def test(values: FloatArray) -> FloatArray:
+        return P_VALUES[family.p_value](values, family.alpha, np.array([level]))
+
+    column = family.grid.policies.index(best.policy)
+    return replace(result, units_needed=units_needed(means.tested[:, [column]], test, level))

@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
 from calibration.prior import PRIORS
 from calibration.results import DomainResult
+from calibration.units import order_of_testing
 from calibration.wording import promise_sentence
 from titrate import InputError, JsonFields, NothingCertifiedError, hash_json, write_atomic
 
@@ -21,6 +23,7 @@ FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
 _REMEDY = "run calibrate again"
+_ROUNDING = 1e-6
 _SPOKEN = {
     "mllm": "model or its adapter",
     "questions": "question file",
@@ -67,7 +70,7 @@ class Certificate:
         Names of the other splits that were found to share no patient with the calibration, sorted.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 2
+    SCHEMA_VERSION: ClassVar[int] = 3
 
     alpha: float
     delta: float
@@ -149,8 +152,34 @@ class Certificate:
         """
         return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit)
 
+    def tested_outcomes(self, domain: str, table: OutcomeTable) -> OutcomeTable:
+        """Return the rows of a domain's patients that were tested, in the order of the table.
+
+        Parameters
+        ----------
+        domain
+            One of `domains`.
+        table
+            Outcomes of that domain: of all its patients, or, where the tests ended early, of those tested alone.
+
+        Raises
+        ------
+        InputError
+            If the table is of more or fewer patients.
+        """
+        result, names = self.result(domain), sorted(set(table.units))
+        if len(names) == result.n_units:
+            return table
+        if len(names) != result.planned_units:
+            raise InputError(
+                f"{len(names)} patients in {domain}, the certificate tested {result.n_units}; "
+                "give the outcome table that it was computed from"
+            )
+        tested = {names[place] for place in order_of_testing(len(names), self.seed)[: result.n_units]}
+        return table.take([row for row, unit in enumerate(table.units) if unit in tested])
+
     def save(self, path: Path) -> None:
-        """Write JSON, whole or not at all.
+        """Write JSON, whole or not at all: a line for each policy, and for each patient.
 
         Raises
         ------
@@ -165,7 +194,7 @@ class Certificate:
             "domains": {name: self.domains[name].to_json() for name in sorted(self.domains)},
         }
         content["digest"] = _digest(content)
-        write_atomic(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomic(path, _render(content) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Certificate":
@@ -203,6 +232,9 @@ class Certificate:
         )
         if certificate.prior not in PRIORS or (certificate.prior == "uniform") != (certificate.prior_table is None):
             raise read.error("prior and prior_table do not go together")
+        weights = [row.weight for result in certificate.domains.values() for row in result.policies]
+        if abs(sum(weights) - 1) > _ROUNDING:
+            raise read.error("the weights of all policies of all domains do not add up to 1")
         if not _intact(value):
             raise read.error("edited or damaged since it was written")
         try:
@@ -215,6 +247,20 @@ class Certificate:
 def _digest(content: Mapping[str, Any]) -> str:
     """Hash everything but the time, so that the same calibration gives the same digest."""
     return hash_json({name: item for name, item in content.items() if name not in ("created", "digest")})
+
+
+def _render(value: Any, margin: str = "\n") -> str:
+    """JSON with a line for each entry of an object and for each item of a list, whatever the item holds."""
+    if isinstance(value, dict) and value:
+        entries = (f"{margin} {_render(name)}: {_render(item, margin + ' ')}" for name, item in value.items())
+        return "{" + ",".join(entries) + margin + "}"
+    if isinstance(value, list | tuple) and value:
+        return "[" + ",".join(f"{margin} {_line(item)}" for item in value) + margin + "]"
+    return _line(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _intact(content: Mapping[str, Any]) -> bool:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from calibration.checks import BoolArray, FloatArray, check_level
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import PolicyGrid
 from calibration.prior import Prior, prefer_prior, uniform_prior
 from calibration.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
 from calibration.pvalues import P_VALUES, wsr_p_value
+from calibration.units import order_of_testing
 from titrate import InputError
 
 
@@ -75,11 +74,8 @@ class HypothesisFamily:
         return neighbour_transitions(self.grid.neighbours, len(self.domains), len(self.grid.policies))
 
     def order(self, units: int) -> list[int]:
-        """The order in which a domain's units, sorted by name, are tested.
-
-        Files are often sorted by outcome, and a betting test feels the order.
-        """
-        return [int(row) for row in np.random.default_rng(self.seed).permutation(units)]
+        """The order in which a domain's units, sorted by name, are tested: `order_of_testing`."""
+        return order_of_testing(units, self.seed)
 
     def p_values(self, domain: int, values: FloatArray) -> FloatArray:
         """p-values ``[policies]`` of one domain's values ``[units, policies]``, its units in `order`.

@@ -144,6 +144,11 @@ class PolicyGrid:
         if not all(0 < tau <= 1 for tau in self.taus):
             raise InputError(f"taus are {list(self.taus)}; give numbers above 0, at most 1 (0 is always tried)")
 
+    @property
+    def size(self) -> int:
+        """How many policies there are."""
+        return (1 + len(self.taus)) * (self.max_k + 1 + len(self.gammas) * max(self.max_k - 1, 0))
+
     @cached_property
     def _places(self) -> tuple[tuple[int, int, int], ...]:
         """(k, number of the cut from the loosest, number of the threshold from the lowest) of each policy."""

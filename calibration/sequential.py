@@ -183,7 +183,7 @@ class SequentialCertifier:
             means = self._means[row]
             assert means is not None  # a domain of which nothing has been scored is undecided
             units, questions = len(self._order[row]), sum(map(len, self._questions[row].values()))
-            early = len(means.tested) < units
+            early = len(means.names) < units
             stopped = ("certified" if self._certified[row].any() else "futile") if early else "all"
             results[name] = domain_result(
                 self.family,
@@ -200,7 +200,7 @@ class SequentialCertifier:
 
     def _seen(self, row: int) -> int:
         means = self._means[row]
-        return 0 if means is None else len(means.tested)
+        return 0 if means is None else len(means.names)
 
     def _open(self, row: int) -> bool:
         return not (self._certified[row].any() or self._futile[row] or self._seen(row) == len(self._order[row]))

@@ -1,4 +1,4 @@
-"""From questions to independent units.
+"""From questions to independent units, and what the units of one domain show of every policy.
 
 Questions about one patient share images, history and errors. Tested as if they were independent they break the
 guarantee (0.12 to 0.17 false certificates at delta = 0.1, five questions an image), so their losses are averaged first.
@@ -12,7 +12,145 @@ from numpy.typing import ArrayLike
 
 from calibration.checks import FloatArray, check_same_length, check_unit_interval
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import PolicyGrid
+from calibration.policies import Policy, PolicyGrid
+
+_DIGITS = 12
+"""Numbers that differ only by rounding count as equal: the same losses summed in another order must not decide."""
+_COUNTS_AT_ONCE = 4_000_000
+"""Bootstrap counts in memory at a time: 32 MB."""
+
+
+@dataclass(frozen=True)
+class MeasuredPolicy:
+    """What one policy did with the units of one domain.
+
+    Attributes
+    ----------
+    policy
+        The policy.
+    risk
+        Mean loss of the answers given, over units; 1 where none is given.
+    interval
+        95 % interval of the risk, low and high, from the bootstrap over units (`risk_intervals`).
+    coverage
+        Share of questions answered, mean over units.
+    contexts
+        Contexts read, mean over units.
+    deviation
+        Standard deviation over units of alpha + (l - alpha) A, which is the loss where all is answered.
+    """
+
+    policy: Policy
+    risk: float
+    interval: tuple[float, float]
+    coverage: float
+    contexts: float
+    deviation: float
+
+    @property
+    def rank(self) -> tuple[float, float, float]:
+        """Of several policies, the one of least rank is chosen: most answers, then least risk, then fewest contexts."""
+        return -round(self.coverage, _DIGITS), round(self.risk, _DIGITS), round(self.contexts, _DIGITS)
+
+    def excess(self, alpha: float) -> float:
+        """The measured mean of (l - alpha) A: below 0 where the risk is below alpha, 0 where nothing is answered."""
+        return round(self.coverage * (self.risk - alpha), _DIGITS)
+
+
+@dataclass(frozen=True, eq=False)
+class UnitMeans:
+    """Means over each unit's questions, ``[units, policies]``, units in the order in which they are tested.
+
+    Parameters
+    ----------
+    names
+        The units, one a row.
+    tested
+        alpha + (l - alpha) A, in [0, 1].
+    errors
+        l A.
+    answered
+        A.
+    contexts
+        Contexts read.
+    n_questions
+        How many questions the units have.
+    """
+
+    names: tuple[str, ...]
+    tested: FloatArray
+    errors: FloatArray
+    answered: FloatArray
+    contexts: FloatArray
+    n_questions: int
+
+    @classmethod
+    def read(
+        cls, table: OutcomeTable, grid: PolicyGrid, alpha: float, order: Sequence[str] | None = None
+    ) -> "UnitMeans":
+        """Read one domain's table, its units in a given order, or by name."""
+        # Sorted first, so that not even the rounding of a sum depends on the order of the questions.
+        ids = table.question_ids
+        table = table.take(sorted(range(len(ids)), key=lambda row: ids[row]))
+        outcomes = grid.read(table)
+        most = max(grid.max_k, 1)
+        columns = (
+            outcomes.tested(alpha),
+            np.where(outcomes.answered, outcomes.losses, 0.0),
+            outcomes.answered.astype(np.float64),
+            outcomes.contexts / most,
+        )
+        means, names = mean_per_unit(np.hstack(columns), table.units)
+        if order is not None:
+            row_of = {name: row for row, name in enumerate(names)}
+            means, names = means[[row_of[name] for name in order]], list(order)
+        # Of one memory layout, since the order in which numpy adds up depends on it.
+        tested, errors, answered, contexts = map(np.ascontiguousarray, np.hsplit(means, len(columns)))
+        return cls(tuple(names), tested, errors, answered, contexts * most, len(ids))
+
+    def take(self, rows: Sequence[int]) -> "UnitMeans":
+        """Return the same units in another order."""
+        return UnitMeans(
+            tuple(self.names[row] for row in rows),
+            self.tested[rows],
+            self.errors[rows],
+            self.answered[rows],
+            self.contexts[rows],
+            self.n_questions,
+        )
+
+    def then(self, later: "UnitMeans") -> "UnitMeans":
+        """Return these units, then others."""
+        return UnitMeans(
+            self.names + later.names,
+            np.vstack([self.tested, later.tested]),
+            np.vstack([self.errors, later.errors]),
+            np.vstack([self.answered, later.answered]),
+            np.vstack([self.contexts, later.contexts]),
+            self.n_questions + later.n_questions,
+        )
+
+    def measure(self, grid: PolicyGrid, seed: int) -> tuple[MeasuredPolicy, ...]:
+        """Sum up each policy of the grid that the means were read with; the seed is of the bootstrap's draws."""
+        answered = self.answered.sum(axis=0)
+        risks = np.divide(self.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
+        # By name, so that the draws do not depend on the order of testing.
+        rows = sorted(range(len(self.names)), key=lambda row: self.names[row])
+        low, high = risk_intervals(self.errors[rows], self.answered[rows], seed=seed)
+        columns = (
+            np.clip(risks, 0.0, 1.0),
+            low,
+            high,
+            self.answered.mean(axis=0),
+            self.contexts.mean(axis=0),
+            self.tested.std(axis=0),
+        )
+        return tuple(
+            MeasuredPolicy(policy, risk, (lowest, highest), coverage, contexts, deviation)
+            for policy, risk, lowest, highest, coverage, contexts, deviation in zip(
+                grid.policies, *(column.tolist() for column in columns), strict=True
+            )
+        )
 
 
 def mean_per_unit(losses: ArrayLike, units: Sequence[str]) -> tuple[FloatArray, list[str]]:
@@ -48,66 +186,74 @@ def mean_per_unit(losses: ArrayLike, units: Sequence[str]) -> tuple[FloatArray, 
     return sums / sizes[:, None], names
 
 
-@dataclass(frozen=True, eq=False)
-class UnitMeans:
-    """Means over each unit's questions, ``[units, policies]``, units in the order in which they are tested.
+def measure_policies(
+    table: OutcomeTable, grid: PolicyGrid, *, alpha: float, seed: int = 0
+) -> tuple[MeasuredPolicy, ...]:
+    """What each policy of a grid did with one domain's questions, without testing anything.
+
+    Nothing follows from it about new patients: among many policies the least measured risk looks better than it is.
+    `certify` gives the tests.
 
     Parameters
     ----------
-    tested
-        alpha + (l - alpha) A, in [0, 1].
-    errors
-        l A.
-    answered
-        A.
-    contexts
-        Contexts read.
-    n_questions
-        How many questions the units have.
+    table
+        Outcomes of one domain's questions.
+    grid
+        The policies.
+    alpha
+        The risk that deviations are measured about.
+    seed
+        Of the bootstrap's draws.
+
+    Returns
+    -------
+    One for each of ``grid.policies``, in that order, the same to the bit whatever the order of the questions.
+
+    Raises
+    ------
+    InputError
+        If the table holds too few contexts for the grid, or no similarities for its cuts.
     """
+    return UnitMeans.read(table, grid, alpha).measure(grid, seed)
 
-    tested: FloatArray
-    errors: FloatArray
-    answered: FloatArray
-    contexts: FloatArray
-    n_questions: int
 
-    @classmethod
-    def read(
-        cls, table: OutcomeTable, grid: PolicyGrid, alpha: float, order: Sequence[str] | None = None
-    ) -> "UnitMeans":
-        """Read one domain's table, its units in a given order, or by name."""
-        # Sorted first, so that not even the rounding of a sum depends on the order of the questions.
-        ids = table.question_ids
-        table = table.take(sorted(range(len(ids)), key=lambda row: ids[row]))
-        outcomes = grid.read(table)
-        most = max(grid.max_k, 1)
-        columns = (
-            outcomes.tested(alpha),
-            np.where(outcomes.answered, outcomes.losses, 0.0),
-            outcomes.answered.astype(np.float64),
-            outcomes.contexts / most,
-        )
-        means, names = mean_per_unit(np.hstack(columns), table.units)
-        if order is not None:
-            row_of = {name: row for row, name in enumerate(names)}
-            means = means[[row_of[name] for name in order]]
-        # Of one memory layout, since the order in which numpy adds up depends on it.
-        tested, errors, answered, contexts = map(np.ascontiguousarray, np.hsplit(means, len(columns)))
-        return cls(tested, errors, answered, contexts * most, len(table.question_ids))
+def order_of_testing(units: int, seed: int) -> list[int]:
+    """The order in which a domain's units, sorted by name, are tested.
 
-    def take(self, rows: Sequence[int]) -> "UnitMeans":
-        """Return the same units in another order."""
-        return UnitMeans(
-            self.tested[rows], self.errors[rows], self.answered[rows], self.contexts[rows], self.n_questions
-        )
+    Files are often sorted by outcome, and a betting test feels the order.
+    """
+    return [int(row) for row in np.random.default_rng(seed).permutation(units)]
 
-    def then(self, later: "UnitMeans") -> "UnitMeans":
-        """Return these units, then others."""
-        return UnitMeans(
-            np.vstack([self.tested, later.tested]),
-            np.vstack([self.errors, later.errors]),
-            np.vstack([self.answered, later.answered]),
-            np.vstack([self.contexts, later.contexts]),
-            self.n_questions + later.n_questions,
-        )
+
+def risk_intervals(
+    errors: FloatArray, answered: FloatArray, *, seed: int = 0, rounds: int = 2000
+) -> tuple[FloatArray, FloatArray]:
+    """95 % percentile intervals of sum(errors) / sum(answered), units drawn with replacement.
+
+    Each policy gets an interval by itself: they do not hold together, and no choice may be made by them.
+
+    Parameters
+    ----------
+    errors, answered
+        l A and A, ``[units, policies]``.
+    seed
+        Of the draws.
+    rounds
+        How many.
+
+    Returns
+    -------
+    low, high
+        ``[policies]``; a draw without an answer counts as risk 1. Rounded to 12 digits, as matrix products differ in
+        the last ones from machine to machine.
+    """
+    rng, n = np.random.default_rng(seed), len(errors)
+    risks = []
+    for start in range(0, rounds, step := max(1, _COUNTS_AT_ONCE // n)):
+        size = min(step, rounds - start)
+        drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+        total = counts @ answered
+        risks.append(np.divide(counts @ errors, total, out=np.ones_like(total), where=total > 0))
+    low, high = np.round(np.quantile(np.clip(np.vstack(risks), 0.0, 1.0), [0.025, 0.975], axis=0), _DIGITS)
+    return low, high

@@ -8,27 +8,24 @@ from calibration.results import DomainResult
 
 def promise_sentence(domain: str, result: DomainResult, alpha: float, delta: float, unit: str) -> str:
     """Say in one sentence what is promised for a domain, or why nothing is and what might help."""
-    policy = result.policy or result.best_policy
-    number = result.best if result.chosen is None else result.chosen
-    assert number is not None  # a result without a best policy cannot be built
-    among = "" if policy.tau == 0 else ", among the answers given,"
+    row = result.chosen or result.best(alpha)
+    among = "" if row.policy.tau == 0 else " among the answers given"
     promise = f"the average error per {unit}{among} is at most {_percent(alpha)}"
     confidence = f"with {_percent(1 - delta)} confidence"
-    measured = f"{result.risks[number]:.1%} over {result.n_units} {unit}{'' if result.n_units == 1 else 's'}"
-    if result.policy is not None:
-        given = ""
-        if policy.tau > 0:
-            share = result.coverages[number]
-            given = f" and are given where the confidence is at least {policy.tau:g} ({share:.0%} of questions)"
-        return f"In {domain}, answers read {_reports(policy)}{given}: {confidence}, {promise} (measured: {measured})."
+    measured = f"{row.risk:.1%} over {result.n_units} {unit}{'' if result.n_units == 1 else 's'}"
+    if result.chosen is not None:
+        return (
+            f"In {domain}, the model answers from {_sources(row.policy)}{_condition(row.policy, row.coverage)}: "
+            f"{confidence}, {promise} (measured: {measured})."
+        )
     if result.units_needed is None:
-        hope = "more of the same would not help: allow a higher alpha or improve the model"
+        hope = f"more {unit}s like these would not help: allow a higher alpha or improve the model"
     else:
-        hope = f"about {result.units_needed - result.n_units} more would be needed"
-    tried = "policy" if result.gammas or result.taus else "k"
+        hope = f"about {result.units_needed - result.n_units} more {unit}s like these would be needed"
+    tried = "policy" if result.grid.gammas or result.grid.taus else "number of reports k"
     return (
         f"In {domain}, nothing is certified: no {tried} shows {confidence} that {promise} "
-        f"(the best, {_short(policy)}, measured {measured}, p = {result.p_values[number]:.2g}); {hope}."
+        f"(the best, {_short(row.policy)}, measured {measured}, p = {row.p_value:.2g}); {hope}."
     )
 
 
@@ -36,15 +33,21 @@ def _percent(fraction: float) -> str:
     return f"{100 * fraction:.6g}%"
 
 
-def _reports(policy: Policy) -> str:
+def _sources(policy: Policy) -> str:
     if policy.k == 0:
-        return "no reports"
-    reports = "the most similar report" if policy.k == 1 else f"the {policy.k} most similar reports"
+        return "the image alone (no reports)"
+    if policy.k == 1:
+        return "the image and the report of the most similar case"
+    reports = f"the image and the reports of the {policy.k} most similar cases"
     if math.isinf(policy.gamma):
         return reports
-    return (
-        f"up to {reports}, fewer where similarity falls to less than {math.exp(-policy.gamma):.0%} of the one before,"
-    )
+    return f"{reports}, fewer where similarity falls to less than {math.exp(-policy.gamma):.0%} of the case before"
+
+
+def _condition(policy: Policy, coverage: float) -> str:
+    if policy.tau == 0:
+        return ""
+    return f", and only where its confidence is at least {policy.tau:g} ({coverage:.0%} of the questions)"
 
 
 def _short(policy: Policy) -> str:

@@ -48,7 +48,7 @@ class JsonFields:
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings, which may be empty ones."""
-        return tuple(self._text(name, item, empty=True) for item in self._list(name))
+        return tuple(self._text(name, item, empty=True) for item in self.items(name))
 
     def text_map(self, name: str) -> dict[str, str]:
         """Return an object whose values are non-empty strings."""
@@ -65,10 +65,6 @@ class JsonFields:
         """Return a whole number of at least ``least``."""
         return self._integer(name, self.value[name], least)
 
-    def integers(self, name: str, least: int) -> tuple[int, ...]:
-        """Return a list of whole numbers of at least ``least``."""
-        return tuple(self._integer(name, item, least) for item in self._list(name))
-
     def flag(self, name: str) -> bool:
         """Return true or false."""
         if not isinstance(self.value[name], bool):
@@ -81,13 +77,18 @@ class JsonFields:
 
     def fractions(self, name: str) -> tuple[float, ...]:
         """Return a list of numbers in [0, 1]."""
-        return tuple(self._fraction(name, item) for item in self._list(name))
+        return tuple(self._fraction(name, item) for item in self.items(name))
+
+    def number(self, name: str, least: float) -> float:
+        """Return a finite number of at least ``least``."""
+        return self._number(name, self.value[name], least)
 
     def numbers(self, name: str, least: float) -> tuple[float, ...]:
         """Return a list of finite numbers of at least ``least``."""
-        return tuple(self._number(name, item, least) for item in self._list(name))
+        return tuple(self._number(name, item, least) for item in self.items(name))
 
-    def _list(self, name: str) -> list[Any]:
+    def items(self, name: str) -> list[Any]:
+        """Return a list, its items unchecked."""
         value = self.value[name]
         if not isinstance(value, list):
             raise self.error(f"{name} is not a list")

@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration import Certificate, OutcomeTable, Policy
-from rag.report.domain_summary import DomainSummary, Measured, summarise
+from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy
+from rag.report.domain_summary import DomainSummary, summarise
 from rag.report.markup import Html, element, listing, tabulate
 from rag.report.plots import Caption, Curve, plot_contexts, plot_risks, plot_thresholds
 from rag.report.words import (
@@ -22,10 +22,9 @@ from rag.report.words import (
     policy_name,
     settings,
     tried_sentences,
+    verdict,
 )
 from titrate import write_atomic
-
-_VERDICTS = {True: "yes", False: "no", None: "not tested"}
 
 
 def write_report(
@@ -107,7 +106,7 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
     if result.policy is None:
         parts.append(_not_certified(certificate, summary))
     parts.append(element("div", _risks(certificate, summary, number), _choices(summary), class_="pair"))
-    if result.taus:
+    if result.grid.taus:
         parts.append(element("div", *_thresholds(certificate, summary, number), class_="pair"))
     if summary.cut is not None:
         parts.append(element("div", _contexts(summary, summary.cut, number), class_="pair"))
@@ -116,8 +115,7 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
 
 def _not_certified(certificate: Certificate, summary: DomainSummary) -> Html:
     result, best = summary.result, summary.shown
-    number = result.best or 0
-    level, unit = result.weights[number] * certificate.delta, f"{certificate.unit}s"
+    level, unit = best.weight * certificate.delta, f"{certificate.unit}s"
     if result.units_needed is not None:
         hope = (
             f"If the {unit} to come are like these, about {result.units_needed - result.n_units} more of them "
@@ -137,7 +135,7 @@ def _not_certified(certificate: Certificate, summary: DomainSummary) -> Html:
             "p",
             f"The best choice tried, {policy_name(best.policy)}, had an average error of {error_text(best)}. Its "
             f"p-value, at least the chance of evidence this good if the true error were above "
-            f"{percent(certificate.alpha)}, is {result.p_values[number]:.2g}; on its own it would need {level:.2g} or "
+            f"{percent(certificate.alpha)}, is {best.p_value:.2g}; on its own it would need {level:.2g} or "
             f"less. {hope}",
         ),
         class_="warning",
@@ -163,7 +161,7 @@ def _risks(certificate: Certificate, summary: DomainSummary, number: int) -> Htm
 
 def _choices(summary: DomainSummary) -> Html:
     shown, plain = summary.shown, summary.by_k(math.inf, 0.0)
-    rows: list[tuple[str, Measured]] = [
+    rows: list[tuple[str, MeasuredPolicy]] = [
         ("Certified choice" if summary.result.policy else "Best tried, not certified", shown),
         ("Least measured error, untested (RULE)", summary.least_error),
     ]
@@ -180,7 +178,7 @@ def _choices(summary: DomainSummary) -> Html:
             error_text(one),
             f"{one.contexts:.2f}",
             f"{one.coverage:.0%}",
-            _VERDICTS[one.certified],
+            verdict(one),
         ]
         for why, one in rows
     ]
@@ -194,7 +192,7 @@ def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -
     caption = Caption(f"thresholds-{number}", f"The price of each threshold in answers, {summary.name}", description)
     plot = plot_thresholds(caption, points, summary.shown, _role(summary), certificate.alpha)
     cells = [
-        [f"{one.policy.tau:g}" if one.policy.tau else "none", f"{one.coverage:.0%}", error_text(one), _verdict(one)]
+        [f"{one.policy.tau:g}" if one.policy.tau else "none", f"{one.coverage:.0%}", error_text(one), verdict(one)]
         for one in points
     ]
     marked = frozenset(row for row, one in enumerate(points) if one == summary.shown)
@@ -233,7 +231,3 @@ def _figure(content: Html, caption: str) -> Html:
 
 def _role(summary: DomainSummary) -> str:
     return "chosen" if summary.result.policy else "best tried"
-
-
-def _verdict(one: Measured) -> str:
-    return _VERDICTS[one.certified]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rag.report.domain_summary import Measured
+from calibration import PolicyResult
 from rag.report.markup import Html, element
 
 if TYPE_CHECKING:
@@ -45,10 +45,10 @@ class Curve:
     """Policies that share a line, in the order of their k, and what to call them (nothing if there is one line)."""
 
     label: str
-    points: Sequence[Measured]
+    points: Sequence[PolicyResult]
 
 
-def plot_risks(caption: Caption, curves: Sequence[Curve], shown: Measured, shown_as: str, alpha: float) -> Html:
+def plot_risks(caption: Caption, curves: Sequence[Curve], shown: PolicyResult, shown_as: str, alpha: float) -> Html:
     """Draw the risk against k, with intervals; policies that answer nothing have none and are left out."""
 
     def draw(axes: "Axes") -> None:
@@ -70,7 +70,9 @@ def plot_risks(caption: Caption, curves: Sequence[Curve], shown: Measured, shown
     return _svg(caption, draw)
 
 
-def plot_thresholds(caption: Caption, points: Sequence[Measured], shown: Measured, shown_as: str, alpha: float) -> Html:
+def plot_thresholds(
+    caption: Caption, points: Sequence[PolicyResult], shown: PolicyResult, shown_as: str, alpha: float
+) -> Html:
     """Draw the risk of each threshold against the share of questions that it leaves answered."""
 
     def draw(axes: "Axes") -> None:
@@ -109,28 +111,30 @@ def plot_contexts(caption: Caption, counts: Sequence[int]) -> Html:
     return _svg(caption, draw)
 
 
-def _mark(axes: "Axes", places: Sequence[float], given: Sequence[Measured], number: int, label: str) -> None:
+def _mark(axes: "Axes", places: Sequence[float], given: Sequence[PolicyResult], number: int, label: str) -> None:
     colour, shape = _COLOURS[number], _SHAPES[number]
-    axes.vlines(places, [one.low for one in given], [one.high for one in given], color=colour, linewidth=1)
-    for ends in ([one.low for one in given], [one.high for one in given]):
+    axes.vlines(
+        places, [one.interval[0] for one in given], [one.interval[1] for one in given], color=colour, linewidth=1
+    )
+    for ends in ([one.interval[0] for one in given], [one.interval[1] for one in given]):
         axes.plot(places, ends, marker="_", markersize=7, color=colour, linestyle="none")
     for certified, name, filling in ((True, "certified", colour), (False, "not certified", "white")):
-        chosen = [(place, one.risk) for place, one in zip(places, given, strict=True) if one.certified is certified]
+        chosen = [(place, one.risk) for place, one in zip(places, given, strict=True) if one.certified == certified]
         if chosen:
             x, y = zip(*chosen, strict=True)
             called = f"{label}: {name}" if label else name
             axes.plot(x, y, shape, color=colour, markerfacecolor=filling, markersize=7, linestyle="none", label=called)
 
 
-def _ring(axes: "Axes", place: float, shown: Measured, shown_as: str) -> None:
+def _ring(axes: "Axes", place: float, shown: PolicyResult, shown_as: str) -> None:
     axes.plot([place], [shown.risk], "o", color="black", markerfacecolor="none", markersize=15, label=shown_as)
 
 
-def _promise(axes: "Axes", alpha: float, points: Sequence[Measured]) -> None:
+def _promise(axes: "Axes", alpha: float, points: Sequence[PolicyResult]) -> None:
     from matplotlib.ticker import PercentFormatter
 
     axes.axhline(alpha, color="black", linewidth=1.4, linestyle=(0, (6, 3)), label=f"α = {100 * alpha:.6g} %")
-    top = min(1.06, 1.15 * max([alpha, *(one.high for one in points if one.coverage > 0)]))
+    top = min(1.06, 1.15 * max([alpha, *(one.interval[1] for one in points if one.coverage > 0)]))
     axes.set_ylim(-0.06 * top, top)  # so that marks at 0 are seen whole
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("average error")

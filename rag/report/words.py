@@ -3,8 +3,8 @@
 import math
 from pathlib import Path
 
-from calibration import Certificate, Policy
-from rag.report.domain_summary import DomainSummary, Measured
+from calibration import Certificate, MeasuredPolicy, Policy, PolicyResult
+from rag.report.domain_summary import DomainSummary
 
 READING = {
     "risks": (
@@ -107,14 +107,15 @@ def settings(certificate: Certificate, certificate_path: Path | None) -> list[tu
 def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
     """Say what was tested, on whom, and whether it ended early."""
     result, unit = summary.result, certificate.unit
+    grid = result.grid
     patients, questions = counted(result.n_units, unit), counted(result.n_questions, "question")
-    tried = f"every number of reports from 0 to {result.max_k}" if result.max_k else "answers without reports"
+    tried = f"every number of reports from 0 to {grid.max_k}" if grid.max_k else "answers without reports"
     tried += "".join(
         f", {what} of {', '.join(f'{value:g}' for value in values)}"
-        for what, values in (("ratio cuts (γ)", result.gammas), ("confidence thresholds (τ)", result.taus))
+        for what, values in (("ratio cuts (γ)", grid.gammas), ("confidence thresholds (τ)", grid.taus))
         if values
     )
-    said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.risks), 'choice')} in all)."
+    said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.policies), 'choice')} in all)."
     if result.stopped == "all":
         return said
     return (
@@ -134,11 +135,19 @@ def policy_name(policy: Policy, *, with_k: bool = True) -> str:
     return ", ".join(parts)
 
 
-def error_text(one: Measured) -> str:
+def error_text(one: MeasuredPolicy) -> str:
     """The average error with its interval."""
     if one.coverage == 0:
         return "no answers given"
-    return f"{one.risk:.1%} ({one.low:.1%} to {one.high:.1%})"
+    low, high = one.interval
+    return f"{one.risk:.1%} ({low:.1%} to {high:.1%})"
+
+
+def verdict(one: MeasuredPolicy) -> str:
+    """Whether a policy is certified, or was not even tested."""
+    if not isinstance(one, PolicyResult):
+        return "not tested"
+    return "yes" if one.certified else "no"
 
 
 def percent(fraction: float) -> str:

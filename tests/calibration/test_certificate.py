@@ -39,11 +39,27 @@ def test_files_follow_the_schema_in_the_docs(
     schema = json.loads((repository / "docs" / "certificate.schema.json").read_text())
     jsonschema.validate(content, schema)
     page = (repository / "docs" / "certificate.md").read_text()
-    for name in (*content, *content["domains"]["radiology"]):
+    radiology = content["domains"]["radiology"]
+    for name in (*content, *radiology, *radiology["policies"][0]):
         assert f"`{name}`" in page
-    del content["domains"]["radiology"]["weights"]
-    with pytest.raises(jsonschema.ValidationError, match="weights"):
+    del radiology["policies"][0]["weight"]
+    with pytest.raises(jsonschema.ValidationError, match="weight"):
         jsonschema.validate(content, schema)
+
+
+def test_the_file_reads_as_a_table(tmp_path: Path, certificate: Certify) -> None:
+    made = certificate(taus=(0.4,))
+    made.save(tmp_path / "certificate.json")
+    text = (tmp_path / "certificate.json").read_text()
+    radiology = json.loads(text)["domains"]["radiology"]
+    assert radiology["chosen"] == {"k": 1, "gamma": None, "tau": 0}
+    assert [(row["k"], row["gamma"], row["tau"]) for row in radiology["policies"]] == [
+        (k, None, tau) for tau in (0, 0.4) for k in (0, 1, 2)
+    ]
+    lines = [line.strip() for line in text.splitlines()]
+    for row, kept in zip(radiology["policies"], made.domains["radiology"].policies, strict=True):
+        assert [json.loads(line.rstrip(",")) for line in lines if line.startswith('{"k": ')].count(row) >= 1
+        assert (row["risk"], tuple(row["interval"]), row["p_value"]) == (kept.risk, kept.interval, kept.p_value)
 
 
 def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -> None:
@@ -87,8 +103,8 @@ def test_verify_names_all_that_changed_and_passes_what_did_not(certificate: Cert
         made.verify({})
 
 
-def change(path: tuple[str, ...], value: Any) -> Edit:
-    def apply(content: dict[str, Any]) -> None:
+def change(path: tuple[str | int, ...], value: Any) -> Edit:
+    def apply(content: Any) -> None:
         for name in path[:-1]:
             content = content[name]
         content[path[-1]] = value
@@ -115,22 +131,39 @@ RADIOLOGY = ("domains", "radiology")
         (change(("domains",), []), "domains is not an object"),
         (change(RADIOLOGY, []), "radiology: expected an object"),
         (change((*RADIOLOGY, "colour"), 1), "radiology: has unknown colour"),
-        (change((*RADIOLOGY, "risks"), [0.5, 0.0]), "radiology: expected 3 risks, p_values, coverages"),
-        (change((*RADIOLOGY, "p_values"), [0.5, 0.0, "0"]), "p_values is not a number in"),
-        (change((*RADIOLOGY, "certified"), [2, 1]), "certified is not a rising list"),
-        (change((*RADIOLOGY, "certified"), [1, 3]), "certified is not a rising list"),
-        (change((*RADIOLOGY, "k"), 2), "k is not the chosen policy's"),
-        (change((*RADIOLOGY, "k"), -1), "k is not a whole number"),
-        (change((*RADIOLOGY, "chosen"), 2), "chosen is not the certified policy that answers most"),
-        (change((*RADIOLOGY, "chosen"), None), "chosen is missing"),
-        (change((*RADIOLOGY, "best"), 3), "best is not within 0..2"),
-        (change((*RADIOLOGY, "best"), None), "best is not a whole number"),
-        (change((*RADIOLOGY, "weights"), [0.5]), "radiology: expected 3 risks"),
-        (change((*RADIOLOGY, "deviations"), [0.5, -0.1, 0.0]), "deviations is not a finite number of at least 0"),
-        (change((*RADIOLOGY, "contexts"), [0, 10**400, 0]), "contexts is not a finite number"),
-        (change((*RADIOLOGY, "gammas"), [0.5]), "radiology: expected 4 risks"),
-        (change((*RADIOLOGY, "gammas"), [0.5, 0.5]), "radiology: gammas hold a number twice"),
-        (change((*RADIOLOGY, "taus"), [0]), "radiology: taus are"),
+        (change((*RADIOLOGY, "policies"), {}), "radiology: policies is not a list"),
+        (change((*RADIOLOGY, "policies"), []), "radiology: policies is empty"),
+        (change((*RADIOLOGY, "policies", 1), 7), "radiology, policy 2: expected an object"),
+        (change((*RADIOLOGY, "policies", 1, "colour"), 1), "radiology, policy 2: has unknown colour"),
+        (lambda content: content["domains"]["radiology"]["policies"][2].pop("risk"), "policy 3: lacks risk"),
+        (change((*RADIOLOGY, "policies", 1, "risk"), 1.2), "policy 2: risk is not a number in"),
+        (change((*RADIOLOGY, "policies", 1, "p_value"), "0"), "policy 2: p_value is not a number in"),
+        (change((*RADIOLOGY, "policies", 1, "coverage"), None), "policy 2: coverage is not a number in"),
+        (change((*RADIOLOGY, "policies", 1, "weight"), -0.1), "policy 2: weight is not a number in"),
+        (change((*RADIOLOGY, "policies", 1, "weight"), 0.5), "the weights of all policies of all domains do not add"),
+        (change((*RADIOLOGY, "policies", 1, "deviation"), -0.1), "deviation is not a finite number of at least 0"),
+        (change((*RADIOLOGY, "policies", 1, "contexts"), 10**400), "contexts is not a finite number"),
+        (change((*RADIOLOGY, "policies", 1, "certified"), 1), "certified is neither true nor false"),
+        (change((*RADIOLOGY, "policies", 1, "interval"), [0.1]), "interval is not a low and a high number"),
+        (change((*RADIOLOGY, "policies", 1, "interval"), [0.2, 0.1]), "interval is not a low and a high number"),
+        (change((*RADIOLOGY, "policies", 1, "interval"), 0.1), "interval is not a list"),
+        (change((*RADIOLOGY, "policies", 1, "k"), -1), "k is not a whole number of at least 0"),
+        (change((*RADIOLOGY, "policies", 1, "k"), 2), "radiology: policies are not every k"),
+        (change((*RADIOLOGY, "policies", 2, "k"), 10**400), "radiology: policies are not every k"),
+        (change((*RADIOLOGY, "policies", 2, "k"), 10**9), "radiology: policies are not every k"),
+        (change((*RADIOLOGY, "policies", 1, "gamma"), -1), "gamma is not a finite number of at least 0"),
+        (change((*RADIOLOGY, "policies", 1, "gamma"), 0.5), "radiology: policies are not every k"),
+        (change((*RADIOLOGY, "policies", 1, "tau"), 1.5), "tau is not a number in"),
+        (change((*RADIOLOGY, "policies", 1, "tau"), 0.5), "radiology: policies are not every k"),
+        (lambda content: content["domains"]["radiology"]["policies"].reverse(), "policies are not every k"),
+        (
+            lambda content: content["domains"]["radiology"]["policies"].pop(),
+            "the weights of all policies of all domains do not",
+        ),
+        (change((*RADIOLOGY, "chosen"), 1), "chosen is not the certified policy that answers most"),
+        (change((*RADIOLOGY, "chosen", "k"), 2), "chosen is not the certified policy that answers most"),
+        (change((*RADIOLOGY, "chosen"), None), "chosen is not the certified policy that answers most"),
+        (change((*RADIOLOGY, "policies", 1, "certified"), False), "chosen is not the certified policy"),
         (change((*RADIOLOGY, "stopped"), "tired"), "stopped is none of all, certified, futile"),
         (change((*RADIOLOGY, "planned_units"), 99), "fewer were planned than tested"),
         (change((*RADIOLOGY, "planned_questions"), 99), "fewer were planned than tested"),
@@ -140,10 +173,10 @@ RADIOLOGY = ("domains", "radiology")
         (change(("disjoint_from",), "train"), "disjoint_from is not a list"),
         (change((*RADIOLOGY, "units_needed"), 3), "units_needed is not above n_units"),
         (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
-        (change(("schema_version",), 1), "not a certificate of schema version 2"),
+        (change(("schema_version",), 2), "not a certificate of schema version 3; run calibrate again"),
         (lambda content: content.pop("delta"), "lacks delta"),
         (lambda content: content.pop("digest"), "lacks digest"),
-        (lambda content: content.clear(), "not a certificate of schema version 2"),
+        (lambda content: content.clear(), "not a certificate of schema version 3"),
     ],
 )
 def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:
@@ -165,7 +198,9 @@ def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: 
     [
         change(("alpha",), 0.1),
         change(("fingerprints", "index"), "another"),
-        change((*RADIOLOGY, "risks"), [0.5, 0.0, 0.01]),
+        change((*RADIOLOGY, "policies", 0, "risk"), 0.51),
+        change((*RADIOLOGY, "policies", 1, "p_value"), 0.0),
+        change((*RADIOLOGY, "policies", 2, "interval"), [0.0, 0.01]),
         change(("patient_hashes",), []),
         change(("unit",), "\ud800"),
         change(("digest",), None),

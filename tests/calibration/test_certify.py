@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import calibration
-from calibration import Certificate, OutcomeTable, Policy, certify, wsr_p_value
+from calibration import Certificate, DomainResult, OutcomeTable, Policy, PolicyGrid, certify, wsr_p_value
+from tests.results import numbers_certified, with_certified
 from titrate import InputError, NothingCertifiedError
 
 Certify = Callable[..., Certificate]
@@ -16,14 +17,26 @@ Outcomes = Callable[..., OutcomeTable]
 FINGERPRINTS = dict.fromkeys(calibration.FINGERPRINTS, "1")
 
 
+def risks(result: DomainResult) -> list[float]:
+    return [row.risk for row in result.policies]
+
+
 def test_results_by_hand(certificate: Certify) -> None:
     result = certificate().domains["radiology"]
-    assert (result.n_units, result.n_questions, result.max_k) == (100, 100, 2)
-    assert result.risks == (0.5, 0.0, 0.0)
-    assert result.certified == (1, 2)
-    assert result.k == 1  # as good as 2, with fewer contexts
+    assert (result.n_units, result.n_questions, result.grid) == (100, 100, PolicyGrid(2))
+    assert risks(result) == [0.5, 0.0, 0.0]
+    assert numbers_certified(result) == [1, 2]
+    assert result.policy == Policy(1)  # as good as 2, with fewer contexts
+    assert result.chosen == result.policies[1]
     assert result.units_needed is None
-    assert result.p_values[0] > 0.1 / 6 > result.p_values[1] == result.p_values[2]
+    p_values = [row.p_value for row in result.policies]
+    assert p_values[0] > 0.1 / 6 > p_values[1] == p_values[2]
+    assert [row.weight for row in result.policies] == [1 / 6] * 3
+    assert [row.deviation for row in result.policies] == [0.5, 0, 0]
+    assert [row.contexts for row in result.policies] == [0, 1, 2]
+    # 100 patients, half of them wrong: the mean of 100 coins lies within 0.5 -+ 1.96 * 0.05 = 0.40 to 0.60.
+    assert result.policies[0].interval == pytest.approx((0.4, 0.6), abs=0.015)
+    assert result.policies[1].interval == (0, 0)
 
 
 def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
@@ -31,7 +44,9 @@ def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
     few, many = np.zeros((13, 3)), np.zeros((13, 21))
     three = certify(outcomes(few), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
     assert three.policy("radiology") == Policy(0)
-    assert three.domains["radiology"].p_values == pytest.approx((1.5**-13,) * 3, rel=1e-12, abs=0)
+    assert [row.p_value for row in three.domains["radiology"].policies] == pytest.approx(
+        [1.5**-13] * 3, rel=1e-12, abs=0
+    )
     assert not certify(outcomes(many), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS).certified_domains
     domains = [name for name in "abcdefg" for _ in range(13)]
     seven = certify(outcomes(np.zeros((91, 3)), domains), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
@@ -41,9 +56,8 @@ def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
 
 def test_nothing_certified_says_what_is_missing(certificate: Certify) -> None:
     result = certificate().domains["pathology"]
-    assert result.certified == ()
-    assert result.k is None
-    assert result.best_k == 0
+    assert (result.certified, result.chosen, result.policy) == ((), None, None)
+    assert result.best(0.4).policy == Policy(0)
     assert result.units_needed is not None
     assert 200 < result.units_needed < 2000  # 7/20 against 0.4: (2 log 60) 0.35 0.65 / 0.05^2 = 746
     with pytest.raises(NothingCertifiedError, match=r"35\.0% over 20 patients") as error:
@@ -55,23 +69,25 @@ def test_nothing_certified_says_what_is_missing(certificate: Certify) -> None:
 def test_nothing_certified_and_no_hope(certificate: Certify, outcomes: Outcomes) -> None:
     hopeless = certificate(alpha=0.3)
     assert hopeless.domains["pathology"].units_needed is None
-    assert "more of the same would not help" in hopeless.sentence("pathology")
+    assert "more patients like these would not help" in hopeless.sentence("pathology")
     close = outcomes(np.repeat([[0.0], [1.0]], [5001, 4999], axis=0))
     assert certify(close, alpha=0.5001, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"].units_needed is None
 
 
 def test_sentences(certificate: Certify) -> None:
     assert certificate().sentence("radiology") == (
-        "In radiology, answers read the most similar report: with 90% confidence, the average error per patient is "
-        "at most 40% (measured: 0.0% over 100 patients)."
+        "In radiology, the model answers from the image and the report of the most similar case: with 90% confidence, "
+        "the average error per patient is at most 40% (measured: 0.0% over 100 patients)."
     )
     nothing = certificate().sentence("pathology")
     assert nothing.startswith(
-        "In pathology, nothing is certified: no k shows with 90% confidence that the average error per patient is at "
-        "most 40% (the best, k = 0, measured 35.0% over 20 patients, p = "
+        "In pathology, nothing is certified: no number of reports k shows with 90% confidence that the average error "
+        "per patient is at most 40% (the best, k = 0, measured 35.0% over 20 patients, p = "
     )
-    alone = replace(certificate().domains["radiology"], certified=(0,), k=0, chosen=0, n_units=1)
-    assert "read no reports" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
+    alone = replace(with_certified(certificate().domains["radiology"], [0]), n_units=1)
+    assert "the model answers from the image alone (no reports): with" in replace(
+        certificate(), domains={"radiology": alone}
+    ).sentence("radiology")
     assert "over 1 patient)" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
     for ask in (certificate().sentence, certificate().policy, certificate().result):
         with pytest.raises(InputError, match="covers pathology, radiology, not dermatology"):
@@ -83,11 +99,11 @@ def test_patients_not_questions_are_counted(outcomes: Outcomes) -> None:
     losses = np.repeat([[0.0], [1.0]], 50, axis=0)
     table = outcomes(losses, units=["p1"] * 50 + ["p2"] * 50)
     result = certify(table, alpha=0.9, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"]
-    assert (result.n_units, result.n_questions, result.risks) == (2, 100, (0.5,))
+    assert (result.n_units, result.n_questions, risks(result)) == (2, 100, [0.5])
     assert not result.certified
     unequal = outcomes(losses, units=["p1"] * 50 + ["p1"] * 49 + ["p2"])
     result = certify(unequal, alpha=0.9, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"]
-    assert result.risks == pytest.approx([(49 / 99 + 1) / 2])
+    assert risks(result) == pytest.approx([(49 / 99 + 1) / 2])
 
 
 def test_the_order_of_questions_changes_nothing_but_the_seed_may(
@@ -106,7 +122,7 @@ def test_the_order_of_questions_changes_nothing_but_the_seed_may(
     first = certificate()
     again = certify(mixed, alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
     assert replace(again, created=first.created) == first
-    assert len({certificate(seed=seed).domains["pathology"].p_values for seed in range(5)}) > 1
+    assert len({certificate(seed=seed).domains["pathology"].policies[0].p_value for seed in range(5)}) > 1
 
 
 def test_a_sorted_file_is_not_tested_in_its_order(outcomes: Outcomes) -> None:

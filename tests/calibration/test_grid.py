@@ -11,6 +11,7 @@ import pytest
 import calibration
 from calibration import OutcomeTable, Policy, PolicyGrid, certify
 from calibration.checks import FloatArray
+from tests.results import numbers_certified
 from titrate import InputError
 
 Outcomes = Callable[..., OutcomeTable]
@@ -35,7 +36,9 @@ def test_policies_and_their_order() -> None:
     )
     assert PolicyGrid(0, (1,), (0.5,)).policies == (Policy(0), Policy(0, tau=0.5))
     assert PolicyGrid(3, (2, 1)) == PolicyGrid(3, (1.0, 2.0))
-    assert len(PolicyGrid(10, (0.25, 0.5, 1, 2), (0.5, 0.6, 0.7, 0.8, 0.9)).policies) == (11 + 4 * 9) * 6
+    large = PolicyGrid(10, (0.25, 0.5, 1, 2), (0.5, 0.6, 0.7, 0.8, 0.9))
+    assert len(large.policies) == large.size == (11 + 4 * 9) * 6
+    assert [PolicyGrid(k, (1,), (0.5,)).size for k in range(3)] == [2, 4, 8]
 
 
 def test_neighbours_are_one_step_apart() -> None:
@@ -122,14 +125,14 @@ def test_selective_certificate_by_hand(outcomes: Outcomes) -> None:
     assert not certify(made, alpha=0.1, delta=0.1, fingerprints=FINGERPRINTS).certified_domains
     certificate = certify(made, alpha=0.1, delta=0.1, fingerprints=FINGERPRINTS, taus=(0.4, 0.8))
     result = certificate.domains["radiology"]
-    assert (result.chosen, result.k, result.policy) == (2, 0, Policy(0, tau=0.8))
-    assert (result.coverages, result.risks) == ((1.0, 1.0, 0.5), (0.25, 0.25, 0.0))
-    assert result.deviations[2] == pytest.approx(0.05)  # half of the values are 0, half 0.1
+    assert (result.chosen, result.policy) == (result.policies[2], Policy(0, tau=0.8))
+    assert [(row.coverage, row.risk) for row in result.policies] == [(1.0, 0.25), (1.0, 0.25), (0.5, 0.0)]
+    assert result.policies[2].deviation == pytest.approx(0.05)  # half of the values are 0, half 0.1
     assert certificate.policy("radiology").answers(0.8)
     assert certificate.sentence("radiology") == (
-        "In radiology, answers read no reports and are given where the confidence is at least 0.8 (50% of questions): "
-        "with 90% confidence, the average error per patient, among the answers given, is at most 10% "
-        "(measured: 0.0% over 400 patients)."
+        "In radiology, the model answers from the image alone (no reports), and only where its confidence is at least "
+        "0.8 (50% of the questions): with 90% confidence, the average error per patient among the answers given is at "
+        "most 10% (measured: 0.0% over 400 patients)."
     )
 
 
@@ -140,7 +143,7 @@ def test_most_answers_then_least_risk_then_fewest_contexts(outcomes: Outcomes) -
     confidences[:100] = 0.6
     made = replace(outcomes(losses), confidences=confidences)
     certificate = certify(made, alpha=0.3, delta=0.1, fingerprints=FINGERPRINTS, taus=(0.8,))
-    assert set(certificate.domains["radiology"].certified) == set(range(6))
+    assert numbers_certified(certificate.domains["radiology"]) == list(range(6))
     assert certificate.policy("radiology") == Policy(1)  # all are certified; 1 and 2 make no error, 1 reads less
 
 
@@ -154,18 +157,20 @@ def test_a_cut_is_certified_where_later_contexts_mislead(outcomes: Outcomes) -> 
     assert policy == Policy(3, gamma=2.0)
     assert (policy.count([5.0, 1.0, 0.9]), policy.count([5.0, 4.9, 4.8])) == (1, 3)
     result = certificate.domains["radiology"]
-    assert (result.certified, result.contexts[result.chosen or 0]) == ((result.chosen,), 2.0)
-    assert "up to the 3 most similar reports, fewer where similarity falls to less than 14%" in certificate.sentence(
-        "radiology"
-    )
+    assert result.certified == (result.chosen,)
+    assert result.certified[0].contexts == 2
+    assert (
+        "from the image and the reports of the 3 most similar cases, fewer where similarity falls to less than 14% of "
+        "the case before: with"
+    ) in certificate.sentence("radiology")
 
 
 def test_a_threshold_that_nothing_passes_is_never_certified(outcomes: Outcomes) -> None:
     result = certify(
         outcomes(np.zeros((500, 2))), alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, taus=(0.6,)
     ).domains["radiology"]  # all confidences are 0.5
-    assert result.certified == (0, 1)
-    assert (result.p_values[2:], result.risks[2:], result.coverages[2:]) == ((1.0, 1.0), (1.0, 1.0), (0.0, 0.0))
+    assert numbers_certified(result) == [0, 1]
+    assert [(row.p_value, row.risk, row.coverage) for row in result.policies[2:]] == [(1.0, 1.0, 0.0)] * 2
 
 
 def test_nothing_certified_names_the_best_policy(outcomes: Outcomes) -> None:

@@ -95,7 +95,7 @@ def test_a_prior_certifies_what_an_even_spread_does_not(outcomes: Outcomes) -> N
     assert certificate.policy("radiology").k == 7
     assert (certificate.prior, certificate.procedure) == ("prefer", "sgt")
     assert certificate.prior_table == elsewhere(made).fingerprint
-    assert certificate.domains["radiology"].weights[7] == pytest.approx(0.9 + 0.1 / 12)
+    assert certificate.domains["radiology"].policies[7].weight == pytest.approx(0.9 + 0.1 / 12)
 
 
 def test_the_prior_never_sees_calibration_data(outcomes: Outcomes) -> None:

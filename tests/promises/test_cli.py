@@ -126,7 +126,7 @@ def test_ask_with_a_certificate(run: Run, samples: Path, models: list[object], c
     answer = json.loads(run(*words, "--json").stdout)
     promised = json.loads(certificate.read_text())["domains"][record["domain"]]
     assert answer["certified"]
-    assert answer["k"] == promised["k"]
+    assert answer["k"] == promised["chosen"]["k"]
     assert "at most 99%" in answer["statement"]
 
 
@@ -275,7 +275,7 @@ def test_evaluate_sets_policies_beside_baselines(
     by_policy = {(row["domain"], row["policy"]): row["metrics"] for row in rows}
     promised = json.loads(certificate.read_text())["domains"]
     for domain in {row["domain"] for row in rows}:
-        assert by_policy[domain, "certified policy"] == by_policy[domain, f"k = {promised[domain]['k']}"]
+        assert by_policy[domain, "certified policy"] == by_policy[domain, f"k = {promised[domain]['chosen']['k']}"]
     assert "certified policy" in run(*words).stdout
 
 

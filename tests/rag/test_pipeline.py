@@ -11,6 +11,7 @@ from calibration import Certificate, DomainResult
 from indexing import Encoder, ImageView, Index
 from rag import Answer, Certified, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import pipeline_of, query_image
+from tests.results import domain_result
 from titrate import InputError, NothingCertifiedError
 
 YES_NO = ["yes", "no"]
@@ -19,16 +20,7 @@ CertificateMaker = Callable[..., Certificate]
 
 def result(k: int | None) -> DomainResult:
     """Three k tried, of which the given one, or none, is certified."""
-    return DomainResult(
-        n_units=40,
-        n_questions=60,
-        max_k=2,
-        risks=tuple(0.1 if tried == k else 0.3 for tried in range(3)),
-        p_values=tuple(0.001 if tried == k else 0.9 for tried in range(3)),
-        certified=() if k is None else (k,),
-        k=k,
-        units_needed=None,
-    )
+    return domain_result([0.1 if tried == k else 0.3 for tried in range(3)], () if k is None else (k,))
 
 
 @pytest.fixture

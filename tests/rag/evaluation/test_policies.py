@@ -9,6 +9,7 @@ import pytest
 from calibration import Certificate, DomainResult, OutcomeTable
 from indexing import Match, Record
 from rag import Baselines, Outcomes, Question, bootstrap_interval, evaluate, format_scores, measure
+from tests.results import domain_result
 from titrate import InputError
 
 
@@ -112,8 +113,7 @@ def outcomes() -> Outcomes:
 
 def certificate(**k: int | None) -> Certificate:
     def result(chosen: int | None) -> DomainResult:
-        certified = () if chosen is None else (chosen,)
-        return DomainResult(9, 9, 5, (0.1,) * 6, (0.5,) * 6, certified, chosen, None)
+        return domain_result([0.1] * 6, () if chosen is None else (chosen,), units=9)
 
     return Certificate(
         0.2, 0.1, "patient", 0, "wsr", "bonferroni", {}, {}, "", {name: result(item) for name, item in k.items()}, ()

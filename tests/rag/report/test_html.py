@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 
 from calibration import FINGERPRINTS, Certificate, OutcomeTable, Policy, SequentialCertifier, certify
+from calibration.units import risk_intervals
 from rag.evaluation.metrics import bootstrap_interval
-from rag.report.domain_summary import MMED_RAG_GAMMA, risk_intervals, summarise
+from rag.report.domain_summary import MMED_RAG_GAMMA, summarise
 from rag.report.html import write_report
 from rag.report.markup import element, text
 from tests.rag.report_pages import Page, outcomes
+from tests.results import with_certified
 from titrate import InputError
 
 PRINTS = dict.fromkeys(FINGERPRINTS, "0123456789abcdef" * 4)
@@ -93,7 +95,7 @@ def test_says_why_nothing_is_certified(report: Callable[..., str], two_domains: 
     assert result.units_needed is not None
     assert "The best choice tried, k = 0, had an average error of 35.0% (" in said
     # Six tests share delta = 0.1 evenly: 0.0167 each.
-    assert f"is {result.p_values[0]:.2g}; on its own it would need 0.017 or less." in said
+    assert f"is {result.policies[0].p_value:.2g}; on its own it would need 0.017 or less." in said
     assert f"about {result.units_needed - 20} more of them ({result.units_needed} in all)" in said
     hopeless = Page(report(outcomes(np.ones((30, 2))))).said
     assert "measured error is not below 40%, so more patients would not help" in hopeless
@@ -108,9 +110,8 @@ def test_thresholds_and_cuts(report: Callable[..., str], graded: OutcomeTable) -
     assert ["0.6", "90%", "0.0% (0.0% to 0.0%)", "yes"] in page.cells
     # A cut of 0.5 stops after the first report for the 20 patients whose second is worse by 2.1, the others get all.
     certificate = certify(graded, alpha=0.4, delta=0.1, fingerprints=PRINTS, gammas=(0.5, 3.0), taus=(0.6,))
-    chosen = replace(certificate.domains["radiology"], certified=(5,), chosen=5, k=3)
-    assert chosen.grid.policies[7] == Policy(3, 0.5)
-    chosen = replace(chosen, certified=(7,), chosen=7)
+    chosen = with_certified(certificate.domains["radiology"], [7])
+    assert chosen.policy == Policy(3, 0.5)
     summary = summarise(replace(certificate, domains={"radiology": chosen}), graded)[0]
     assert (summary.cut, summary.cut_counts) == (Policy(3, 0.5), (0, 20, 0, 40))
     said = Page(report(graded, replace(certificate, domains={"radiology": chosen}))).said
