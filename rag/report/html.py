@@ -12,8 +12,8 @@ from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy
 from rag.report.domain_summary import DomainSummary, summarise
 from rag.report.markup import Html, element, listing, tabulate
 from rag.report.plots import Caption, Curve, plot_contexts, plot_risks, plot_thresholds
+from rag.report.style import CSS
 from rag.report.words import (
-    CSS,
     LIMITS,
     READING,
     counted,
@@ -93,7 +93,7 @@ def _overview(certificate: Certificate, summaries: Sequence[DomainSummary]) -> H
             ]
         )
     head = ["Domain", "Result", "Choice", "Average error (95 % interval)", f"{certificate.unit.capitalize()}s tested"]
-    return tabulate(head, rows)
+    return tabulate("Results by domain", head, rows)
 
 
 def _section(certificate: Certificate, summary: DomainSummary, number: int) -> Html:
@@ -182,7 +182,7 @@ def _choices(summary: DomainSummary) -> Html:
         ]
         for why, one in rows
     ]
-    return _figure(tabulate(head, cells, frozenset({0})), READING["choices"])
+    return _figure(tabulate(f"Ways to choose, {summary.name}", head, cells, frozenset({0})), READING["choices"])
 
 
 def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -> tuple[Html, Html]:
@@ -199,7 +199,9 @@ def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -
     head = ["Threshold τ", "Answered", "Average error of the answers (95 % interval)", "Certified"]
     return (
         _figure(plot, READING["thresholds"]),
-        _figure(tabulate(head, cells, marked), f"The price of each threshold at {fixed}."),
+        _figure(
+            tabulate(f"Thresholds, {summary.name}", head, cells, marked), f"The price of each threshold at {fixed}."
+        ),
     )
 
 

@@ -32,14 +32,28 @@ def element(name: str, /, *content: str, **attributes: str) -> Html:
     return Html(f"<{name}{given}>{inside}" + ("" if name in _VOID else f"</{name}>"))
 
 
-def tabulate(head: list[str], rows: list[list[str]], marked: frozenset[int] = frozenset()) -> Html:
-    """Return a table whose rows begin with a heading; ``marked`` rows, from 0, stand out."""
+def tabulate(label: str, head: list[str], rows: list[list[str]], marked: frozenset[int] = frozenset()) -> Html:
+    """Return a table for any width: cells carry their column's heading, and one too wide scrolls, by keyboard too.
+
+    Parameters
+    ----------
+    label
+        What to call it to those who do not see it.
+    head
+        A heading for each column.
+    rows
+        Cells; the first of each row is its heading.
+    marked
+        Numbers, from 0, of the rows that stand out.
+    """
     header = element("tr", *(element("th", cell, scope="col") for cell in head))
     body = []
     for number, (first, *others) in enumerate(rows):
-        cells = element("th", first, scope="row"), *(element("td", cell) for cell in others)
+        named = zip(head[1:], others, strict=True)
+        cells = element("th", first, scope="row"), *(element("td", cell, data_label=name) for name, cell in named)
         body.append(element("tr", *cells, **({"class_": "marked"} if number in marked else {})))
-    return element("table", element("thead", header), element("tbody", *body))
+    table = element("table", element("thead", header), element("tbody", *body))
+    return element("div", table, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def listing(entries: list[str]) -> Html:

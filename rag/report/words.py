@@ -58,29 +58,6 @@ _PRIORS = {
 }
 _SHORT = 12  # hex digits, enough to tell fingerprints apart by eye
 
-CSS = """
-body { font: 16px/1.5 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; color: #111; background: #fff;
-  max-width: 78rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.7rem; } h2 { font-size: 1.3rem; margin-top: 2.2rem; } h1, h2 { overflow-wrap: anywhere; }
-section { border-top: 2px solid #111; margin-top: 2.5rem; }
-.promise { font-size: 1.15rem; border-left: 6px solid #0072b2; padding: .3rem 0 .3rem 1rem; overflow-wrap: anywhere; }
-.nothing { border-left: 6px double #111; }
-.warning { border: 2px solid #111; padding: .7rem 1rem 0; margin: 1rem 0; break-inside: avoid; }
-.pair { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; }
-figure { flex: 1 1 26rem; margin: 1rem 0; min-width: 0; break-inside: avoid; }
-figcaption { font-size: .88rem; color: #333; margin-top: .4rem; }
-svg { width: 100%; max-width: 40rem; height: auto; }
-table { border-collapse: collapse; font-size: .92rem; width: 100%; }
-th, td { text-align: left; vertical-align: top; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #999; }
-thead th { border-bottom: 2px solid #111; } tbody th { font-weight: normal; min-width: 8rem; overflow-wrap: anywhere; }
-tr.marked > * { font-weight: bold; }
-footer { border-top: 2px solid #111; margin-top: 2.5rem; font-size: .92rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .15rem 1.2rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media print { body { max-width: none; margin: 0; font-size: 10pt; } h2 { break-after: avoid; }
-  .pair { display: block; } svg { max-width: 12cm; } }
-"""
-
 
 def settings(certificate: Certificate, certificate_path: Path | None) -> list[tuple[str, str]]:
     """Name and value of everything that the promise rests on."""
