@@ -53,7 +53,8 @@ def certify(
     fingerprints
         Hashes of what the outcomes depend on: at least those of `FINGERPRINTS`.
     seed
-        Fixed before looking at the outcomes: trying several and keeping the best voids the guarantee.
+        Decides the order in which patients are tested. Fix it before looking at the outcomes: trying several seeds and
+        keeping the best voids the guarantee.
     procedure
         ``"sgt"`` (sequential graphical testing), ``"holm"`` or ``"bonferroni"``; the first certifies all that the last
         does.
@@ -115,7 +116,23 @@ def make_certificate(
     *,
     sequential: bool = False,
 ) -> Certificate:
-    """Put the results of a family, and what it was tied to and checked against, into a certificate of today."""
+    """Return a certificate of now.
+
+    Parameters
+    ----------
+    family
+        The hypotheses that were tested.
+    domains
+        What was found in each domain.
+    patients
+        Ids of all patients planned for.
+    fingerprints
+        Hashes of what the outcomes depend on.
+    disjoint_from
+        Names of the splits that were found to share no patient with these.
+    sequential
+        Whether the tests were looked at as outcomes came in.
+    """
     return Certificate(
         alpha=family.alpha,
         delta=family.delta,
@@ -150,7 +167,7 @@ def domain_result(
     planned: tuple[int, int] | None = None,
     stopped: str = "all",
 ) -> DomainResult:
-    """Sum up one domain, given its row ``[policies]`` of the tests of all.
+    """Return what was found in one domain, given which of its policies passed.
 
     Parameters
     ----------
@@ -161,11 +178,11 @@ def domain_result(
     means
         Of the domain's units, in the order in which they were tested.
     p_values, certified
-        Of the domain's policies.
+        Of the domain's policies, ``[policies]``.
     planned
-        Units and questions there were, where the tests ended early.
+        How many units and questions there were, where the tests ended early; None where all were used.
     stopped
-        Why they ended.
+        Why the tests ended: one of `calibration.results.STOPPED`.
     """
     planned_units, planned_questions = planned or (len(means.names), means.n_questions)
     tests = zip(p_values.tolist(), family.prior.weights[domain].tolist(), certified.tolist(), strict=True)

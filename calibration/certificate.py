@@ -47,15 +47,15 @@ class Certificate:
     unit
         What counts as one independent observation.
     seed
-        Of the order in which the patients were tested.
+        Decided the order in which the patients were tested, and the draws of the intervals.
     p_value, procedure
         Names in `calibration.pvalues` and `calibration.procedures`.
     fingerprints
         Hashes of what the outcomes depended on: at least those of `FINGERPRINTS`.
     versions
-        Of the software that computed it.
+        Of the software that computed it, by name.
     created
-        UTC, ISO 8601.
+        When, in UTC, ISO 8601.
     domains
         The result for each domain.
     patient_hashes

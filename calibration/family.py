@@ -16,7 +16,9 @@ from titrate import InputError
 
 @dataclass(frozen=True, eq=False)
 class HypothesisFamily:
-    """One hypothesis for each policy in each domain, "its risk is above alpha", tested together.
+    """One hypothesis for each policy in each domain, "its risk is above alpha", all tested together.
+
+    To reject a hypothesis is to certify the policy. With probability 1 - delta no true hypothesis is rejected.
 
     Parameters
     ----------
@@ -25,13 +27,13 @@ class HypothesisFamily:
     grid
         The policies tried in every domain.
     domains
-        Sorted.
+        Names of the domains, sorted. Rows of every array ``[domains, …]`` come in this order.
     seed
-        Of the order of the patients.
+        Decides the order in which each domain's patients are tested.
     procedure, p_value
-        Names in `PROCEDURES` and `P_VALUES`.
+        How hypotheses share delta, and how each is tested: names in `PROCEDURES` and `P_VALUES`.
     prior_outcomes
-        Outcomes of other patients to take the prior from; uniform without them.
+        Outcomes of other patients, from which the prior is learnt; without them the prior is uniform.
 
     Raises
     ------
@@ -64,7 +66,7 @@ class HypothesisFamily:
 
     @cached_property
     def prior(self) -> Prior:
-        """Shares of delta, ``[domains, policies]``."""
+        """How delta is shared among the hypotheses before any outcome is seen."""
         if self.prior_outcomes is None:
             return uniform_prior(len(self.domains), len(self.grid.policies))
         return prefer_prior(self.prior_outcomes, self.grid, self.domains, self.alpha)
@@ -78,23 +80,32 @@ class HypothesisFamily:
         return order_of_testing(units, self.seed)
 
     def p_values(self, domain: int, values: FloatArray) -> FloatArray:
-        """p-values ``[policies]`` of one domain's values ``[units, policies]``, its units in `order`.
+        """Return the p-values ``[policies]`` of one domain, all of whose patients have been scored.
 
-        The level of each policy is its own share of delta.
+        Parameters
+        ----------
+        domain
+            Number of the domain in `domains`.
+        values
+            `PolicyOutcomes.tested`, averaged per unit, ``[units, policies]``, the units in `order`. Bets are sized for
+            each policy's own share of delta.
         """
         return P_VALUES[self.p_value](values, self.alpha, self.prior.weights[domain] * self.delta)
 
     def anytime_p_values(self, domain: int, values: FloatArray, planned: int) -> FloatArray:
-        """The same from the first units of ``planned``, valid whenever one chooses to stop."""
+        """Return p-values from the first of ``planned`` units, valid at whatever moment scoring stops."""
         return wsr_p_value(values, self.alpha, self.prior.weights[domain] * self.delta, planned)
 
     @property
     def most_share(self) -> float:
-        """The largest share of delta that any one policy can come to: with ``"bonferroni"`` shares do not move."""
+        """The largest share of delta that one policy can ever hold.
+
+        All of it where certified policies hand their shares on, no more than at the start with ``"bonferroni"``.
+        """
         return float(self.prior.weights.max()) if self.procedure == "bonferroni" else 1.0
 
     def certify(self, p_values: FloatArray) -> BoolArray:
-        """Certified or not, ``[domains, policies]``, from the p-values of the whole family."""
+        """Return which policies are certified, bool ``[domains, policies]``, given all p-values, of the same shape."""
         if self.procedure == "bonferroni":
             return bonferroni(p_values, self.delta)
         if self.procedure == "holm":

@@ -17,7 +17,7 @@ from titrate import InputError
 
 @dataclass(frozen=True)
 class Policy:
-    """The first k contexts, fewer where the similarity falls steeply, and an answer only where confidence is enough.
+    """Read the first k contexts, or fewer where the similarity falls steeply; answer only where confidence is enough.
 
     The ratio cut (MMed-RAG, arXiv 2410.13085) stops at the first i with log(S_i / S_{i+1}) > gamma. Similarities are
     given as log S_i = s cos_i, with s the encoder's logit scale, so that the log ratio is a difference and is defined
@@ -86,9 +86,9 @@ class PolicyOutcomes:
     Parameters
     ----------
     losses
-        Of the answer that the policy leads to, given or not, in [0, 1].
+        The loss l of the answer that the policy leads to, in [0, 1], whether or not the answer is given.
     answered
-        Whether it is given.
+        A: whether the answer is given, which a threshold can prevent.
     contexts
         How many contexts were read.
     """
@@ -98,26 +98,28 @@ class PolicyOutcomes:
     contexts: IntArray
 
     def tested(self, alpha: float) -> FloatArray:
-        """Return alpha + (l - alpha) A, in [0, 1]: its mean is at most alpha just where the selective risk is.
+        """Return alpha + (l - alpha) A, in [0, 1], whose mean is at most alpha exactly where the risk is.
 
-        R = E[l A] / P(A) <= alpha is E[(l - alpha) A] <= 0, a mean of values in [-alpha, 1 - alpha]
-        (docs/methods.md, section 4), here moved up by alpha. Where all is answered it is the loss itself.
+        The risk of the answers given, R = E[l A] / P(A), is at most alpha where E[(l - alpha) A] <= 0. That is a mean
+        of values in [-alpha, 1 - alpha], here moved up by alpha (docs/methods.md, section 4). Where every question is
+        answered it is the loss itself.
         """
         return np.where(self.answered, self.losses, alpha)
 
 
 @dataclass(frozen=True)
 class PolicyGrid:
-    """k = 0..K, with no cut and each cut gamma, with no threshold and each threshold tau.
+    """Every combination of k = 0..K, a ratio cut (none or one of gammas) and a threshold (none or one of taus).
 
-    Fix it before looking at the calibration outcomes. Each policy tried costs some power, so the default is k alone.
+    Fix it before looking at the calibration outcomes. Each policy tried makes certificates a little less likely, so the
+    default is to try k alone.
 
     Parameters
     ----------
     max_k
-        K.
+        K, the largest number of contexts.
     gammas
-        Finite cuts, 0 or more. None of them changes anything for k = 0 and 1, so they are tried from k = 2 on.
+        Finite cuts, 0 or more. With one context or none there is nothing to cut, so they are tried from k = 2 on.
     taus
         Thresholds on the confidence, above 0 and at most 1.
 

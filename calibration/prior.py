@@ -26,7 +26,7 @@ a tenth of delta changes what is needed of the favourite by log(1/0.9) = 0.1 on 
 
 @dataclass(frozen=True, eq=False)
 class Prior:
-    """Shares of delta, ``[domains, policies]``, adding up to 1, and where they came from.
+    """How delta is shared: ``weights`` ``[domains, policies]``, adding up to 1, and where they came from.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Prior:
     table
         `OutcomeTable.fingerprint` of the outcomes that it was learnt from, None if uniform.
     weights
-        All above 0.
+        The shares, all above 0.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Prior:
 
 
 def uniform_prior(domains: int, policies: int) -> Prior:
-    """Return equal shares."""
+    """Return the prior that gives every policy of every domain the same share."""
     return Prior("uniform", None, np.full((domains, policies), 1 / (domains * policies)))
 
 

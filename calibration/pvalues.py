@@ -166,4 +166,5 @@ P_VALUES: MappingProxyType[str, Callable[[FloatArray, float, FloatArray], FloatA
         "binomial": lambda losses, alpha, delta: binomial_p_value(losses, alpha),
     }
 )
-"""By the name that a certificate carries: (losses ``[units, policies]``, alpha, level of each policy) to p-values."""
+"""Each p-value by the name that a certificate carries: a function of losses ``[units, policies]``, alpha, and the level
+hoped for of each policy ``[policies]``, which gives p-values ``[policies]``."""

@@ -1,4 +1,4 @@
-"""About how many units a certificate would have taken."""
+"""How many patients, about, would have been enough for a certificate."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,24 @@ _MOST_UNITS = 1_000_000
 
 
 def units_needed(values: FloatArray, test: Callable[[FloatArray], FloatArray], level: float) -> int | None:
-    """About how many units like these ``[units, 1]`` would give a p-value of at most ``level``, at most a million.
+    """Estimate how many units like these would give a small enough p-value.
 
-    The data are repeated to length n and tested, with n found by doubling and then bisection to one per cent. Rough:
-    it takes the measured risk, the least of several, for the true one, and the p-value need not fall at every step.
+    The data are repeated up to n units and tested; n is found by doubling, then by bisection to one per cent. This is a
+    rough guide: it takes the measured risk for the true one, although the policy was picked as the best of several, and
+    a p-value need not fall with every unit that is added.
+
+    Parameters
+    ----------
+    values
+        What was tested of each unit, ``[units, 1]``.
+    test
+        Gives the p-values ``[1]`` of such values.
+    level
+        The largest p-value that is enough.
+
+    Returns
+    -------
+    The number of units, those given included; None if a million would not be enough.
     """
 
     def enough(n: int) -> bool:

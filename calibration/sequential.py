@@ -47,7 +47,7 @@ class SequentialCertifier:
     question_ids, units, domains
         Of all the questions there are, before any is answered.
     max_k
-        K.
+        K, the largest number of contexts that will be scored.
     alpha, delta, seed, procedure, gammas, taus, prior_outcomes, other_patient_hashes
         As for `certify`; p-values are WSR's, since no other may be looked at before the end.
 
@@ -112,14 +112,14 @@ class SequentialCertifier:
 
     @property
     def questions_saved(self) -> int:
-        """How many questions have not been scored: with no domain undecided, they never need be."""
+        """How many questions have not been scored. Once no domain is undecided, nobody needs to score them."""
         planned = sum(len(ids) for questions in self._questions for ids in questions.values())
         return planned - sum(means.n_questions for means in self._means if means is not None)
 
     def next(self, patients: int) -> list[str]:
-        """Return the questions of the next patients of undecided domains, all domains advancing in step.
+        """Return the questions to score next: those of so many patients, of all undecided domains in proportion.
 
-        Larger steps waste a few questions at the end, but change nothing else. Empty once all is decided.
+        Larger steps waste a few questions at the end, but change nothing else. The list is empty once all is decided.
 
         Raises
         ------
@@ -139,12 +139,12 @@ class SequentialCertifier:
         return list(self._out)
 
     def add(self, table: OutcomeTable) -> None:
-        """Take in the outcomes of the questions that `next` returned, all of them and no others.
+        """Add the outcomes of the questions that `next` returned, all of them and no others.
 
         Raises
         ------
         InputError
-            If they are others, or belong to other patients or domains than was said.
+            If these are other questions, or belong to other patients or domains than was said at the start.
         """
         given = {
             question: (domain, unit)
@@ -168,7 +168,7 @@ class SequentialCertifier:
                 self._futile[row] = self._hopeless(row, means.tested)
 
     def certificate(self, fingerprints: Mapping[str, str]) -> Certificate:
-        """Return the certificate of what has been shown.
+        """Return the certificate, once every domain is decided.
 
         Raises
         ------

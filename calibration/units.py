@@ -61,18 +61,20 @@ class MeasuredPolicy:
 class UnitMeans:
     """Means over each unit's questions, ``[units, policies]``, units in the order in which they are tested.
 
+    Here l is the loss of an answer, and A is 1 where the policy gives the answer and 0 where it declines.
+
     Parameters
     ----------
     names
-        The units, one a row.
+        The unit of each row.
     tested
-        alpha + (l - alpha) A, in [0, 1].
+        Means of alpha + (l - alpha) A, in [0, 1]: `PolicyOutcomes.tested`.
     errors
-        l A.
+        Means of l A.
     answered
-        A.
+        Means of A.
     contexts
-        Contexts read.
+        Mean number of contexts read.
     n_questions
         How many questions the units have.
     """
@@ -88,7 +90,7 @@ class UnitMeans:
     def read(
         cls, table: OutcomeTable, grid: PolicyGrid, alpha: float, order: Sequence[str] | None = None
     ) -> "UnitMeans":
-        """Read one domain's table, its units in a given order, or by name."""
+        """Average one domain's table per unit, the units in a given order, or else sorted by name."""
         # Sorted first, so that not even the rounding of a sum depends on the order of the questions.
         ids = table.question_ids
         table = table.take(sorted(range(len(ids)), key=lambda row: ids[row]))
@@ -131,7 +133,15 @@ class UnitMeans:
         )
 
     def measure(self, grid: PolicyGrid, seed: int) -> tuple[MeasuredPolicy, ...]:
-        """Sum up each policy of the grid that the means were read with; the seed is of the bootstrap's draws."""
+        """Sum up each policy over the units.
+
+        Parameters
+        ----------
+        grid
+            The one that the means were read with.
+        seed
+            Decides the draws of the bootstrap.
+        """
         answered = self.answered.sum(axis=0)
         risks = np.divide(self.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
         # By name, so that the draws do not depend on the order of testing.
@@ -201,9 +211,9 @@ def measure_policies(
     grid
         The policies.
     alpha
-        The risk that deviations are measured about.
+        The risk to promise; of what is measured, only `MeasuredPolicy.deviation` depends on it.
     seed
-        Of the bootstrap's draws.
+        Decides the draws of the bootstrap.
 
     Returns
     -------
@@ -235,11 +245,11 @@ def risk_intervals(
     Parameters
     ----------
     errors, answered
-        l A and A, ``[units, policies]``.
+        Means over each unit's questions of l A and of A, ``[units, policies]``, as in `UnitMeans`.
     seed
-        Of the draws.
+        Decides the draws.
     rounds
-        How many.
+        How many samples of units to draw.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""A certificate in plain English."""
+"""What a certificate promises, in one plain English sentence a domain."""
 
 import math
 

@@ -33,7 +33,7 @@ _SIZE = (6.4, 4.2)  # inches
 
 @dataclass(frozen=True)
 class Caption:
-    """A plot's unique name, for ids, and what to say to those who do not see it."""
+    """A plot's name, unique on its page, and the title and description for readers who do not see the plot."""
 
     name: str
     title: str
@@ -42,7 +42,7 @@ class Caption:
 
 @dataclass(frozen=True)
 class Curve:
-    """Policies that share a line, in the order of their k, and what to call them (nothing if there is one line)."""
+    """Policies to join by a line, in the order of their k, and the line's name (empty if it is the only one)."""
 
     label: str
     points: Sequence[PolicyResult]

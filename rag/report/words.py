@@ -15,8 +15,8 @@ READING = {
         "nothing, which does not mean that there can be none."
     ),
     "choices": (
-        "Ways to choose without a test are shown for comparison. The least of several measured errors looks better "
-        "than it is, and nothing limits how much worse it may turn out."
+        "Ways to choose the number of reports without a test are shown for comparison. The least of several measured "
+        "errors looks better than it is, and nothing limits how much worse it may turn out in use."
     ),
     "thresholds": (
         "With a threshold τ the model answers only where its confidence is at least τ. Further left, fewer questions "
@@ -60,7 +60,7 @@ _SHORT = 12  # hex digits, enough to tell fingerprints apart by eye
 
 
 def settings(certificate: Certificate, certificate_path: Path | None) -> list[tuple[str, str]]:
-    """Name and value of everything that the promise rests on."""
+    """Name and value of everything that the promise depends on, for the foot of the page."""
     prior = _PRIORS[certificate.prior]
     if certificate.prior_table is not None:
         prior += f" (table {certificate.prior_table[:_SHORT]})"
@@ -103,7 +103,7 @@ def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
 
 
 def policy_name(policy: Policy, *, with_k: bool = True) -> str:
-    """Name a policy by what it limits."""
+    """Name a policy by its k, its ratio cut and its threshold, the last two only where it has them."""
     parts = [f"k = {policy.k}"] if with_k else []
     if not math.isinf(policy.gamma):
         parts.append(f"γ = {policy.gamma:.3g}")
@@ -113,7 +113,7 @@ def policy_name(policy: Policy, *, with_k: bool = True) -> str:
 
 
 def error_text(one: MeasuredPolicy) -> str:
-    """The average error with its interval."""
+    """The average error with its 95 % interval."""
     if one.coverage == 0:
         return "no answers given"
     low, high = one.interval
