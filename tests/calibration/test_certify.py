@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 import calibration
-from calibration import Certificate, DomainResult, OutcomeTable, Policy, PolicyGrid, certify, wsr_p_value
+from calibration import (
+    Certificate,
+    DomainResult,
+    OutcomeTable,
+    Policy,
+    PolicyGrid,
+    certify,
+    measure_policies,
+    wsr_p_value,
+)
 from tests.results import numbers_certified, with_certified
 from titrate import InputError, NothingCertifiedError
 
@@ -37,6 +46,18 @@ def test_results_by_hand(certificate: Certify) -> None:
     # 100 patients, half of them wrong: the mean of 100 coins lies within 0.5 -+ 1.96 * 0.05 = 0.40 to 0.60.
     assert result.policies[0].interval == pytest.approx((0.4, 0.6), abs=0.015)
     assert result.policies[1].interval == (0, 0)
+
+
+def test_measured_without_a_test_is_what_the_certificate_holds(certificate: Certify, two_domains: OutcomeTable) -> None:
+    part, grid = two_domains.select("pathology"), PolicyGrid(2, taus=(0.4, 0.6))
+    rows = certificate(taus=(0.4, 0.6)).domains["pathology"].policies
+    for table in (part, part.take(range(19, -1, -1))):
+        for measured, row in zip(measure_policies(table, grid, alpha=0.4), rows, strict=True):
+            assert (measured.policy, measured.interval) == (row.policy, row.interval)
+            assert (measured.risk, measured.coverage) == pytest.approx((row.risk, row.coverage))
+            assert (measured.contexts, measured.deviation) == pytest.approx((row.contexts, row.deviation))
+    # All confidences are 0.5: above 0.6 nothing is answered, which counts as risk 1, with no evidence either way.
+    assert [(row.risk, row.interval, row.coverage, row.deviation) for row in rows[6:]] == [(1, (1, 1), 0, 0)] * 3
 
 
 def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
