@@ -29,6 +29,7 @@ _SPOKEN = {
     "questions": "question file",
     "retrieval": "retrieval mode",
     "view": "window or frame",
+    "generation": "limit on the length of answers",
 }
 
 
