@@ -19,7 +19,7 @@ from trl.trainer.utils import add_fused_lm_head, flush_left
 
 from indexing import ImageView
 from preference.training.rows import TrainingRow as Row
-from rag import SharedImages, TransformersMLLM, append
+from rag import SharedImages, TransformersMLLM, append_tokens
 from titrate import TitrateError
 
 Batch = dict[str, torch.Tensor]
@@ -55,7 +55,7 @@ class PairCollator:
         ids = [torch.tensor(one) for one in tokenizer(answers, add_special_tokens=False).input_ids]
         said = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True).to(inputs["input_ids"].device)
         read = inputs["input_ids"].shape[1]
-        inputs = append(inputs, pad_sequence(ids, batch_first=True, padding_value=self._model.pad_id))
+        inputs = append_tokens(inputs, pad_sequence(ids, batch_first=True, padding_value=self._model.pad_id))
         inputs["attention_mask"][:, read:] = said
         inputs["completion_mask"] = pad(said, (read, 0))
         shape, mask = inputs["input_ids"].shape, inputs.pop("attention_mask")

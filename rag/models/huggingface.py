@@ -14,8 +14,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
-from rag.models.inputs import append, positions
-from rag.models.prefix_scoring import NestedScorer, try_to_nest
+from rag.models.inputs import append_tokens, positions
+from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.shared_images import SharedImages
 from titrate import InputError, hash_files, hash_json, is_address
 
@@ -32,8 +32,8 @@ class TransformersMLLM(ChatModel, MLLM):
     def __init__(self, model: Any, processor: Any, fingerprint: str) -> None:
         super().__init__(model, processor)
         self._fingerprint = fingerprint
-        self._prefix_scorer: NestedScorer | None = None
-        self._tried_to_nest = False
+        self._prefix_scorer: SharedPrefixScorer | None = None
+        self._prefix_scoring_checked = False
 
     @classmethod
     def open(
@@ -131,19 +131,23 @@ class TransformersMLLM(ChatModel, MLLM):
         batch_size = batch_size or BATCH.get(self.model.device.type, 16)
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
-        jobs = [(row, stem) for row, text in enumerate(texts) for stem in self.option_tokens.stems(text, options[row])]
+        jobs = [
+            (row, prefix)
+            for row, text in enumerate(texts)
+            for prefix in self.option_tokens.prefixes(text, options[row])
+        ]
         jobs.sort(key=lambda job: (len(job[1].ids), len(texts[job[0]]), job[0]))
         images = SharedImages(self.base)
         for length, group in groupby(jobs, key=lambda job: len(job[1].ids)):
             same_length = list(group)
             for start in range(0, len(same_length), batch_size):
-                rows, stems = zip(*same_length[start : start + batch_size], strict=True)
+                rows, prefixes = zip(*same_length[start : start + batch_size], strict=True)
                 inputs = self.inputs([texts[row] for row in rows], [prompts[row].image for row in rows])
-                inputs = append(inputs, torch.tensor([stem.ids for stem in stems], dtype=torch.long))
+                inputs = append_tokens(inputs, torch.tensor([prefix.ids for prefix in prefixes], dtype=torch.long))
                 inputs = images.share(inputs, [id(prompts[row].image) for row in rows])
                 inputs |= positions(self.base, inputs)
                 logits = self.model(**inputs, logits_to_keep=length + 1).logits
-                found = self.option_tokens.log_probabilities(logits.flatten(0, 1), stems)
+                found = self.option_tokens.log_probabilities(logits.flatten(0, 1), prefixes)
                 for row, values in zip(rows, found, strict=True):
                     scores[row][list(values)] = list(values.values())
         return scores
@@ -176,9 +180,10 @@ class TransformersMLLM(ChatModel, MLLM):
         check_counts(ks)
         if len(ks) == 1:
             return super().score_nested(prompts, options, ks)
-        if not self._tried_to_nest and prompts:
-            self._prefix_scorer = try_to_nest(self, super().score_nested, prompts, options, ks)
-            self._tried_to_nest = any(prompt.contexts[: max(ks)] for prompt in prompts)  # else nothing was shared
+        if not self._prefix_scoring_checked and prompts:
+            self._prefix_scorer = checked_prefix_scorer(self, super().score_nested, prompts, options, ks)
+            # Where no prompt has contexts nothing was shared, and the next call compares.
+            self._prefix_scoring_checked = any(prompt.contexts[: max(ks)] for prompt in prompts)
         if self._prefix_scorer is not None:
             return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
         return super().score_nested(prompts, options, ks)

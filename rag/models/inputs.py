@@ -28,12 +28,12 @@ def positions(model: Any, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}
 
 
-def append(inputs: dict[str, torch.Tensor], stems: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The inputs with the rows of ``stems`` [n, m] after the prompts, in whatever runs along the tokens."""
-    if not stems.shape[1]:
+def append_tokens(inputs: dict[str, torch.Tensor], added_ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The inputs with tokens ``added_ids``, int64 [n, m], after the prompts: what runs along the tokens grows by m."""
+    if not added_ids.shape[1]:
         return inputs
     shape = inputs["input_ids"].shape
-    added = stems.to(inputs["input_ids"].device)
+    added = added_ids.to(inputs["input_ids"].device)
     more = {"input_ids": added, "attention_mask": torch.ones_like(added)}
     return {
         name: torch.cat([value, more.get(name, torch.zeros_like(added)).to(value.dtype)], 1)
@@ -43,13 +43,13 @@ def append(inputs: dict[str, torch.Tensor], stems: torch.Tensor) -> dict[str, to
     }
 
 
-def kind(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    """What inputs must have in common to be joined: the shapes of all that does not run along the tokens."""
+def per_prompt_shapes(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shape of each prompt's part of what does not run along the tokens; rows can be joined where these are equal."""
     shape = inputs["input_ids"].shape
     return {name: () if value.shape == shape else tuple(value.shape[1:]) for name, value in inputs.items()}
 
 
-def join(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
+def join_rows(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
     """Inputs of one prompt each as one batch, padded on the left."""
     longest = max(row["input_ids"].shape[1] for row in rows)
 

@@ -15,11 +15,11 @@ from PIL import Image
 
 from rag.models.base import MLLM, Prompt
 from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
-from rag.models.option_reading import RULE, Place, named_option, option_scores, tokens_needed
+from rag.models.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
 from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, one_line
 
 LISTED = 20
-"""Tokens whose log-probabilities are asked for at each place: the most that the usual servers list."""
+"""Tokens whose log-probabilities are asked for with each token of an answer: the most that the usual servers list."""
 WRITTEN_TOKENS = 96
 """Of an answer in words that is searched for an option."""
 
@@ -77,8 +77,8 @@ class OpenAIMLLM(MLLM):
         opened = cls(server, model, known.get(model, {}), lists_tokens=True)
         question = Prompt(Image.new("RGB", (64, 64), "grey"), "Is this an image?\nOptions: yes, no")
         try:
-            places = _places(opened._ask([question], 1, listed=True)[0])
-            reason = None if places else "it lists no log-probabilities"
+            tokens = _answer_tokens(opened._ask([question], 1, listed=True)[0])
+            reason = None if tokens else "it lists no log-probabilities"
         except RefusedError as error:
             reason = str(error)
             try:
@@ -126,13 +126,13 @@ class OpenAIMLLM(MLLM):
         if self._lists_tokens:
             needed = [tokens_needed(choices) for choices in options]
             for row, choice in enumerate(self._ask(prompts, needed, listed=True)):
-                places = _places(choice)
-                if not places and _text(choice):
+                tokens = _answer_tokens(choice)
+                if not tokens and _text(choice):
                     raise TitrateError(
                         f"server {self.server.url} no longer lists log-probabilities, as it did at first; start it as "
                         "it was, or run again to go by the words of answers"
                     )
-                found = option_scores(places, options[row], whole=choice.get("finish_reason") == "stop")
+                found = option_scores(tokens, options[row], whole=choice.get("finish_reason") == "stop")
                 if found is not None:
                     scores[row] = found
         rest = [row for row in range(len(prompts)) if row not in scores]
@@ -198,9 +198,9 @@ def _text(choice: Mapping[str, Any]) -> str:
     return choice["message"]["content"] or ""
 
 
-def _places(choice: Mapping[str, Any]) -> list[Place]:
-    """The places of an answer, up to the first whose log-probabilities are not told as they should be."""
-    found: list[Place] = []
+def _answer_tokens(choice: Mapping[str, Any]) -> list[AnswerToken]:
+    """The tokens of an answer, up to the first whose log-probabilities are not told as they should be."""
+    found: list[AnswerToken] = []
     try:
         for entry in choice["logprobs"]["content"]:
             listed = [(str(each["token"]), min(float(each["logprob"]), 0.0)) for each in entry["top_logprobs"]]
@@ -208,7 +208,7 @@ def _places(choice: Mapping[str, Any]) -> list[Place]:
             if not listed or not all(math.isfinite(value) for _, value in (*listed, own)):
                 break
             told = any(token == own[0] for token, _ in listed)  # some list so many others besides the one written
-            found.append(Place(own[0], tuple(listed if told else [own, *listed])))
+            found.append(AnswerToken(own[0], tuple(listed if told else [own, *listed])))
     except (KeyError, TypeError, ValueError):
         return found
     return found

@@ -1,6 +1,6 @@
 """Which option an answer is: by the log-probabilities of its tokens as a server lists them, or by its words.
 
-A server shows the most likely tokens at each place of the answer it writes, and nothing of the options as such. An
+A server shows the most likely tokens for each token of the answer it writes, and nothing of the options as such. An
 option is given the probability that the answer begins as it does, up to where it parts from the other options: the
 first token of "yes" or "no", the second of "left lung" or "left pleura" where the first is "left". Small and capital
 letters are the same, and spaces, quotes and asterisks before the first word do not count. Options told apart by their
@@ -24,8 +24,8 @@ _LESS = 1 - 1e-6
 
 
 @dataclass(frozen=True)
-class Place:
-    """A place of an answer: the token that was written there, and the most likely ones with their log-probabilities."""
+class AnswerToken:
+    """A token of an answer: the one written, and the most likely ones in its place with their log-probabilities."""
 
     written: str
     listed: tuple[tuple[str, float], ...]
@@ -41,17 +41,17 @@ def tokens_needed(options: Sequence[str]) -> int:
     return min(alike + 2, _MOST_TOKENS)
 
 
-def option_scores(places: Sequence[Place], options: Sequence[str], *, whole: bool) -> NDArray[np.float64] | None:
+def option_scores(tokens: Sequence[AnswerToken], options: Sequence[str], *, whole: bool) -> NDArray[np.float64] | None:
     """Log-probability of each option by the tokens of an answer.
 
-    A token that begins one option counts for it. One that begins several, and was written, leads to the next place;
+    A token that begins one option counts for it. One that begins several, and was written, leads to the next token;
     if it was not written, they share its probability evenly. An option that no listed token begins is given the most
     that it can have: almost as much as the least likely listed token, or what these leave. An answer that ended is
     taken to end there for certain, unless the server lists what ends it as a token.
 
     Parameters
     ----------
-    places
+    tokens
         The answer's, from its first token on.
     options
         At least two, all different.
@@ -65,19 +65,19 @@ def option_scores(places: Sequence[Place], options: Sequence[str], *, whole: boo
     names = [option.casefold().strip() for option in options]
     chances, most = np.zeros(len(names)), np.zeros(len(names))
     left, said, path = tuple(range(len(names))), "", 1.0
-    for place in places:
+    for answer_token in tokens:
         shares: dict[tuple[int, ...], float] = {}
-        for token, value in place.listed:
+        for token, value in answer_token.listed:
             begun = _begun(said + token, names, left)
             shares[begun] = shares.get(begun, 0.0) + path * float(np.exp(value))
-        said += place.written
+        said += answer_token.written
         onward = _begun(said, names, left)
         for begun, share in shares.items():
             if len(begun) == 1 or begun not in (onward, left, ()):
                 chances[[*begun]] += share / len(begun)
         unlisted = set(left).difference(*shares)
         # That an option is not listed makes it less likely than any that is, and no likelier than all that is left.
-        least = path * float(np.exp(min(value for _, value in place.listed)))
+        least = path * float(np.exp(min(value for _, value in answer_token.listed)))
         most[[*unlisted]] = _LESS * min(least, max(path - sum(shares.values()), 0.0))
         if len(onward) < 2:
             left = ()

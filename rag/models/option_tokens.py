@@ -14,8 +14,16 @@ TAIL = 64
 
 
 @dataclass(frozen=True)
-class Stem:
-    """The first tokens of some options, which share one forward pass, and those options' tokens by number."""
+class OptionPrefix:
+    """Tokens that some options begin with and that are read once for all of them.
+
+    Parameters
+    ----------
+    ids
+        The tokens; none where an option is one token.
+    options
+        All tokens of each of these options, by the option's number.
+    """
 
     ids: tuple[int, ...]
     options: dict[int, list[int]]
@@ -37,22 +45,22 @@ class OptionTokens:
     def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int]) -> None:
         self._tokenizer, self._special, self._ends = tokenizer, special, list(ends)
 
-    def stems(self, text: str, options: Sequence[str]) -> list[Stem]:
-        """One stem for each beginning that some options share, a beginning being all of an option but its last token.
+    def prefixes(self, text: str, options: Sequence[str]) -> list[OptionPrefix]:
+        """What must be read to score the options: all tokens of each but the last, once for options that share them.
 
-        Where one option begins another, a beginning is a whole option.
+        Where one option begins another, the end of the answer is scored too, and all tokens of each are read.
 
         Raises
         ------
         InputError
             If an option cannot be told from the prompt, or holds a special token.
         """
-        stems: dict[tuple[int, ...], dict[int, list[int]]] = {}
+        prefixes: dict[tuple[int, ...], dict[int, list[int]]] = {}
         found = [self.continuation(text[-TAIL:], option) for option in options]
         ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
         for number, ids in enumerate(found):
-            stems.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
-        return [Stem(ids, chosen) for ids, chosen in stems.items()]
+            prefixes.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
+        return [OptionPrefix(ids, chosen) for ids, chosen in prefixes.items()]
 
     def continuation(self, tail: str, option: str) -> list[int]:
         """Token ids of an option after the prompt's last characters.
@@ -70,27 +78,29 @@ class OptionTokens:
                 return whole[len(before) :]
         raise InputError(f"this model's tokeniser joins the option {option!r} to the prompt; word the option otherwise")
 
-    def log_probabilities(self, logits: torch.Tensor, stems: Sequence[Stem]) -> list[dict[int, float]]:
-        """Of each stem's options by number.
+    def log_probabilities(self, logits: torch.Tensor, prefixes: Sequence[OptionPrefix]) -> list[dict[int, float]]:
+        """Log-probabilities of each prefix's options, by the options' numbers.
 
         Parameters
         ----------
         logits
-            [n, vocabulary]; first those after the prompt and after each token of the first stem, then the next stem's.
+            [r, v]: for one prefix after another, those after the prompt and after each token of the prefix.
         """
-        columns = sorted({*self._ends, *(token for stem in stems for ids in stem.options.values() for token in ids)})
-        place = {token: column for column, token in enumerate(columns)}
+        columns = sorted(
+            {*self._ends, *(token for prefix in prefixes for ids in prefix.options.values() for token in ids)}
+        )
+        column_of = {token: column for column, token in enumerate(columns)}
         table = torch.log_softmax(logits.double(), dim=-1)[:, columns].cpu()
         scores, start = [], 0
-        for stem in stems:
-            rows = table[start : start + len(stem.ids) + 1]
-            scores.append({number: self._total(rows, ids, place) for number, ids in stem.options.items()})
+        for prefix in prefixes:
+            rows = table[start : start + len(prefix.ids) + 1]
+            scores.append({number: self._total(rows, ids, column_of) for number, ids in prefix.options.items()})
             start += len(rows)
         return scores
 
-    def _total(self, table: torch.Tensor, ids: list[int], place: dict[int, int]) -> float:
+    def _total(self, table: torch.Tensor, ids: list[int], column_of: dict[int, int]) -> float:
         """Of an option's tokens, and of the answer's end if the table [tokens, columns] has a row for it."""
-        total = table[torch.arange(len(ids)), [place[token] for token in ids]].sum()
+        total = table[torch.arange(len(ids)), [column_of[token] for token in ids]].sum()
         if len(table) > len(ids):
-            total = total + table[len(ids), [place[end] for end in self._ends]].logsumexp(0)
+            total = total + table[len(ids), [column_of[end] for end in self._ends]].logsumexp(0)
         return float(total)

@@ -1,7 +1,10 @@
-"""Packing questions that branch off a shared beginning into one forward pass over its key-value cache.
+"""Packing the suffixes of prompts that begin alike into one forward pass over the key-value cache of their beginning.
 
-A branch sees the beginning up to where it leaves it, its parent branch and itself, and takes the positions that a
-prompt of its own would give it; so its logits are that prompt's.
+A suffix sees the first tokens of the shared prefix, as many as its prompt has in common with it, and itself; an option
+prefix is packed as a suffix of its own that sees its prompt's suffix as well. Each takes the positions that a prompt of
+its own would give it; so its logits are that prompt's.
+
+Shapes: n shared prefixes, p columns of their cache, t columns of packed tokens.
 """
 
 from collections.abc import Sequence
@@ -9,104 +12,136 @@ from dataclasses import dataclass
 
 import torch
 
-from rag.models.option_tokens import Stem
+from rag.models.option_tokens import OptionPrefix
 
-_NOTHING, _NOBODY = -1, -2  # a padding token's branch, and the parent of a branch that has none
+_PADDING, _NO_PARENT = -1, -2  # the owner of padding tokens, and the parent of a suffix that has none
 
 
 @dataclass(frozen=True)
-class Branch:
-    """A prompt's tokens after the first ``seen`` tokens of the trunk, its options, and which prompt it is."""
+class Suffix:
+    """What a prompt does not share with the longest one about its image.
 
-    seen: int
+    Parameters
+    ----------
+    shared
+        How many of the prompt's first tokens are also the shared prefix's.
+    ids
+        The prompt's other tokens, at least one.
+    option_prefixes
+        Of the prompt's options.
+    question, k
+        Which prompt it is: the number of its question, and of its contexts.
+    """
+
+    shared: int
     ids: list[int]
-    stems: list[Stem]
+    option_prefixes: list[OptionPrefix]
     question: int
     k: int
 
     @property
     def length(self) -> int:
         """Number of tokens to read, options included."""
-        return len(self.ids) + sum(len(stem.ids) for stem in self.stems)
+        return len(self.ids) + sum(len(prefix.ids) for prefix in self.option_prefixes)
 
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """Branches of n trunks side by side: columns [n, t] of ids, places in the prompt, and who belongs to whom.
+    """Suffixes of n shared prefixes, a row for each shared prefix, and within it one suffix after another.
 
-    The tokens whose logits are wanted stand last, from column t − ``wanted`` on, so that no others need be computed.
+    Parameters
+    ----------
+    ids
+        Tokens, int64 [n, t].
+    positions
+        Of each token in its prompt, from 0, int64 [n, t].
+    shared
+        How many tokens of the shared prefix each token sees, int64 [n, t].
+    owner
+        Number, within the row, of the suffix or option prefix that a token belongs to, int64 [n, t].
+    parent
+        Number of the suffix that an option prefix's token follows, int64 [n, t].
+    logits_to_keep
+        The model need compute logits for so many of the last columns only: all that are read stand there.
+    columns
+        Of each row's suffixes: which of these last columns hold the logits of its option prefixes, one after another.
     """
 
     ids: torch.Tensor
-    places: torch.Tensor
-    seen: torch.Tensor
-    own: torch.Tensor
+    positions: torch.Tensor
+    shared: torch.Tensor
+    owner: torch.Tensor
     parent: torch.Tensor
-    wanted: int
+    logits_to_keep: int
     columns: list[list[list[int]]]
-    """Of each trunk's branches: which wanted columns hold the logits of their stems, stem after stem."""
 
-    def mask(self, starts: torch.Tensor, trunk: int, window: int | None) -> torch.Tensor:
-        """Who sees whom, bool [n, 1, t, trunk + t].
+    def mask(self, starts: torch.Tensor, prefix_length: int, window: int | None) -> torch.Tensor:
+        """Which token sees which, bool [n, 1, t, p + t].
 
         Parameters
         ----------
         starts
-            Where each trunk begins among the cache's columns [n], after its padding.
-        trunk
-            Number of the cache's columns.
+            The cache's column in which each shared prefix begins, after its padding, int64 [n].
+        prefix_length
+            Number p of the cache's columns.
         window
-            How far back a sliding-window layer looks; None for a layer that looks back to the beginning.
+            How many tokens a sliding-window layer sees, the token itself included; None for a layer that sees all.
         """
-        columns = torch.arange(trunk) - starts[:, None]
-        before = (columns[:, None] >= 0) & (columns[:, None] < self.seen[..., None])
-        own = (self.own[:, :, None] == self.own[:, None]) & (self.places[:, None] <= self.places[:, :, None])
-        sees = torch.cat([before, own | (self.own[:, None] == self.parent[:, :, None])], -1)
+        columns = torch.arange(prefix_length) - starts[:, None]  # [n, p]
+        before = (columns[:, None] >= 0) & (columns[:, None] < self.shared[..., None])  # [n, t, p]
+        own = (self.owner[:, :, None] == self.owner[:, None]) & (
+            self.positions[:, None] <= self.positions[:, :, None]
+        )  # [n, t, t]
+        sees = torch.cat([before, own | (self.owner[:, None] == self.parent[:, :, None])], -1)  # [n, t, p + t]
         if window is not None:
-            places = torch.cat([columns, self.places], 1)
-            sees &= self.places[:, :, None] - places[:, None] < window
+            positions = torch.cat([columns, self.positions], 1)  # [n, p + t]
+            sees &= self.positions[:, :, None] - positions[:, None] < window
         return sees[:, None]
 
 
-def pack(rows: Sequence[Sequence[Branch]], pad_id: int) -> Packed:
-    """Pack each trunk's branches into a row; a stem is a branch of its question."""
-    early: list[list[tuple[int, ...]]] = [[] for _ in rows]
-    late: list[list[tuple[int, ...]]] = [[] for _ in rows]
+def pack(rows: Sequence[Sequence[Suffix]], pad_id: int) -> Packed:
+    """Pack each shared prefix's suffixes into a row, padded with ``pad_id`` to the longest.
+
+    Every suffix's tokens but its last, whose logits nobody reads, stand in the first columns; the last ones and the
+    option prefixes stand in the last columns.
+    """
+    unread: list[list[tuple[int, ...]]] = [[] for _ in rows]
+    read: list[list[tuple[int, ...]]] = [[] for _ in rows]
     columns: list[list[list[int]]] = [[] for _ in rows]
-    for row, branches in enumerate(rows):
+    for row, suffixes in enumerate(rows):
         number = 0
-        for branch in branches:
-            end, name = branch.seen + len(branch.ids), number
-            read = [(token, branch.seen + i, branch.seen, name, _NOBODY) for i, token in enumerate(branch.ids)]
-            early[row] += read[:-1]
-            asked, where = len(late[row]), []
-            late[row].append(read[-1])
-            for stem in branch.stems:
+        for suffix in suffixes:
+            end, own = suffix.shared + len(suffix.ids), number
+            tokens = [(token, suffix.shared + i, suffix.shared, own, _NO_PARENT) for i, token in enumerate(suffix.ids)]
+            unread[row] += tokens[:-1]
+            last, used = len(read[row]), []
+            read[row].append(tokens[-1])
+            for prefix in suffix.option_prefixes:
                 number += 1
-                where += [asked, *range(len(late[row]), len(late[row]) + len(stem.ids))]
-                late[row] += [(token, end + i, branch.seen, number, name) for i, token in enumerate(stem.ids)]
-            columns[row].append(where)
+                used += [last, *range(len(read[row]), len(read[row]) + len(prefix.ids))]
+                read[row] += [(token, end + i, suffix.shared, number, own) for i, token in enumerate(prefix.ids)]
+            columns[row].append(used)
             number += 1
-    wanted, rest = max(map(len, late)), max(map(len, early))
-    pad = (pad_id, 0, 0, _NOTHING, _NOBODY)
+    logits_to_keep, others = max(map(len, read)), max(map(len, unread))
+    pad = (pad_id, 0, 0, _PADDING, _NO_PARENT)
     table = torch.tensor(
         [
-            [*first, *[pad] * (rest - len(first)), *last, *[pad] * (wanted - len(last))]
-            for first, last in zip(early, late, strict=True)
+            [*first, *[pad] * (others - len(first)), *last, *[pad] * (logits_to_keep - len(last))]
+            for first, last in zip(unread, read, strict=True)
         ]
-    )
-    ids, places, seen, own, parent = table.unbind(-1)
-    return Packed(ids, places, seen, own, parent, wanted, columns)
+    )  # [n, t, 5]
+    ids, positions, shared, owner, parent = table.unbind(-1)  # [n, t] each
+    return Packed(ids, positions, shared, owner, parent, logits_to_keep, columns)
 
 
-def chunks(branches: Sequence[Branch], tokens: int) -> list[list[Branch]]:
-    """Branches in groups of at most so many tokens, or of one."""
-    groups: list[list[Branch]] = []
+def chunks(suffixes: Sequence[Suffix], tokens: int) -> list[list[Suffix]]:
+    """Suffixes in groups of at most so many tokens; one that is longer is a group by itself."""
+    groups: list[list[Suffix]] = []
     room = 0
-    for branch in branches:
-        if not groups or branch.length > room:
+    for suffix in suffixes:
+        if not groups or suffix.length > room:
             groups.append([])
             room = tokens
-        groups[-1].append(branch)
-        room -= branch.length
+        groups[-1].append(suffix)
+        room -= suffix.length
     return groups

@@ -1,10 +1,15 @@
-"""Scoring every k in one pass over the contexts (METHODS §5).
+"""Scoring every k in one pass over the contexts (docs/methods.md, section 5).
 
-The prompt with all contexts, the trunk, is read once and its keys and values are kept. Every other prompt shares a
-beginning with it: only what follows is read, packed with what follows in the others, and sees no more than its own
-beginning. Where two prompts part is found by comparing the tokens of whole prompts, never by joining those of pieces.
+The longest prompt about an image, with all its contexts, is the shared prefix: it is read once, and its keys and values
+are kept. Every prompt about the image begins as it does: only the rest of each, its suffix, is read, packed with the
+other suffixes, and sees of the shared prefix only the part that its own prompt begins with. Where a prompt departs from
+the shared prefix is found by comparing the tokens of both as a whole: a tokeniser may join the end of one piece to the
+beginning of the next, so that the tokens of pieces put together need not be those of the prompt.
 
-Exact for decoders whose tokens look back only, be it to the beginning or through a sliding window.
+Exact for decoders whose tokens see earlier tokens only, all of them or those in a sliding window.
+
+Shapes: n shared prefixes in a batch, p columns of their cache, t columns of packed suffixes, v tokens in the
+vocabulary.
 """
 
 import warnings
@@ -20,29 +25,39 @@ from transformers import DynamicCache
 
 from rag.models.base import NestedPrompt, readable_counts
 from rag.models.chat_model import ChatModel
-from rag.models.inputs import join, kind, positions, takes_positions
-from rag.models.option_tokens import TAIL, Stem
-from rag.models.packing import Branch, Packed, chunks, pack
+from rag.models.inputs import join_rows, per_prompt_shapes, positions, takes_positions
+from rag.models.option_tokens import TAIL, OptionPrefix
+from rag.models.packing import Packed, Suffix, chunks, pack
 from titrate import TitrateWarning
 
 BATCH_TOKENS = {"cpu": 512}
 """Tokens in a forward pass by device, 8,192 elsewhere: a CPU gains nothing from a batch, and loses by its padding."""
 WIDTH = 512
-"""Tokens of one trunk's branches in a forward pass: each of these is compared with all others."""
+"""At most so many tokens of one shared prefix's suffixes in a forward pass: attention compares each with all."""
 LOOKS_BACK = {"full_attention", "sliding_attention"}
 
 
-class CannotNestError(Exception):
-    """Why a model cannot share contexts between prompts."""
+class CannotSharePrefixError(Exception):
+    """Why prompts cannot share a prefix with this model."""
 
 
 @dataclass(frozen=True, eq=False)
-class Trunk:
-    """The inputs of an image's prompt with all its contexts, and all its prompts as branches of it."""
+class SharedPrefix:
+    """The longest prompt about an image, which the others begin as, and what is left to read of each.
+
+    Parameters
+    ----------
+    number
+        Of the nested prompt, among those to score.
+    inputs
+        What the model reads of the longest prompt, a batch of one.
+    suffixes
+        Of all the image's prompts, of the longest too.
+    """
 
     number: int
     inputs: dict[str, torch.Tensor]
-    branches: list[Branch]
+    suffixes: list[Suffix]
 
     @property
     def length(self) -> int:
@@ -55,20 +70,21 @@ def layer_types(config: Any) -> set[str]:
 
     Raises
     ------
-    CannotNestError
-        If nested scoring would not be exact for one of them, or attention takes no mask of its own.
+    CannotSharePrefixError
+        If scoring with a shared prefix would not be exact for one of them, or its attention takes no mask of the
+        caller's.
     """
     types = getattr(config, "layer_types", None)
     if types is None:
         types = ["full_attention" if getattr(config, "sliding_window", None) is None else "sliding_attention"]
     if other := sorted(set(types) - LOOKS_BACK):
-        raise CannotNestError(f"it has layers of type {other[0]}")
+        raise CannotSharePrefixError(f"it has layers of type {other[0]}")
     if config._attn_implementation not in ("sdpa", "eager"):
-        raise CannotNestError(f"its attention is {config._attn_implementation}; load it with sdpa or eager")
+        raise CannotSharePrefixError(f"its attention is {config._attn_implementation}; load it with sdpa or eager")
     return set(types)
 
 
-class NestedScorer:
+class SharedPrefixScorer:
     """Scores nested prompts with a transformers model.
 
     Parameters
@@ -78,7 +94,7 @@ class NestedScorer:
 
     Raises
     ------
-    CannotNestError
+    CannotSharePrefixError
         If it is known not to work with this architecture.
     """
 
@@ -87,7 +103,7 @@ class NestedScorer:
         self._config = mllm.base.config.get_text_config()
         self._layer_types = layer_types(self._config)
         if not takes_positions(mllm.base):
-            raise CannotNestError("it takes no positions")
+            raise CannotSharePrefixError("it takes no positions")
 
     @torch.inference_mode()
     def score(
@@ -101,10 +117,10 @@ class NestedScorer:
         batch_tokens = batch_tokens or BATCH_TOKENS.get(self._mllm.model.device.type, 8192)
         tables = [[np.zeros((max(ks) + 1, len(choices))) for choices in sets] for sets in options]  # a row for each k
         for batch in self._batches(prompts, options, ks, batch_tokens):
-            for trunk, branch, scores in self._score_batch(batch, batch_tokens):
-                table = tables[trunk.number][branch.question]
+            for prefix, suffix, scores in self._score_batch(batch, batch_tokens):
+                table = tables[prefix.number][suffix.question]
                 for option, score in scores.items():
-                    table[branch.k, option] = score
+                    table[suffix.k, option] = score
         return [
             [table[readable_counts(prompt, ks)] for table in found]  # [len(ks), number of options]
             for prompt, found in zip(prompts, tables, strict=True)
@@ -116,39 +132,41 @@ class NestedScorer:
         options: Sequence[Sequence[Sequence[str]]],
         ks: Sequence[int],
         batch_tokens: int,
-    ) -> Iterator[list[Trunk]]:
-        """Trunks of like length that fit together."""
+    ) -> Iterator[list[SharedPrefix]]:
+        """Shared prefixes of similar length that fit into one forward pass."""
         sizes = [sum(map(len, prompt.contexts[: max(ks)])) for prompt in prompts]
-        batch: list[Trunk] = []
+        batch: list[SharedPrefix] = []
         for number in sorted(range(len(prompts)), key=sizes.__getitem__):
             if not options[number]:
                 continue
-            trunk = self._trunk(number, prompts[number], options[number], ks)
-            longest = max(trunk.length, *(other.length for other in batch), 0)
+            prefix = self._shared_prefix(number, prompts[number], options[number], ks)
+            longest = max(prefix.length, *(other.length for other in batch), 0)
             full = longest * (len(batch) + 1) > batch_tokens
-            if batch and (full or kind(trunk.inputs) != kind(batch[0].inputs)):
+            if batch and (full or per_prompt_shapes(prefix.inputs) != per_prompt_shapes(batch[0].inputs)):
                 yield batch
                 batch = []
-            batch.append(trunk)
+            batch.append(prefix)
         if batch:
             yield batch
 
-    def _trunk(self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], ks: Sequence[int]) -> Trunk:
-        wanted = sorted(set(readable_counts(prompt, ks)), reverse=True)  # the longest first: it is the trunk
+    def _shared_prefix(
+        self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], ks: Sequence[int]
+    ) -> SharedPrefix:
+        wanted = sorted(set(readable_counts(prompt, ks)), reverse=True)  # the longest first: it is the shared prefix
         asked = [(question, k) for question in range(len(options)) for k in wanted]
         texts = [self._mllm.render(prompt.at(question, k).text) for question, k in asked]
         inputs = self._mllm.inputs(texts[:1], [prompt.image])
         ids = self._ids(texts, prompt.image, inputs["input_ids"][0].cpu().numpy())
         self._mllm.check_length(max(map(len, ids)))
-        stems: dict[tuple[str, int], list[Stem]] = {}
-        branches = []
+        option_prefixes: dict[tuple[str, int], list[OptionPrefix]] = {}
+        suffixes = []
         for (question, k), text, row in zip(asked, texts, ids, strict=True):
-            seen = min(_common(row, ids[0]), len(row) - 1)
+            shared = min(_common(row, ids[0]), len(row) - 1)
             key = (text[-TAIL:], question)
-            if key not in stems:
-                stems[key] = self._mllm.option_tokens.stems(text, options[question])
-            branches.append(Branch(seen, row[seen:].tolist(), stems[key], question, k))
-        return Trunk(number, inputs, branches)
+            if key not in option_prefixes:
+                option_prefixes[key] = self._mllm.option_tokens.prefixes(text, options[question])
+            suffixes.append(Suffix(shared, row[shared:].tolist(), option_prefixes[key], question, k))
+        return SharedPrefix(number, inputs, suffixes)
 
     def _ids(self, texts: list[str], image: Image.Image, first: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Token ids of whole prompts about an image, given the first one's.
@@ -169,33 +187,36 @@ class NestedScorer:
         kept = inputs["attention_mask"].bool()
         return [row[mask].cpu().numpy() for row, mask in zip(inputs["input_ids"], kept, strict=True)]
 
-    def _score_batch(self, batch: list[Trunk], batch_tokens: int) -> Iterator[tuple[Trunk, Branch, dict[int, float]]]:
-        """Every branch's options' log-probabilities by number."""
+    def _score_batch(
+        self, batch: list[SharedPrefix], batch_tokens: int
+    ) -> Iterator[tuple[SharedPrefix, Suffix, dict[int, float]]]:
+        """Log-probabilities of the options that follow each suffix, by the options' numbers."""
         mllm = self._mllm
-        inputs = join([trunk.inputs for trunk in batch], mllm.pad_id)
+        inputs = join_rows([prefix.inputs for prefix in batch], mllm.pad_id)
         inputs |= positions(mllm.base, inputs)
         cache = DynamicCache()  # without a configuration it keeps all, also where layers look back through a window
         mllm.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
         starts = (inputs["attention_mask"] == 0).sum(1).cpu()
         where = inputs["position_ids"].cpu()
         width = min(WIDTH, batch_tokens // len(batch))
-        groups = [chunks(trunk.branches, width) for trunk in batch]
+        groups = [chunks(prefix.suffixes, width) for prefix in batch]
         for number in range(max(map(len, groups))):
             rows = [group[number] if number < len(group) else [] for group in groups]
             packed = pack(rows, mllm.pad_id)
             logits = self._forward(packed, cache, starts, where)
-            for trunk, branches, columns, table in zip(batch, rows, packed.columns, logits, strict=True):
-                owners = [branch for branch in branches for _ in branch.stems]
-                stems = [stem for branch in branches for stem in branch.stems]
-                found = mllm.option_tokens.log_probabilities(table[[c for some in columns for c in some]], stems)
-                for branch, scores in zip(owners, found, strict=True):
-                    yield trunk, branch, scores
+            for prefix, suffixes, columns, table in zip(batch, rows, packed.columns, logits, strict=True):
+                owners = [suffix for suffix in suffixes for _ in suffix.option_prefixes]
+                option_prefixes = [option_prefix for suffix in suffixes for option_prefix in suffix.option_prefixes]
+                read = table[[column for used in columns for column in used]]
+                found = mllm.option_tokens.log_probabilities(read, option_prefixes)
+                for suffix, scores in zip(owners, found, strict=True):
+                    yield prefix, suffix, scores
 
     def _forward(self, packed: Packed, cache: DynamicCache, starts: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-        """Logits [n, wanted, vocabulary] of packed branches; leaves the cache as it was."""
+        """Logits [n, packed.logits_to_keep, v] of packed suffixes; leaves the cache as it was."""
         model, width = self._mllm.model, packed.ids.shape[1]
-        last = (starts[:, None] + packed.seen - 1).clamp(min=0).expand(*where.shape[:-1], width)
-        places = where.gather(-1, last) + 1 + packed.places - packed.seen
+        last = (starts[:, None] + packed.shared - 1).clamp(min=0).expand(*where.shape[:-1], width)
+        places = where.gather(-1, last) + 1 + packed.positions - packed.shared
         masks = {name: self._mask(packed, starts, where.shape[-1], name) for name in sorted(self._layer_types)}
         logits: torch.Tensor = model(
             input_ids=packed.ids.to(model.device),
@@ -203,42 +224,42 @@ class NestedScorer:
             position_ids=places.to(model.device),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=packed.wanted,
+            logits_to_keep=packed.logits_to_keep,
         ).logits
         cache.crop(-width)
         return logits
 
-    def _mask(self, packed: Packed, starts: torch.Tensor, trunk: int, layer_type: str) -> torch.Tensor:
+    def _mask(self, packed: Packed, starts: torch.Tensor, prefix_length: int, layer_type: str) -> torch.Tensor:
         window = self._config.sliding_window if layer_type == "sliding_attention" else None
-        sees = packed.mask(starts, trunk, window).to(self._mllm.model.device)
+        sees = packed.mask(starts, prefix_length, window).to(self._mllm.model.device)
         if self._config._attn_implementation == "sdpa":
             return sees
         lowest = torch.finfo(self._mllm.model.dtype).min
         return torch.zeros_like(sees, dtype=self._mllm.model.dtype).masked_fill(~sees, lowest)
 
 
-def try_to_nest(
+def checked_prefix_scorer(
     mllm: ChatModel,
     score_alone: Callable[..., list[list[NDArray[np.float64]]]],
     prompts: Sequence[NestedPrompt],
     options: Sequence[Sequence[Sequence[str]]],
     ks: Sequence[int],
-) -> NestedScorer | None:
-    """A nested scorer, if it scores the longest prompt's first question as scoring each k on its own does."""
+) -> SharedPrefixScorer | None:
+    """A scorer, if it scores the longest prompt's first question as scoring each k on its own does; else None."""
     longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[: max(ks)])))
     prompt, asked = replace(prompts[longest], closings=prompts[longest].closings[:1]), [options[longest][:1]]
     alone = score_alone([prompt], asked, ks)[0]
     allowed = max(1e-3, 64 * torch.finfo(mllm.model.dtype).eps)  # half precision rounds every logit
     try:
-        scorer = NestedScorer(mllm)
-        nested = scorer.score([prompt], asked, ks)[0]
-        error = max((float(np.abs(a - b).max()) for a, b in zip(nested, alone, strict=True)), default=0.0)
+        scorer = SharedPrefixScorer(mllm)
+        shared = scorer.score([prompt], asked, ks)[0]
+        error = max((float(np.abs(a - b).max()) for a, b in zip(shared, alone, strict=True)), default=0.0)
         if error <= allowed:
             return scorer
         reason = f"scores differ by {error:.2g}"
     except torch.OutOfMemoryError:
         raise
-    except (CannotNestError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
+    except (CannotSharePrefixError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
         # What an architecture that was not made for masks and positions of the caller's raises.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
     warnings.warn(

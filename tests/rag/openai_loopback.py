@@ -84,15 +84,15 @@ def serving(complete: Callable[[Any], Answer]) -> Iterator[Served]:
         http.server_close()
 
 
-def said(text: str, places: Any = None, *, finish: str = "stop") -> Answer:
-    """A completion with this content, and these places' log-probabilities if any."""
+def said(text: str, tokens: Any = None, *, finish: str = "stop") -> Answer:
+    """A completion with this content, and these tokens' log-probabilities if any."""
     message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": places and {"content": places}}
+    choice = {"index": 0, "message": message, "finish_reason": finish, "logprobs": tokens and {"content": tokens}}
     return 200, {"id": "1", "object": "chat.completion", "model": "small", "choices": [choice]}
 
 
-def place(*listed: tuple[str, float]) -> dict[str, Any]:
-    """A place of an answer whose most likely token, the first here, was written."""
+def answer_token(*listed: tuple[str, float]) -> dict[str, Any]:
+    """A token of an answer: the most likely ones with their log-probabilities, of which the first was written."""
     tops = [{"token": token, "logprob": value, "bytes": [*token.encode()]} for token, value in listed]
     return {**tops[0], "top_logprobs": tops}
 
@@ -124,13 +124,13 @@ def model_behind(mllm: TransformersMLLM) -> Callable[[Any], Answer]:
         ids = found.sequences[0, inputs["input_ids"].shape[1] :].tolist()
         ended = ids[-1] == tokenizer.eos_token_id
         kept = ids[:-1] if ended else ids
-        places = []
+        tokens = []
         for token, logits in zip(kept, found.logits, strict=False):
             table = torch.log_softmax(logits[0].double(), -1)
             order = [token, *(other for other in table.topk(body.get("top_logprobs", 1)).indices.tolist())]
             listed = [(tokenizer.decode([other]), float(table[other])) for other in dict.fromkeys(order)]
-            places.append(place(*listed))
+            tokens.append(answer_token(*listed))
         text_said = tokenizer.decode(kept, skip_special_tokens=True)
-        return said(text_said, places if body.get("logprobs") else None, finish="stop" if ended else "length")
+        return said(text_said, tokens if body.get("logprobs") else None, finish="stop" if ended else "length")
 
     return complete

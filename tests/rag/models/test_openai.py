@@ -20,7 +20,7 @@ from transformers.utils.import_utils import is_serve_available
 from cli import main
 from rag import OpenAIMLLM, Prompt, PromptTemplate, Question, TransformersMLLM
 from rag.models.base import NestedPrompt
-from tests.rag.openai_loopback import Served, model_behind, place, said, serving
+from tests.rag.openai_loopback import Served, answer_token, model_behind, said, serving
 from titrate import InputError, TitrateWarning
 
 KEY = "a-secret-key-of-the-hospital"
@@ -104,10 +104,10 @@ def test_one_model_need_not_be_named(served: Served, behind: OpenAIMLLM) -> None
 
 
 def test_fingerprint_is_what_the_server_says() -> None:
-    yes = [place(("yes", -0.1), ("no", -3.0))]
+    yes = [answer_token(("yes", -0.1), ("no", -3.0))]
 
-    def opened(entry: dict[str, Any], places: Any = yes) -> str:
-        with serving(lambda body: said("yes", places)) as running:
+    def opened(entry: dict[str, Any], tokens: Any = yes) -> str:
+        with serving(lambda body: said("yes", tokens)) as running:
             running.models = (200, {"data": [{"id": "small", **entry}]})
             return OpenAIMLLM.open(running.url).fingerprint
 
@@ -137,8 +137,8 @@ def test_where_tokens_leave_it_open_words_decide(prompts: list[Prompt]) -> None:
     def complete(body: Any) -> Any:
         text = body["messages"][0]["content"][1]["text"]
         if "image?" in text or "first" in text:
-            return said("no", [place(("no", -0.2), ("yes", -2.0))])
-        return said("The heart is, yes", [place(("The", -0.01), ("A", -5.0))] if body.get("logprobs") else None)
+            return said("no", [answer_token(("no", -0.2), ("yes", -2.0))])
+        return said("The heart is, yes", [answer_token(("The", -0.01), ("A", -5.0))] if body.get("logprobs") else None)
 
     with serving(complete) as running:
         opened = OpenAIMLLM.open(running.url)

@@ -19,12 +19,12 @@ from PIL import Image
 from cli import main
 from rag import OpenAIMLLM, Prompt, TransformersMLLM, open_mllm
 from rag.models.openai_server import AT_ONCE
-from tests.rag.openai_loopback import Answer, Served, place, said, serving
+from tests.rag.openai_loopback import Answer, Served, answer_token, said, serving
 from titrate import InputError, TitrateError, TitrateWarning
 from titrate.parallel import in_parallel
 
 KEY = "a-secret-key-of-the-hospital"
-YES = said("yes", [place(("yes", -0.1), ("no", -3.0))])
+YES = said("yes", [answer_token(("yes", -0.1), ("no", -3.0))])
 TRIES = 3
 
 
@@ -174,8 +174,8 @@ def test_log_probabilities_that_stop(served: Served, script: Script) -> None:
 
 
 def test_malformed_log_probabilities(served: Served, script: Script) -> None:
-    for places in ([{"token": "yes"}], [{"token": "yes", "logprob": -1, "top_logprobs": []}], "text", [3]):
-        script.answers = [said("yes", places)]
+    for tokens in ([{"token": "yes"}], [{"token": "yes", "logprob": -1, "top_logprobs": []}], "text", [3]):
+        script.answers = [said("yes", tokens)]
         with pytest.warns(TitrateWarning, match="told from the words"):
             opens(served)()
 

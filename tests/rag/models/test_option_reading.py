@@ -5,19 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from rag.models.option_reading import Place, named_option, option_scores, tokens_needed
+from rag.models.option_reading import AnswerToken, named_option, option_scores, tokens_needed
 
 YES_NO = ["yes", "no"]
 SIDES = ["left lung", "left pleura", "heart"]
 
 
-def at(*listed: tuple[str, float]) -> Place:
-    """A place with the probabilities of its most likely tokens, the written one first."""
-    return Place(listed[0][0], tuple((token, math.log(chance)) for token, chance in listed))
+def at(*listed: tuple[str, float]) -> AnswerToken:
+    """A token of an answer: the most likely ones with their probabilities, the written one first."""
+    return AnswerToken(listed[0][0], tuple((token, math.log(chance)) for token, chance in listed))
 
 
-def chances(places: list[Place], options: list[str], *, whole: bool = True) -> list[float]:
-    scores = option_scores(places, options, whole=whole)
+def chances(tokens: list[AnswerToken], options: list[str], *, whole: bool = True) -> list[float]:
+    scores = option_scores(tokens, options, whole=whole)
     assert scores is not None
     assert scores.dtype == np.float64
     return [float(value) for value in np.exp(scores)]
@@ -28,13 +28,13 @@ def test_first_tokens_tell_yes_from_no() -> None:
 
 
 def test_spellings_count_together() -> None:
-    place = at(("Yes", 0.4), ("no", 0.45), (" yes", 0.05), ("**Yes", 0.02), ("N", 0.01), ("nothing", 0.03), ("", 0.04))
-    assert chances([place], YES_NO) == pytest.approx([0.47, 0.46])
+    token = at(("Yes", 0.4), ("no", 0.45), (" yes", 0.05), ("**Yes", 0.02), ("N", 0.01), ("nothing", 0.03), ("", 0.04))
+    assert chances([token], YES_NO) == pytest.approx([0.47, 0.46])
 
 
 def test_words_that_only_begin_alike_do_not_count() -> None:
-    place = at(("no", 0.5), ("yes.", 0.3), ("yesterday", 0.1), ("not", 0.1))
-    assert chances([place], YES_NO) == pytest.approx([0.3, 0.5])
+    token = at(("no", 0.5), ("yes.", 0.3), ("yesterday", 0.1), ("not", 0.1))
+    assert chances([token], YES_NO) == pytest.approx([0.3, 0.5])
 
 
 def test_an_option_that_is_not_listed_is_less_likely_than_any_that_is() -> None:
@@ -49,8 +49,8 @@ def test_an_option_that_is_not_listed_is_less_likely_than_any_that_is() -> None:
 
 
 def test_options_that_begin_alike_are_told_apart_where_they_part() -> None:
-    places = [at(("left", 0.6), ("heart", 0.4)), at((" lung", 0.7), (" pleura", 0.2), (" side", 0.1))]
-    assert chances(places, SIDES) == pytest.approx([0.42, 0.12, 0.4])
+    tokens = [at(("left", 0.6), ("heart", 0.4)), at((" lung", 0.7), (" pleura", 0.2), (" side", 0.1))]
+    assert chances(tokens, SIDES) == pytest.approx([0.42, 0.12, 0.4])
     onward = [at(("Left", 0.5), ("left", 0.1), ("heart", 0.4)), at((" pl", 0.9), (" l", 0.1)), at(("eura", 1.0))]
     assert chances(onward, SIDES) == pytest.approx([0.06, 0.54, 0.4])
 
@@ -75,23 +75,23 @@ def test_a_space_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("places", "options"),
+    ("tokens", "options"),
     [
         ([], YES_NO),
         ([at(("The", 0.9), ("I", 0.1))], YES_NO),
         ([at(("The", 0.9), ("left", 0.1))], SIDES),
-        ([at(("left", 0.9), ("heart", 0.1))], SIDES),  # and no second place
+        ([at(("left", 0.9), ("heart", 0.1))], SIDES),  # and no second token
         ([at(("left", 0.9), ("heart", 0.05)), at((" upper", 0.5), (" lower", 0.1))], SIDES),
         ([at(("yes", 0.5), ("no", 0.5))], YES_NO),
     ],
 )
-def test_tokens_that_leave_it_open(places: list[Place], options: list[str]) -> None:
-    assert option_scores(places, options, whole=False) is None
+def test_tokens_that_leave_it_open(tokens: list[AnswerToken], options: list[str]) -> None:
+    assert option_scores(tokens, options, whole=False) is None
 
 
 def test_order_of_options_does_not_matter() -> None:
-    places = [at(("left", 0.6), ("heart", 0.4)), at((" lung", 0.7), (" pleura", 0.2), (" side", 0.1))]
-    assert chances(places, SIDES) == pytest.approx(chances(places, SIDES[::-1])[::-1])
+    tokens = [at(("left", 0.6), ("heart", 0.4)), at((" lung", 0.7), (" pleura", 0.2), (" side", 0.1))]
+    assert chances(tokens, SIDES) == pytest.approx(chances(tokens, SIDES[::-1])[::-1])
 
 
 def test_tokens_needed() -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 
 from rag import MLLM, Prompt, PromptTemplate, TransformersMLLM
 from rag.models.base import NestedPrompt
-from rag.models.option_tokens import Stem
-from rag.models.packing import Branch, chunks, pack
+from rag.models.option_tokens import OptionPrefix
+from rag.models.packing import Suffix, chunks, pack
 from tests.rag.architectures import ARCHITECTURES, write_model
 from titrate import InputError
 
@@ -115,7 +115,7 @@ def test_forward_passes_are_few_and_bounded(model: TransformersMLLM, asked: tupl
     )
     try:
         model.score_nested(*asked, KS)
-        assert len(shapes) <= 6  # at most a trunk and its branches for each image
+        assert len(shapes) <= 6  # at most a shared prefix and its suffixes for each image
         nested = sum(shape.numel() for shape in shapes)
         shapes.clear()
         model.score_nested(*asked, KS, 400)
@@ -180,20 +180,23 @@ def test_an_architecture_that_cannot_share_contexts_says_so_once(
 
 
 def test_mask_by_hand() -> None:
-    """A trunk of three tokens after one of padding; a question of two tokens leaves it after two, an option follows."""
-    stem, none = Stem((8,), {0: [8, 9]}), Stem((), {1: [7]})
-    packed = pack([[Branch(2, [5, 6], [stem, none], 0, 0), Branch(3, [4], [none], 0, 1)]], pad_id=0)
+    """A shared prefix of three tokens after one of padding.
+
+    A prompt of two more tokens shares two of them, and an option of two tokens follows it; another shares all three.
+    """
+    two_tokens, one_token = OptionPrefix((8,), {0: [8, 9]}), OptionPrefix((), {1: [7]})
+    packed = pack([[Suffix(2, [5, 6], [two_tokens, one_token], 0, 0), Suffix(3, [4], [one_token], 0, 1)]], pad_id=0)
     assert packed.ids.tolist() == [[5, 6, 8, 4]]
-    assert packed.places.tolist() == [[2, 3, 4, 3]]
-    assert (packed.wanted, packed.columns) == (3, [[[0, 1, 0], [2]]])
-    full = packed.mask(torch.tensor([1]), trunk=4, window=None)[0, 0].int().tolist()
+    assert packed.positions.tolist() == [[2, 3, 4, 3]]
+    assert (packed.logits_to_keep, packed.columns) == (3, [[[0, 1, 0], [2]]])
+    full = packed.mask(torch.tensor([1]), prefix_length=4, window=None)[0, 0].int().tolist()
     assert full == [
         [0, 1, 1, 0, 1, 0, 0, 0],
         [0, 1, 1, 0, 1, 1, 0, 0],
         [0, 1, 1, 0, 1, 1, 1, 0],
         [0, 1, 1, 1, 0, 0, 0, 1],
     ]
-    near = packed.mask(torch.tensor([1]), trunk=4, window=2)[0, 0].int().tolist()
+    near = packed.mask(torch.tensor([1]), prefix_length=4, window=2)[0, 0].int().tolist()
     assert near == [
         [0, 0, 1, 0, 1, 0, 0, 0],
         [0, 0, 0, 0, 1, 1, 0, 0],
@@ -203,19 +206,19 @@ def test_mask_by_hand() -> None:
 
 
 def test_packing_rows_of_different_lengths() -> None:
-    none = Stem((), {0: [7]})
-    packed = pack([[Branch(2, [5, 6, 4], [none], 0, 0)], [Branch(1, [3], [none], 0, 0)], []], pad_id=9)
+    one_token = OptionPrefix((), {0: [7]})
+    packed = pack([[Suffix(2, [5, 6, 4], [one_token], 0, 0)], [Suffix(1, [3], [one_token], 0, 0)], []], pad_id=9)
     assert packed.ids.tolist() == [[5, 6, 4], [9, 9, 3], [9, 9, 9]]
     assert packed.columns == [[[0]], [[0]], []]
-    sees = packed.mask(torch.tensor([0, 0, 0]), trunk=2, window=None)
+    sees = packed.mask(torch.tensor([0, 0, 0]), prefix_length=2, window=None)
     assert sees.any(-1).all()  # a token that sees nothing, not even itself, would be no number
     assert not sees[1, 0, 2, 2:4].any()
 
 
 def test_chunks_hold_at_most_so_many_tokens() -> None:
-    none = Stem((), {0: [7]})
-    branches = [Branch(1, [0] * length, [none], 0, k) for k, length in enumerate((3, 3, 2, 9, 1))]
-    assert [[branch.length for branch in chunk] for chunk in chunks(branches, 6)] == [[3, 3], [2], [9], [1]]
+    one_token = OptionPrefix((), {0: [7]})
+    suffixes = [Suffix(1, [0] * length, [one_token], 0, k) for k, length in enumerate((3, 3, 2, 9, 1))]
+    assert [[suffix.length for suffix in chunk] for chunk in chunks(suffixes, 6)] == [[3, 3], [2], [9], [1]]
 
 
 def test_only_the_numbers_asked_for_are_read(tiny: TransformersMLLM, asked: tuple[list[NestedPrompt], Options]) -> None:
