@@ -20,7 +20,6 @@ from .models.base import NestedPrompt as NestedPrompt
 from .models.base import Prompt as Prompt
 from .models.base import probabilities as probabilities
 from .models.huggingface import TransformersMLLM as TransformersMLLM
-from .models.inputs import append_tokens as append_tokens
 from .models.open import open_mllm as open_mllm
 from .models.openai import OpenAIMLLM as OpenAIMLLM
 from .models.shared_images import SharedImages as SharedImages

@@ -16,13 +16,14 @@ from preference.pairs import PreferencePair
 from preference.training import processes
 from preference.training.card import CARD, ModelCard
 from preference.training.checkpoints import Checkpoints
+from preference.training.collator import PairCollator
 from preference.training.full_model import refuse_taken, write_full_model
 from preference.training.held_out import StopEarly, hold_out, out_of_patience
 from preference.training.lora import keep_in_evaluation_mode, lora_config
 from preference.training.result import TrainingResult, read_result
 from preference.training.rows import Skip, TrainingRow, check_images, render_pairs
 from preference.training.settings import TrainingSettings
-from preference.training.trainer import PairCollator, PairTrainer
+from preference.training.trainer import PairTrainer
 from rag import TransformersMLLM
 from titrate import InputError, hash_json, write_atomic
 

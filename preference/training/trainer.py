@@ -6,74 +6,21 @@ mean of batch means where accumulated batches differ in size).
 """
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import PeftModel
-from torch.nn.functional import logsigmoid, pad
-from torch.nn.utils.rnn import pad_sequence
+from torch.nn.functional import logsigmoid
 from trl.trainer.dpo_trainer import DPOTrainer
-from trl.trainer.utils import add_fused_lm_head, flush_left
+from trl.trainer.utils import add_fused_lm_head
 
-from indexing import ImageView
-from preference.training.rows import TrainingRow as Row
-from rag import SharedImages, TransformersMLLM, append_tokens
+from preference.training.collator import Batch
+from rag import SharedImages
 from titrate import TitrateError
 
-Batch = dict[str, torch.Tensor]
 _ABOUT_PAIRS = ("weights", "row", "shown", "completion_mask")
 """What a batch holds that the model does not read."""
-
-
-class PairCollator:
-    """Makes batches of rows: first all chosen answers, each after its image and prompt, then all rejected ones.
-
-    Parameters
-    ----------
-    rows
-        What the dataset's ``row`` column counts.
-    model
-        Whose processor reads texts and images, as it does to answer questions.
-    view
-        How images are decoded.
-    """
-
-    def __init__(self, rows: Sequence[Row], model: TransformersMLLM, view: ImageView | None) -> None:
-        self._rows, self._model, self._view = rows, model, view
-
-    def __call__(self, examples: Sequence[dict[str, Any]]) -> Batch:
-        """``input_ids``, ``attention_mask``, ``completion_mask`` [2n, t], the images, ``weights`` and ``row`` [n].
-
-        ``shown`` [2n] names each answer's image: the same where a pair has one image.
-        """
-        rows = [self._rows[example["row"]] for example in examples]
-        inputs = self._prompts(rows)
-        tokenizer = self._model.processor.tokenizer
-        answers = [row.chosen for row in rows] + [row.rejected for row in rows]
-        ids = [torch.tensor(one) for one in tokenizer(answers, add_special_tokens=False).input_ids]
-        said = pad_sequence([torch.ones_like(one) for one in ids], batch_first=True).to(inputs["input_ids"].device)
-        read = inputs["input_ids"].shape[1]
-        inputs = append_tokens(inputs, pad_sequence(ids, batch_first=True, padding_value=self._model.pad_id))
-        inputs["attention_mask"][:, read:] = said
-        inputs["completion_mask"] = pad(said, (read, 0))
-        shape, mask = inputs["input_ids"].shape, inputs.pop("attention_mask")
-        along = [name for name, value in inputs.items() if value.shape == shape]
-        flushed = flush_left(mask, *(inputs[name] for name in along))
-        inputs |= dict(zip(["attention_mask", *along], flushed, strict=True))
-        numbers = torch.tensor([example["row"] for example in examples])
-        shown = torch.arange(2 * len(rows))
-        shown[[n + len(rows) for n, row in enumerate(rows) if row.pair.one_image]] -= len(rows)
-        return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows]), "row": numbers, "shown": shown}
-
-    def _prompts(self, rows: Sequence[Row]) -> Batch:
-        """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
-        prompts = [row.prompt for row in rows]
-        chosen, rejected = map(list, zip(*(row.pair.load_images(self._view) for row in rows), strict=True))
-        if all(row.pair.one_image for row in rows):
-            return {name: torch.cat([value, value]) for name, value in self._model.inputs(prompts, chosen).items()}
-        return self._model.inputs(prompts * 2, chosen + rejected)
 
 
 class PairTrainer(DPOTrainer):
@@ -100,7 +47,7 @@ class PairTrainer(DPOTrainer):
         mask = inputs["completion_mask"]
         read = {name: value for name, value in inputs.items() if name not in _ABOUT_PAIRS}
         if self.ref_model is None:  # an adapter leaves the vision tower as it is, for the model before and after
-            self._base.eval()  # as `preference.training.lora.hold_still` does once the model is called
+            self._base.eval()  # as `preference.training.lora.keep_in_evaluation_mode` does once the model is called
             with torch.no_grad():
                 read = SharedImages(self._base).share(read, inputs["shown"].tolist())
         # Before the policy, whose activations would lie in memory meanwhile.

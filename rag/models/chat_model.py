@@ -4,7 +4,10 @@ from typing import Any
 
 import torch
 from PIL import Image
+from torch.nn.functional import pad
+from torch.nn.utils.rnn import pad_sequence
 
+from rag.models.inputs import append_tokens
 from rag.models.option_tokens import OptionTokens
 from titrate import InputError
 
@@ -67,6 +70,32 @@ class ChatModel:
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
         }
+
+    def append_answers(
+        self, inputs: dict[str, torch.Tensor], answers: list[str]
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What the model reads of prompts and an answer to each.
+
+        Parameters
+        ----------
+        inputs
+            Of n prompts, as `inputs` gives them, t tokens long.
+        answers
+            One for each prompt, as text with the special tokens that end it.
+
+        Returns
+        -------
+        inputs, completion_mask
+            The inputs of t + m tokens, where the longest answer has m and shorter ones are padded on the right; and
+            which of the tokens are an answer's, int64 [n, t + m].
+        """
+        ids = [torch.tensor(row) for row in self._tokenizer(answers, add_special_tokens=False).input_ids]
+        read = inputs["input_ids"].shape[1]
+        joined = append_tokens(inputs, pad_sequence(ids, batch_first=True, padding_value=self.pad_id))  # [n, t + m]
+        said = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)  # [n, m]
+        said = said.to(joined["input_ids"].device)
+        joined["attention_mask"][:, read:] = said
+        return joined, pad(said, (read, 0))
 
     def check_length(self, length: int) -> None:
         """Refuse a prompt of more tokens than the model reads."""

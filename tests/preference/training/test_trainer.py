@@ -13,10 +13,11 @@ from PIL import Image
 
 from indexing import ImageView, load_image
 from preference import Noise, PreferencePair, TrainingSettings, read_pairs, train_adapter
+from preference.training.collator import PairCollator
 from preference.training.rows import render_pair
 from preference.training.settings import PREFERENCE_LOSSES
 from preference.training.train import _without_renaming_notices, make_trainer
-from preference.training.trainer import PairCollator, PairTrainer, pair_losses
+from preference.training.trainer import PairTrainer, pair_losses
 from rag import Prompt, TransformersMLLM
 from tests.preference.tiny import make_architecture
 from titrate import TitrateError
