@@ -3,6 +3,8 @@
 The loss of a pair of weight w is w times its loss; a step's loss is the mean over the step's pairs, however they are
 spread over batches and processes. With weights of 1 and one image a pair, that is the stock trainer's loss (but for its
 mean of batch means where accumulated batches differ in size).
+
+Shapes: n pairs in a batch, whose 2n answers are n chosen and then n rejected ones; t tokens.
 """
 
 import math
@@ -43,8 +45,8 @@ class PairTrainer(DPOTrainer):
     ) -> torch.Tensor:
         """The batch's part of the step's loss."""
         assert not return_outputs, "metrics of ours need no logits"
-        weights = inputs["weights"]
-        mask = inputs["completion_mask"]
+        weights = inputs["weights"]  # [n]
+        mask = inputs["completion_mask"]  # [2n, t]
         read = {name: value for name, value in inputs.items() if name not in _ABOUT_PAIRS}
         if self.ref_model is None:  # an adapter leaves the vision tower as it is, for the model before and after
             self._base.eval()  # as `preference.training.lora.keep_in_evaluation_mode` does once the model is called
@@ -52,12 +54,12 @@ class PairTrainer(DPOTrainer):
                 read = SharedImages(self._base).share(read, inputs["shown"].tolist())
         # Before the policy, whose activations would lie in memory meanwhile.
         known_chosen, known_rejected = self._reference(inputs["row"].tolist(), {**read, "completion_mask": mask})
-        labels = read["input_ids"].masked_fill(mask == 0, -100)
-        tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs
-        chosen, rejected = tokens.sum(1).chunk(2)
+        labels = read["input_ids"].masked_fill(mask == 0, -100)  # [2n, t]
+        tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs  # [2n, t - 1]
+        chosen, rejected = tokens.sum(1).chunk(2)  # [n] each
         chosen, rejected = chosen - known_chosen, rejected - known_rejected
-        lengths = mask.sum(1).chunk(2)
-        said = mask[:, 1:].bool().chunk(2)[0]
+        lengths = mask.sum(1).chunk(2)  # [n] each
+        said = mask[:, 1:].bool().chunk(2)[0]  # tokens of chosen answers, [n, t - 1]
         of_pairs, of_tokens = self._shares(len(weights), int(said.sum()), num_items_in_batch)
         loss: torch.Tensor = tokens.new_zeros(())
         for name, factor in zip(self.loss_types, self.loss_weights, strict=True):
@@ -65,7 +67,7 @@ class PairTrainer(DPOTrainer):
                 likelihood = (weights[:, None] * tokens.chunk(2)[0])[said].mean()
                 loss = loss - likelihood * (factor * of_tokens)
             else:
-                losses = pair_losses(name, chosen, rejected, lengths, self.beta, self.label_smoothing)
+                losses = pair_losses(name, chosen, rejected, lengths, self.beta, self.label_smoothing)  # [n]
                 loss = loss + (weights * losses).mean() * (factor * of_pairs)
         self._note(self.beta * (chosen - rejected).detach())
         return loss
@@ -84,8 +86,8 @@ class PairTrainer(DPOTrainer):
         """Pairs and chosen tokens of a whole step, over all its batches and processes."""
         pairs = sum(len(batch["weights"]) for batch in batch_samples)
         tokens = sum(int(batch["completion_mask"].chunk(2)[0].sum()) for batch in batch_samples)
-        own = torch.tensor([[pairs, tokens]], device=device)
-        total: torch.Tensor = self.accelerator.gather(own).sum(0)
+        own = torch.tensor([[pairs, tokens]], device=device)  # [1, 2]
+        total: torch.Tensor = self.accelerator.gather(own).sum(0)  # [processes, 2] -> [2]
         return total
 
     def _shares(self, pairs: int, tokens: int, step: torch.Tensor | None) -> tuple[float, float]:
@@ -146,9 +148,9 @@ def pair_losses(
         See `preference.training.settings.TrainingSettings`.
     """
     if name == "ipo":
-        apart = chosen / lengths[0] - rejected / lengths[1]
+        apart = chosen / lengths[0] - rejected / lengths[1]  # [n]
         return (apart - 1 / (2 * beta)) ** 2
-    margins = beta * (chosen - rejected)
+    margins = beta * (chosen - rejected)  # [n]
     if name == "hinge":
         return torch.relu(1 - margins)
     if name == "robust":

@@ -1,4 +1,7 @@
-"""Any `AutoModelForImageTextToText` of transformers as an MLLM, with an optional PEFT adapter."""
+"""Any `AutoModelForImageTextToText` of transformers as an MLLM, with an optional PEFT adapter.
+
+Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option prefix, v tokens in the vocabulary.
+"""
 
 import warnings
 from collections.abc import Sequence
@@ -109,7 +112,7 @@ class TransformersMLLM(ChatModel, MLLM):
             return []
         inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
         output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.pad_id)
-        answers = output[:, inputs["input_ids"].shape[1] :]
+        answers = output[:, inputs["input_ids"].shape[1] :]  # [n, at most max_new_tokens]
         return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
     @torch.inference_mode()
@@ -143,10 +146,11 @@ class TransformersMLLM(ChatModel, MLLM):
             for start in range(0, len(same_length), batch_size):
                 rows, prefixes = zip(*same_length[start : start + batch_size], strict=True)
                 inputs = self.inputs([texts[row] for row in rows], [prompts[row].image for row in rows])
-                inputs = append_tokens(inputs, torch.tensor([prefix.ids for prefix in prefixes], dtype=torch.long))
+                added = torch.tensor([prefix.ids for prefix in prefixes], dtype=torch.long)  # [n, m]
+                inputs = append_tokens(inputs, added)  # [n, t + m]
                 inputs = images.share(inputs, [id(prompts[row].image) for row in rows])
                 inputs |= positions(self.base, inputs)
-                logits = self.model(**inputs, logits_to_keep=length + 1).logits
+                logits = self.model(**inputs, logits_to_keep=length + 1).logits  # [n, m + 1, v]
                 found = self.option_tokens.log_probabilities(logits.flatten(0, 1), prefixes)
                 for row, values in zip(rows, found, strict=True):
                     scores[row][list(values)] = list(values.values())

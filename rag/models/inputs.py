@@ -1,4 +1,7 @@
-"""What a model is given besides a processor's output: rows joined, option tokens after the prompts, and positions."""
+"""What a model is given besides a processor's output: rows joined, tokens after the prompts, and positions.
+
+Shapes: n prompts, t tokens of the longest, m tokens added to each.
+"""
 
 from collections.abc import Sequence
 from inspect import signature
@@ -14,18 +17,21 @@ def takes_positions(model: Any) -> bool:
 
 
 def positions(model: Any, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Positions counted from each prompt's first token, so that padding, and so the rest of a batch, changes nothing.
+    """Positions counted from each prompt's first token: padding, and with it the rest of a batch, changes nothing.
 
-    [n, t], or [3, n, t] for models such as Qwen-VL whose image tokens have positions in three dimensions. Nothing for
-    models that take none.
+    Returns
+    -------
+    dict
+        ``position_ids``, int64 [n, t], or [3, n, t] for models such as Qwen-VL whose image tokens have positions in
+        three dimensions; nothing for models that take no positions.
     """
     if not takes_positions(model):
         return {}
     if hasattr(model.base_model, "get_rope_index"):
         index = model.base_model.get_rope_index
         known = {name: inputs[name] for name in signature(index).parameters if name in inputs}
-        return {"position_ids": index(**known)[0]}
-    return {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}
+        return {"position_ids": index(**known)[0]}  # [3, n, t]
+    return {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}  # [n, t]
 
 
 def append_tokens(inputs: dict[str, torch.Tensor], added_ids: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -33,7 +39,7 @@ def append_tokens(inputs: dict[str, torch.Tensor], added_ids: torch.Tensor) -> d
     if not added_ids.shape[1]:
         return inputs
     shape = inputs["input_ids"].shape
-    added = added_ids.to(inputs["input_ids"].device)
+    added = added_ids.to(inputs["input_ids"].device)  # [n, m]
     more = {"input_ids": added, "attention_mask": torch.ones_like(added)}
     return {
         name: torch.cat([value, more.get(name, torch.zeros_like(added)).to(value.dtype)], 1)
@@ -50,11 +56,11 @@ def per_prompt_shapes(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, .
 
 
 def join_rows(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:
-    """Inputs of one prompt each as one batch, padded on the left."""
+    """Inputs of one prompt each as one batch [n, t], padded on the left with ``pad_id``."""
     longest = max(row["input_ids"].shape[1] for row in rows)
 
     def padded(name: str, row: dict[str, torch.Tensor]) -> torch.Tensor:
-        value = row[name]
+        value = row[name]  # [1, ...], and [1, its tokens] of what runs along them
         if value.shape != row["input_ids"].shape:
             return value
         return pad(value, (longest - value.shape[1], 0), value=pad_id if name == "input_ids" else 0)

@@ -1,4 +1,7 @@
-"""Answer options as tokens: how they follow a prompt, what they share, and their log-probabilities."""
+"""Answer options as tokens: how they follow a prompt, what they share, and their log-probabilities.
+
+Shapes: r rows of logits, v tokens in the vocabulary, c tokens that occur in options or end an answer.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,16 +93,16 @@ class OptionTokens:
             {*self._ends, *(token for prefix in prefixes for ids in prefix.options.values() for token in ids)}
         )
         column_of = {token: column for column, token in enumerate(columns)}
-        table = torch.log_softmax(logits.double(), dim=-1)[:, columns].cpu()
+        table = torch.log_softmax(logits.double(), dim=-1)[:, columns].cpu()  # [r, c]
         scores, start = [], 0
         for prefix in prefixes:
-            rows = table[start : start + len(prefix.ids) + 1]
+            rows = table[start : start + len(prefix.ids) + 1]  # [len(prefix.ids) + 1, c]
             scores.append({number: self._total(rows, ids, column_of) for number, ids in prefix.options.items()})
             start += len(rows)
         return scores
 
     def _total(self, table: torch.Tensor, ids: list[int], column_of: dict[int, int]) -> float:
-        """Of an option's tokens, and of the answer's end if the table [tokens, columns] has a row for it."""
+        """Log-probability of an option's tokens, and of the answer's end if ``table`` [tokens, c] has a row for it."""
         total = table[torch.arange(len(ids)), [column_of[token] for token in ids]].sum()
         if len(table) > len(ids):
             total = total + table[len(ids), [column_of[end] for end in self._ends]].logsumexp(0)

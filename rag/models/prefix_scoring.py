@@ -8,8 +8,8 @@ beginning of the next, so that the tokens of pieces put together need not be tho
 
 Exact for decoders whose tokens see earlier tokens only, all of them or those in a sliding window.
 
-Shapes: n shared prefixes in a batch, p columns of their cache, t columns of packed suffixes, v tokens in the
-vocabulary.
+Shapes: n shared prefixes in a batch, p columns of their cache, t columns of packed suffixes, r of these whose logits
+are read, v tokens in the vocabulary.
 """
 
 import warnings
@@ -152,8 +152,8 @@ class SharedPrefixScorer:
     def _shared_prefix(
         self, number: int, prompt: NestedPrompt, options: Sequence[Sequence[str]], ks: Sequence[int]
     ) -> SharedPrefix:
-        wanted = sorted(set(readable_counts(prompt, ks)), reverse=True)  # the longest first: it is the shared prefix
-        asked = [(question, k) for question in range(len(options)) for k in wanted]
+        counts = sorted(set(readable_counts(prompt, ks)), reverse=True)  # the longest first: it is the shared prefix
+        asked = [(question, k) for question in range(len(options)) for k in counts]
         texts = [self._mllm.render(prompt.at(question, k).text) for question, k in asked]
         inputs = self._mllm.inputs(texts[:1], [prompt.image])
         ids = self._ids(texts, prompt.image, inputs["input_ids"][0].cpu().numpy())
@@ -184,7 +184,7 @@ class SharedPrefixScorer:
                 np.concatenate([first[: part + added], row[part:]]) for part, row in zip(shared, plain, strict=True)
             ]
         inputs = self._mllm.inputs(texts, [image] * len(texts))
-        kept = inputs["attention_mask"].bool()
+        kept = inputs["attention_mask"].bool()  # a row for each prompt, padded to the longest
         return [row[mask].cpu().numpy() for row, mask in zip(inputs["input_ids"], kept, strict=True)]
 
     def _score_batch(
@@ -193,35 +193,40 @@ class SharedPrefixScorer:
         """Log-probabilities of the options that follow each suffix, by the options' numbers."""
         mllm = self._mllm
         inputs = join_rows([prefix.inputs for prefix in batch], mllm.pad_id)
-        inputs |= positions(mllm.base, inputs)
+        inputs |= positions(mllm.base, inputs)  # [n, p] or [3, n, p]
         cache = DynamicCache()  # without a configuration it keeps all, also where layers look back through a window
         mllm.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
-        starts = (inputs["attention_mask"] == 0).sum(1).cpu()
-        where = inputs["position_ids"].cpu()
+        starts = (inputs["attention_mask"] == 0).sum(1).cpu()  # [n]
+        prefix_positions = inputs["position_ids"].cpu()  # [n, p] or [3, n, p]
         width = min(WIDTH, batch_tokens // len(batch))
         groups = [chunks(prefix.suffixes, width) for prefix in batch]
         for number in range(max(map(len, groups))):
             rows = [group[number] if number < len(group) else [] for group in groups]
             packed = pack(rows, mllm.pad_id)
-            logits = self._forward(packed, cache, starts, where)
+            logits = self._forward(packed, cache, starts, prefix_positions)  # [n, packed.logits_to_keep, v]
             for prefix, suffixes, columns, table in zip(batch, rows, packed.columns, logits, strict=True):
                 owners = [suffix for suffix in suffixes for _ in suffix.option_prefixes]
                 option_prefixes = [option_prefix for suffix in suffixes for option_prefix in suffix.option_prefixes]
-                read = table[[column for used in columns for column in used]]
+                read = table[[column for used in columns for column in used]]  # [r, v]
                 found = mllm.option_tokens.log_probabilities(read, option_prefixes)
                 for suffix, scores in zip(owners, found, strict=True):
                     yield prefix, suffix, scores
 
-    def _forward(self, packed: Packed, cache: DynamicCache, starts: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    def _forward(
+        self, packed: Packed, cache: DynamicCache, starts: torch.Tensor, prefix_positions: torch.Tensor
+    ) -> torch.Tensor:
         """Logits [n, packed.logits_to_keep, v] of packed suffixes; leaves the cache as it was."""
         model, width = self._mllm.model, packed.ids.shape[1]
-        last = (starts[:, None] + packed.shared - 1).clamp(min=0).expand(*where.shape[:-1], width)
-        places = where.gather(-1, last) + 1 + packed.positions - packed.shared
-        masks = {name: self._mask(packed, starts, where.shape[-1], name) for name in sorted(self._layer_types)}
+        # Image tokens may share positions: go on from the last shared token's, which may be less than its number.
+        last = (starts[:, None] + packed.shared - 1).clamp(min=0)  # its column, [n, t]
+        last = last.expand(*prefix_positions.shape[:-1], width)  # [n, t] or [3, n, t]
+        position_ids = prefix_positions.gather(-1, last) + 1 + packed.positions - packed.shared  # as last
+        length = prefix_positions.shape[-1]  # p
+        masks = {name: self._mask(packed, starts, length, name) for name in sorted(self._layer_types)}
         logits: torch.Tensor = model(
             input_ids=packed.ids.to(model.device),
             attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
-            position_ids=places.to(model.device),
+            position_ids=position_ids.to(model.device),
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=packed.logits_to_keep,
@@ -231,7 +236,7 @@ class SharedPrefixScorer:
 
     def _mask(self, packed: Packed, starts: torch.Tensor, prefix_length: int, layer_type: str) -> torch.Tensor:
         window = self._config.sliding_window if layer_type == "sliding_attention" else None
-        sees = packed.mask(starts, prefix_length, window).to(self._mllm.model.device)
+        sees = packed.mask(starts, prefix_length, window).to(self._mllm.model.device)  # [n, 1, t, p + t]
         if self._config._attn_implementation == "sdpa":
             return sees
         lowest = torch.finfo(self._mllm.model.dtype).min

@@ -1,4 +1,7 @@
-"""Encoding an image once for all the prompts that show it."""
+"""Encoding an image once for all the prompts that show it.
+
+Shapes: n prompts, f images that were not encoded before, q image tokens, d their width.
+"""
 
 from inspect import signature
 from typing import Any
@@ -8,7 +11,13 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 
 class SharedImages:
-    """Encodes each image once, for architectures whose image features are one tensor [images, tokens, width]."""
+    """Encodes each image once, for architectures whose image features are one tensor [images, q, d]; else does nothing.
+
+    Parameters
+    ----------
+    model
+        The image-text model itself, without an adapter around it.
+    """
 
     def __init__(self, model: Any) -> None:
         self._model = model
@@ -16,17 +25,26 @@ class SharedImages:
         self._possible = "mm_encoder_outputs" in signature(self._model.forward).parameters
 
     def share(self, inputs: dict[str, Any], images: list[int]) -> dict[str, Any]:
-        """The inputs with image features in the place of pixels; ``images`` names each row's image."""
+        """The inputs with image features in the place of pixels, or as they were if this architecture takes none.
+
+        Parameters
+        ----------
+        inputs
+            Of n prompts with an image each.
+        images
+            A number for each prompt's image, the same for the same image.
+        """
         if not self._possible or set(inputs) - {"input_ids", "attention_mask", "pixel_values"}:
             return inputs
         fresh = {name: row for row, name in enumerate(images) if name not in self._known}
         if fresh:
-            pixels = inputs["pixel_values"][list(fresh.values())]
-            features = self._model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output
+            pixels = inputs["pixel_values"][list(fresh.values())]  # [f, channels, height, width]
+            features = self._model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output  # [f, q, d]
             if not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
                 self._possible = False
                 return inputs
             self._known.update(zip(fresh, features, strict=True))
-        shared = BaseModelOutputWithPooling(pooler_output=torch.stack([self._known[name] for name in images]))
+        features = torch.stack([self._known[name] for name in images])  # [n, q, d]
+        shared = BaseModelOutputWithPooling(pooler_output=features)
         rest = {name: value for name, value in inputs.items() if name != "pixel_values"}
         return {**rest, "mm_encoder_outputs": {"image": shared}}
