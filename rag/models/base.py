@@ -4,10 +4,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _USUAL_SIDE = 336
 """Of CLIP's larger image tower, which many models have."""
@@ -17,7 +20,7 @@ _USUAL_SIDE = 336
 class Prompt:
     """An image and the user's message about it."""
 
-    image: Image.Image
+    image: "Image.Image"
     text: str
 
 
@@ -37,7 +40,7 @@ class NestedPrompt:
         What it ends with, one for each question about the image.
     """
 
-    image: Image.Image
+    image: "Image.Image"
     opening: str
     contexts: tuple[str, ...]
     closings: tuple[str, ...]

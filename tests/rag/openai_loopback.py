@@ -1,7 +1,8 @@
-"""OpenAI's chat completions on loopback over real HTTP: a model of ours behind them, or an answer that is given."""
+"""OpenAI's chat completions on loopback over real HTTP: a model of ours behind them, or answers as scripted."""
 
 import base64
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,10 +11,16 @@ from io import BytesIO
 from threading import Lock, Thread
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 
-from rag import TransformersMLLM
+from rag import OpenAIMLLM, Prompt, TransformersMLLM
+from titrate import TitrateError
+
+KEY = "a-secret-key-of-the-hospital"
+TRIES = 3
+"""How often a request is made, where the `script` fixture is used, before its failure is told."""
 
 Answer = tuple[int, Any]
 """A status, and JSON or bytes."""
@@ -134,3 +141,40 @@ def model_behind(mllm: TransformersMLLM) -> Callable[[Any], Answer]:
         return said(text_said, tokens if body.get("logprobs") else None, finish="stop" if ended else "length")
 
     return complete
+
+
+YES = said("yes", [answer_token(("yes", -0.1), ("no", -3.0))])
+
+
+class Script:
+    """Answers that a server gives one after another, the last one for ever."""
+
+    def __init__(self) -> None:
+        self.answers: list[Answer] = [YES]
+        self.delay = 0.0
+
+    def __call__(self, body: Any) -> Answer:
+        time.sleep(self.delay)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+def failed(status: int, reason: str) -> Answer:
+    return status, {"error": {"message": reason, "type": "Error", "code": status}}
+
+
+def a_prompt(text: str = "Is it?\nOptions: yes, no") -> Prompt:
+    return Prompt(Image.new("RGB", (8, 8)), text)
+
+
+def opens(served: Served, key: str | None = KEY) -> Callable[[], OpenAIMLLM]:
+    return lambda: OpenAIMLLM.open(f"{served.url}#small", api_key=key)
+
+
+def refuses(action: Callable[[], object], *words: str, kind: type[TitrateError] = TitrateError) -> None:
+    with pytest.raises(TitrateError) as caught:
+        action()
+    assert type(caught.value) is kind or kind is TitrateError
+    message = str(caught.value)
+    assert "\n" not in message and KEY not in message and caught.value.__cause__ is None
+    for word in words:
+        assert word in message
