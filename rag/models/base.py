@@ -1,4 +1,4 @@
-"""What a multimodal language model does here, whatever runs it."""
+"""The interface of a multimodal language model: it answers prompts, and scores given answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _USUAL_SIDE = 336
-"""Of CLIP's larger image tower, which many models have."""
+"""Pixels along an image's side that CLIP's larger vision tower reads, which many models contain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +26,9 @@ class Prompt:
 
 @dataclass(frozen=True, eq=False)
 class NestedPrompt:
-    """Messages about one image that read the first k of the same contexts, for every k.
+    """Questions about one image, each after the first k of the same contexts, for any k.
+
+    A prompt is the opening, then the first k contexts, then the closing of one question.
 
     Parameters
     ----------
@@ -35,9 +37,9 @@ class NestedPrompt:
     opening
         What every message begins with.
     contexts
-        What it goes on with, best first: the first k of these.
+        What may follow, best first: every message reads the first k of these.
     closings
-        What it ends with, one for each question about the image.
+        What messages end with, one for each question about the image.
     """
 
     image: "Image.Image"
@@ -46,7 +48,7 @@ class NestedPrompt:
     closings: tuple[str, ...]
 
     def at(self, question: int, k: int) -> Prompt:
-        """The prompt of a question after k contexts, or after all where there are fewer."""
+        """The prompt of the question with that number, after k contexts, or after all where there are fewer than k."""
         return Prompt(self.image, self.opening + "".join(self.contexts[:k]) + self.closings[question])
 
 
@@ -56,11 +58,11 @@ class MLLM(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """SHA-256 of everything that decides its answers: weights, tokeniser, image preprocessing, adapter."""
+        """SHA-256 of everything that its answers depend on: weights, tokeniser, image preprocessing, adapter."""
 
     @property
     def image_side(self) -> int:
-        """Pixels along an image's longer side that it can tell apart, about."""
+        """About how many pixels the model reads along an image's longer side; a larger image is scaled down."""
         return _USUAL_SIDE
 
     @abstractmethod
@@ -74,18 +76,19 @@ class MLLM(ABC):
     def score_nested(
         self, prompts: Sequence[NestedPrompt], options: Sequence[Sequence[Sequence[str]]], ks: Sequence[int]
     ) -> list[list[NDArray[np.float64]]]:
-        """Log-probability of the options of every question after each of several numbers of contexts.
+        """Log-probability of every question's options, after each of several numbers of contexts.
 
-        Scores each number on its own; a model that can share the contexts between them overrides this.
+        Here each number of contexts is scored on its own. A model that can read the contexts once for all numbers
+        overrides this.
 
         Parameters
         ----------
         prompts
-            Questions about an image each.
+            One for each image, with one or more questions.
         options
-            The answers to choose from, of each prompt's questions.
+            For each prompt and each of its questions, the answers to choose from.
         ks
-            Numbers of contexts, rising. Where fewer exist, all are read.
+            Numbers of contexts, each larger than the one before. Where a prompt has fewer contexts, all are read.
 
         Returns
         -------
@@ -95,7 +98,7 @@ class MLLM(ABC):
         Raises
         ------
         ValueError
-            If there is no number of contexts, one is negative, or they do not rise.
+            If ``ks`` is empty, holds a negative number, or does not rise.
         """
         check_counts(ks)
         counts = [readable_counts(prompt, ks) for prompt in prompts]
@@ -117,7 +120,7 @@ class MLLM(ABC):
 
 
 def check_counts(ks: Sequence[int]) -> None:
-    """Make sure that these are numbers of contexts, rising, at least one.
+    """Refuse numbers of contexts unless there is at least one, none is negative, and each is larger than the last.
 
     Raises
     ------
@@ -129,12 +132,12 @@ def check_counts(ks: Sequence[int]) -> None:
 
 
 def readable_counts(prompt: NestedPrompt, ks: Sequence[int]) -> list[int]:
-    """How many contexts are read for each of ``ks``: as many, or all that there are."""
+    """How many contexts are read for each k: k, or all that there are where these are fewer."""
     return [min(k, len(prompt.contexts)) for k in ks]
 
 
 def probabilities(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Options' log-probabilities normalised over the options, so that they sum to 1."""
+    """Probabilities of options, from their log-probabilities [options], normalised to sum to 1."""
     shifted = np.exp(log_probabilities - log_probabilities.max())
     normalised: NDArray[np.float64] = shifted / shifted.sum()
     return normalised

@@ -20,9 +20,9 @@ class ChatModel:
     Parameters
     ----------
     model
-        Of transformers, with a PEFT adapter around it or not.
+        A transformers model, alone or inside a PEFT adapter.
     processor
-        Its own, with tokeniser, image processor and chat template.
+        The model's own processor, with tokeniser, image processor and chat template.
     """
 
     def __init__(self, model: Any, processor: Any) -> None:
@@ -52,12 +52,12 @@ class ChatModel:
         return rendered
 
     def token_ids(self, texts: list[str]) -> list[list[int]]:
-        """Token ids of rendered texts, with each image a placeholder."""
+        """Token ids of rendered texts, in which one placeholder token stands for each image."""
         ids: list[list[int]] = self._tokenizer(texts, add_special_tokens=not self._opened(texts[0])).input_ids
         return ids
 
     def inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
-        """What the model reads: rendered texts with an image each, padded on the left."""
+        """What the model reads: rendered texts [n, t] with an image each, padded on the left."""
         inputs = self.processor(
             text=texts,
             images=[[image] for image in images],  # a flat list would be one prompt's to Gemma 3
@@ -104,5 +104,5 @@ class ChatModel:
             raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
 
     def _opened(self, text: str) -> bool:
-        """Whether the chat template has written the token that begins a text: one beginning is enough."""
+        """Whether the chat template wrote the token that begins a text, which the tokeniser must then not add again."""
         return self._tokenizer.bos_token is not None and text.startswith(self._tokenizer.bos_token)

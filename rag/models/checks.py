@@ -1,28 +1,28 @@
-"""What can be refused of a model before torch and transformers are imported, which takes seconds."""
+"""Mistakes in naming a model, found before torch and transformers are imported, which takes seconds."""
 
 from pathlib import Path
 
 from titrate import InputError, is_address
 
 NUMBERS = ("float32", "bfloat16", "float16")
-"""Formats that a model's numbers can have."""
+"""Number formats that a model's weights can have."""
 
 
 def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | None = None) -> None:
-    """Refuse a model that cannot be there, an adapter that is none, and what a server cannot be told.
+    """Refuse a folder without a model, an adapter without its files, and options that a server does not take.
 
     Parameters
     ----------
     name
-        As for `open_mllm`. Names of the hub and servers are not looked up.
+        As for `open_mllm`. Neither the model hub nor a server is asked whether it has the model.
     adapter, dtype
         As for `open_mllm`.
 
     Raises
     ------
     InputError
-        If a folder holds no model or no adapter, there is no such number format, or an adapter or a number format is
-        given with a server, which has its own.
+        If a folder holds no model or no adapter, the number format is unknown, or an adapter or a number format is
+        given with a server, which chooses its own.
     """
     if is_address(name):
         if adapter is not None:

@@ -26,7 +26,8 @@ from titrate import InputError, hash_files, hash_json, is_address
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
 BATCH = {"cpu": 4}
-"""Prompts in a forward pass by device, 16 elsewhere: on a CPU more cost more by padding than they gain."""
+"""Prompts in a forward pass on a device, 16 on those not listed: on a CPU a larger batch loses more by its padding
+than it gains."""
 
 
 class TransformersMLLM(ChatModel, MLLM):
@@ -100,7 +101,7 @@ class TransformersMLLM(ChatModel, MLLM):
 
     @property
     def image_side(self) -> int:
-        """What the image processor brings every image to; what is usual, where it keeps an image's own size."""
+        """The size that the image processor scales every image to, or a usual one if it keeps an image's own size."""
         reader = self.processor.image_processor
         size = reader.crop_size if getattr(reader, "do_center_crop", False) else reader.size
         return int(getattr(size, "height", None) or super().image_side)
@@ -122,9 +123,9 @@ class TransformersMLLM(ChatModel, MLLM):
         """Log-probability of each prompt's options as its answer, each float64 [number of options].
 
         Options that differ in their last token only, as yes and no do, share one forward pass. An image that several
-        prompts share is encoded once a call where the architecture allows it. Where one option begins another ("left",
-        "left and right"), the end of the answer is scored too, or else the longer one could never win. At most
-        ``batch_size`` prompts are in a forward pass; None for what suits the device.
+        prompts show is encoded once in a call if the architecture allows it. Where one option is the beginning of
+        another ("left", "left and right"), the end of the answer is scored too: else the longer one could never win.
+        At most ``batch_size`` prompts are in a forward pass; None for what suits the device.
 
         Raises
         ------
@@ -163,10 +164,10 @@ class TransformersMLLM(ChatModel, MLLM):
         ks: Sequence[int],
         batch_tokens: int | None = None,
     ) -> list[list[NDArray[np.float64]]]:
-        """Log-probability of the options of every question at each of several k; see `MLLM.score_nested`.
+        """Log-probability of every question's options, at each of several k; see `MLLM.score_nested`.
 
-        Reads the contexts once for all k. The first call for several compares that with scoring each k on its own:
-        where an architecture gives other scores, or refuses, each k is scored on its own from then on, and a warning
+        Contexts are read once for all k. The first call with several k also scores its longest prompt at each k on its
+        own: if the architecture gives other scores or refuses, each k is scored on its own from then on, and a warning
         says so.
 
         Parameters
@@ -174,7 +175,8 @@ class TransformersMLLM(ChatModel, MLLM):
         prompts, options, ks
             As for `MLLM.score_nested`.
         batch_tokens
-            At most so many tokens, padding included, in a forward pass, or one prompt; None for what suits the device.
+            At most so many tokens, padding included, are in a forward pass, unless one prompt alone has more; None for
+            what suits the device.
 
         Raises
         ------
@@ -194,7 +196,7 @@ class TransformersMLLM(ChatModel, MLLM):
 
 
 def _source_fingerprint(folder: Path, model: Any) -> str:
-    """Of a folder: its files' contents. Of a hub model: the commit, which names contents as surely and at no cost."""
+    """Names a model's contents: by a hash of a folder's files, or by the commit of a model on the hub."""
     if folder.exists():
         return _folder_hash(folder)
     commit = getattr(model.config, "_commit_hash", None)

@@ -1,4 +1,4 @@
-"""A model by whatever the user calls it."""
+"""Opening a model by the name that the user gives: a folder, a name on the model hub, or a server's address."""
 
 from pathlib import Path
 
@@ -22,10 +22,10 @@ def open_mllm(
     name
         A folder, a name on the model hub, or ``http://HOST:PORT/v1#MODEL`` of an OpenAI-compatible server.
     adapter, device, dtype
-        As for `TransformersMLLM.open`. A server has its own: no adapter or dtype may be given, and the device is not
-        the model's.
+        As for `TransformersMLLM.open`. A server chooses its own adapter and dtype, so that neither may be given with
+        one; the device is then used for nothing here.
     api_key
-        Of the server; of no use without one.
+        The server's key, if it wants one; ignored for other models.
 
     Raises
     ------

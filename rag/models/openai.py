@@ -19,9 +19,9 @@ from rag.models.option_reading import RULE, AnswerToken, named_option, option_sc
 from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, one_line
 
 LISTED = 20
-"""Tokens whose log-probabilities are asked for with each token of an answer: the most that the usual servers list."""
+"""Alternatives whose log-probabilities are asked for at each token of an answer: the most that common servers list."""
 WRITTEN_TOKENS = 96
-"""Of an answer in words that is searched for an option."""
+"""Most tokens of an answer that is searched for the words of an option."""
 
 _IDENTITY = ("id", "root", "parent", "owned_by")  # `created` is the time of asking to some servers
 _SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?(?:INST|IMG)\w*\]")
@@ -32,13 +32,14 @@ class OpenAIMLLM(MLLM):
     """A model that a server runs. Make one with `OpenAIMLLM.open`.
 
     Options are scored by the log-probabilities that the server lists for the first tokens of the answer, as
-    `rag.models.option_reading` says; where these leave it open, and where the server lists none, by the words of the
-    answer it writes: probability 1 for the option that these name, and the same for all if they name none. It is one
-    function of image and message, so that a certificate made with it holds for it.
+    `rag.models.option_reading` describes. Where these do not tell which option is meant, and where the server lists
+    none, the words of the answer decide: probability 1 for the option that they name, and the same probability for
+    every option if they name none. A certificate holds for a model scored in this way, as scores depend on the image
+    and the message alone.
 
-    What the server runs is known by its word alone: its fingerprint is that of the model's name and of what the server
-    says of it, not of weights, and a server whose weights are changed under the same name cannot be told from what it
-    was. The address is not part of it, so the same model may move to another machine.
+    The fingerprint is of the model's name and what the server says of the model, as its weights cannot be read: if a
+    server changes weights under the same name, the fingerprint does not show it. The address is not part of the
+    fingerprint, so that the same model may move to another machine.
     """
 
     def __init__(self, server: OpenAIServer, model: str, said: Mapping[str, Any], *, lists_tokens: bool) -> None:
@@ -48,7 +49,7 @@ class OpenAIMLLM(MLLM):
 
     @classmethod
     def open(cls, address: str, *, api_key: str | None = None) -> "OpenAIMLLM":
-        """Ask a server for its models, and the one chosen a first question, to see what it can do.
+        """Connect to a server: ask which models it has, and ask the chosen one a question, to see what it supports.
 
         Parameters
         ----------
@@ -56,14 +57,14 @@ class OpenAIMLLM(MLLM):
             The URL up to ``/v1``, and the model's name after ``#``, unless the server has one model only:
             ``http://localhost:8000/v1#MODEL``.
         api_key
-            Of the server; it is neither stored nor shown.
+            The server's key; it is neither stored nor shown.
 
         Raises
         ------
         InputError
-            If the address is none, or the server has no such model, or the model reads no images.
+            If this is no address, the server does not have the model, or the model does not read images.
         TitrateError
-            If the server cannot be reached, refuses the key, or is no such server.
+            If the server cannot be reached, refuses the key, or is not OpenAI-compatible.
         """
         url, _, model = address.partition("#")
         server = OpenAIServer(url, api_key)
@@ -96,7 +97,7 @@ class OpenAIMLLM(MLLM):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of what the server says of its model, and of how options are scored; see above what that is worth."""
+        """SHA-256 of what the server says of its model and of how options are scored; see the class for its limits."""
         rule = [RULE, LISTED if self._lists_tokens else 0, WRITTEN_TOKENS]
         return hash_json({"server's model": self._identity, "rule": rule})
 
@@ -113,7 +114,7 @@ class OpenAIMLLM(MLLM):
         return [_text(choice).strip() for choice in self._ask(prompts, max_new_tokens)]
 
     def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
-        """Log-probability of each prompt's options as its answer, each float64 [number of options]; see above.
+        """Log-probability of each prompt's options as its answer, each float64 [number of options]; see the class.
 
         Raises
         ------
@@ -137,7 +138,7 @@ class OpenAIMLLM(MLLM):
                     scores[row] = found
         rest = [row for row in range(len(prompts)) if row not in scores]
         if rest and self._lists_tokens:
-            self._note("some first tokens leave it open which option is meant; those answers are told by their words")
+            self._note("some first tokens leave it open which option is meant; those answers are judged by their words")
         for row, answer in zip(rest, self.generate([prompts[row] for row in rest], WRITTEN_TOKENS), strict=True):
             scores[row] = self._by_words(answer, options[row])
         return [scores[row] for row in range(len(prompts))]
@@ -152,7 +153,7 @@ class OpenAIMLLM(MLLM):
     def _ask(
         self, prompts: Sequence[Prompt], most: int | Sequence[int], *, listed: bool = False
     ) -> list[dict[str, Any]]:
-        """The server's first choice for each prompt, of at most so many tokens."""
+        """The server's first choice for each prompt, at most ``most`` tokens, with log-probabilities if ``listed``."""
         lengths = [most] * len(prompts) if isinstance(most, int) else most
         images: dict[int, str] = {}
         for prompt in prompts:
@@ -183,7 +184,7 @@ def _warn(message: str) -> None:
 
 
 def _message(image: str, text: str) -> dict[str, Any]:
-    """The image and then the text, as `TransformersMLLM.render` has them, without what could be a special token."""
+    """A chat message: the image, then the text without what a model may take for a special token."""
     parts = [{"type": "image_url", "image_url": {"url": image}}, {"type": "text", "text": _SPECIAL.sub(" ", text)}]
     return {"role": "user", "content": parts}
 
@@ -199,7 +200,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def _answer_tokens(choice: Mapping[str, Any]) -> list[AnswerToken]:
-    """The tokens of an answer, up to the first whose log-probabilities are not told as they should be."""
+    """The tokens of an answer, up to the first whose log-probabilities are missing or malformed."""
     found: list[AnswerToken] = []
     try:
         for entry in choice["logprobs"]["content"]:

@@ -1,11 +1,12 @@
-"""Which option an answer is: by the log-probabilities of its tokens as a server lists them, or by its words.
+"""Which of given options an answer is: by the log-probabilities of its first tokens, or by its words.
 
-A server shows the most likely tokens for each token of the answer it writes, and nothing of the options as such. An
-option is given the probability that the answer begins as it does, up to where it parts from the other options: the
-first token of "yes" or "no", the second of "left lung" or "left pleura" where the first is "left". Small and capital
-letters are the same, and spaces, quotes and asterisks before the first word do not count. Options told apart by their
-one token have the log-probabilities of `TransformersMLLM.score`, plus those of their other spellings; longer options
-have not, as what follows the token that decides is not read.
+A server does not score options. It lists, for each token of the answer that it writes, the most likely alternatives. An
+option's probability is taken to be that the answer begins as the option does, up to the token that sets it apart from
+the other options: the first token of "yes" or "no"; the second of "left lung" and "left pleura", whose first is the
+same. Upper and lower case are the same, and spaces, quotes and asterisks before the first word are ignored.
+
+Where one token sets options apart, their log-probabilities are those of `TransformersMLLM.score`, plus those of their
+other spellings. Of longer options only the tokens up to the deciding one are read, so that those differ.
 """
 
 import re
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RULE = "first tokens that tell options apart, any case; then words: version 1"
-"""What a fingerprint says of this module: another rule may decide otherwise, and has another name."""
+"""Name of the rule by which options are scored, part of a model's fingerprint: a changed rule needs a new name."""
 
 _BEFORE = " \t\n\r*_\"'`"
 _MOST_TOKENS = 24
@@ -32,7 +33,7 @@ class AnswerToken:
 
 
 def tokens_needed(options: Sequence[str]) -> int:
-    """How many of an answer's tokens may be needed: one more than letters by which options begin alike, and a space."""
+    """Tokens of an answer that may be needed, at most one a letter: as many as options share, one more, and a space."""
     alike = 0
     for number, option in enumerate(options):
         for other in options[:number]:
@@ -44,19 +45,20 @@ def tokens_needed(options: Sequence[str]) -> int:
 def option_scores(tokens: Sequence[AnswerToken], options: Sequence[str], *, whole: bool) -> NDArray[np.float64] | None:
     """Log-probability of each option by the tokens of an answer.
 
-    A token that begins one option counts for it. One that begins several, and was written, leads to the next token;
-    if it was not written, they share its probability evenly. An option that no listed token begins is given the most
-    that it can have: almost as much as the least likely listed token, or what these leave. An answer that ended is
-    taken to end there for certain, unless the server lists what ends it as a token.
+    The probability of a token that begins one option is added to that option. If a token begins several options and
+    was written, the next token tells them apart; if it was not written, they share its probability evenly. An option
+    that no listed token begins is given the most it could have: almost as much as the least likely listed token, or
+    all that the listed ones leave, whichever is less. An answer that ended is taken to have ended there with
+    certainty, unless the server lists the token that ends answers.
 
     Parameters
     ----------
     tokens
-        The answer's, from its first token on.
+        All of the answer's, from the first on.
     options
         At least two, all different.
     whole
-        Whether the answer ended there by itself.
+        Whether the answer ended with the last of the tokens, rather than being cut short.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def option_scores(tokens: Sequence[AnswerToken], options: Sequence[str], *, whol
             if len(begun) == 1 or begun not in (onward, left, ()):
                 chances[[*begun]] += share / len(begun)
         unlisted = set(left).difference(*shares)
-        # That an option is not listed makes it less likely than any that is, and no likelier than all that is left.
+        # An unlisted token is less likely than every listed one, and no likelier than what the listed ones leave.
         least = path * float(np.exp(min(value for _, value in answer_token.listed)))
         most[[*unlisted]] = _LESS * min(least, max(path - sum(shares.values()), 0.0))
         if len(onward) < 2:
@@ -95,9 +97,10 @@ def option_scores(tokens: Sequence[AnswerToken], options: Sequence[str], *, whol
 
 
 def named_option(answer: str, options: Sequence[str]) -> int | None:
-    """Number of the option that an answer begins with, or else of the only one whose words it holds, or else None.
+    """The number of the option that an answer's words name, or None if they name none or several.
 
-    Where both "no" and "no change" would do, it is the longer one.
+    That is the option that the answer begins with, or else the only one that it contains. Where the answer fits both
+    "no" and "no change", it is the longer one.
     """
     text, words = _bare(answer), [option.casefold().strip() for option in options]
     found = [re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in words]
@@ -111,7 +114,7 @@ def named_option(answer: str, options: Sequence[str]) -> int | None:
 
 
 def _begun(text: str, names: Sequence[str], left: Sequence[int]) -> tuple[int, ...]:
-    """Which of the options left a text begins, or else the longest that begins the text and ends where a word does."""
+    """Options left that begin with a text, or else the longest of them that the text begins with, as whole words."""
     text = _bare(text)
     ahead = tuple(number for number in left if names[number].startswith(text))
     passed = (number for number in left if re.match(rf"{re.escape(names[number])}(?!\w)", text))
