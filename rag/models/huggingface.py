@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts
+from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, positions
@@ -184,12 +184,13 @@ class TransformersMLLM(ChatModel, MLLM):
             As `score`.
         """
         check_counts(ks)
-        if len(ks) == 1:
+        rows = [row for row, prompt in enumerate(prompts) if options[row] and len(set(readable_counts(prompt, ks))) > 1]
+        if not rows:  # no prompt is read with two numbers of contexts, so there is nothing to share between them
             return super().score_nested(prompts, options, ks)
-        if not self._prefix_scoring_checked and prompts:
-            self._prefix_scorer = checked_prefix_scorer(self, super().score_nested, prompts, options, ks)
-            # Where no prompt has contexts nothing was shared, and the next call compares.
-            self._prefix_scoring_checked = any(prompt.contexts[: max(ks)] for prompt in prompts)
+        if not self._prefix_scoring_checked:
+            compared = [prompts[row] for row in rows], [options[row] for row in rows]
+            self._prefix_scorer = checked_prefix_scorer(self, super().score_nested, *compared, ks)
+            self._prefix_scoring_checked = True
         if self._prefix_scorer is not None:
             return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
         return super().score_nested(prompts, options, ks)

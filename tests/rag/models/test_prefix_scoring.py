@@ -17,7 +17,7 @@ from rag.models.base import NestedPrompt
 from rag.models.option_tokens import OptionPrefix
 from rag.models.packing import Suffix, chunks, pack
 from tests.rag.architectures import ARCHITECTURES, write_model
-from titrate import InputError
+from titrate import InputError, TitrateWarning
 
 K = 4
 KS = range(K + 1)
@@ -237,6 +237,18 @@ def test_one_number_is_scored_as_its_prompt_is(
             assert table.shape == (1, len(choices))
             [alone] = tiny.score([prompt.at(question, 2)], [choices])
             np.testing.assert_allclose(table[0], alone, atol=1e-5)
+
+
+def test_a_call_that_shares_nothing_does_not_count_as_the_comparison(
+    tmp_path: Path, asked: tuple[list[NestedPrompt], Options]
+) -> None:
+    """Of a model whose tokens look both ways: reading one number only must not vouch for reading several."""
+    opened = TransformersMLLM.open(str(write_model("two-way", tmp_path / "model")), device="cpu")
+    prompts, options = asked
+    opened.score_nested(prompts, options, [K + 1, K + 2])  # all contexts, twice
+    with pytest.warns(TitrateWarning, match="cannot share reports"):
+        scores = opened.score_nested(prompts, options, KS)
+    assert (flat(scores) == flat(MLLM.score_nested(opened, prompts, options, KS))).all()
 
 
 @pytest.mark.parametrize("ks", [[], [2, 1], [1, 1], [-1, 0]])
