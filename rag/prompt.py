@@ -1,7 +1,7 @@
 """The words around a question: one template, whose fingerprint is part of every certificate.
 
 The order is instructions, contexts from most to least similar, question: the prompts of k and k + 1 contexts share all
-that stands before context k + 1, so that a key-value cache can be reused (see METHODS, nested scoring).
+that stands before context k + 1, so that a key-value cache can be reused (see docs/methods.md, section 5).
 """
 
 from collections.abc import Sequence

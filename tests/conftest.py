@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from rag import TransformersMLLM
+    from tests.command_line import Run
 
 # The libraries read these when they are imported, so they are set before any test module is.
 _CACHE = tempfile.TemporaryDirectory(prefix="titrate-tests-")
@@ -75,3 +76,18 @@ def mllm(samples: Path) -> "TransformersMLLM":
     from rag import TransformersMLLM
 
     return TransformersMLLM.open(str(samples / "models/mllm"), device="cpu")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Run":
+    """Give a function that runs a command line in an empty working directory."""
+    from click.testing import CliRunner, Result
+
+    from cli import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object) -> Result:
+        return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
+
+    return invoke

@@ -1,30 +1,16 @@
 """`titrate train` as a user meets it."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from cli import main
 from preference import PreferencePair, write_pairs
 from rag import TransformersMLLM
+from tests.command_line import Run
 from tests.preference.tiny import make_mllm, make_pairs, sample_images
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Give a function that runs a command line in an empty working directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
-
-    return invoke
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,12 @@
-"""A command line in an empty folder, with the index and the model of the samples."""
+"""The index and the model of the samples, as options of the command line, and a certificate made with them."""
 
 import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from cli import main
-from tests.promises.command_line import Run
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
-    """Give a function that runs a command line in an empty working directory."""
-    monkeypatch.chdir(tmp_path)
-
-    def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)
-
-    return invoke
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.promises.command_line import Run, an_image, refused
+from tests.command_line import Run, an_image, refused
 
 
 def test_help_is_quick_and_imports_nothing_heavy(repository: Path) -> None:

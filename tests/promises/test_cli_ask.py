@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.promises.command_line import Run, an_image, refused
+from tests.command_line import Run, an_image, refused
 
 
 def test_ask_answers_and_cites(run: Run, samples: Path, models: list[object]) -> None:
