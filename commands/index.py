@@ -230,7 +230,7 @@ def index(
         return
     encoder = encoder or (None if held is None else held.encoder_id)
     if not encoder:
-        raise InputError(f"index {index} has no encoder yet; name one with --encoder")
+        raise InputError(f"there is no index in {index} yet; name the encoder of a new one with --encoder")
     from indexing import Encoder, build_index, default_prompts
 
     prompts = {domain: own or default_prompts([domain])[domain] for domain, own in (zero_shot or {}).items()}
