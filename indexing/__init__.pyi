@@ -13,6 +13,8 @@ from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES
 from .folder.manifest import Manifest as Manifest
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image
+from .images.perceptual_hash import SAME_PICTURE as SAME_PICTURE
+from .images.perceptual_hash import perceptual_hash as perceptual_hash
 from .images.view import ImageView as ImageView
 from .index import Index as Index
 from .info import IndexInfo as IndexInfo

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from numpy.typing import NDArray
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
+from indexing.images.perceptual_hash import same_picture
+from indexing.records import Record
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector
 from indexing.stores.base import Match, VectorName, VectorStore
@@ -21,6 +25,15 @@ from titrate import InputError
 
 if TYPE_CHECKING:
     from indexing.encoder import Encoder
+
+
+@dataclass(frozen=True, eq=False)
+class _Pictures:
+    """Ids, domains and perceptual hashes, uint8 [n, 32], of the n indexed records."""
+
+    ids: list[str]
+    domains: list[str]
+    hashes: NDArray[np.uint8]
 
 
 class Index:
@@ -137,6 +150,41 @@ class Index:
         """
         self._check(vectors)
         return self.detector.in_domain(vectors, domains)
+
+    def copies(self, pictures: Sequence[bytes]) -> list[list[Record]]:
+        """The indexed records whose image is a copy of a picture, in whatever domain, for each of several pictures.
+
+        Parameters
+        ----------
+        pictures
+            `perceptual_hash` of each.
+
+        Raises
+        ------
+        TitrateError
+            If a collection cannot be read.
+        """
+        known = self._pictures
+        found: list[list[Record]] = []
+        for picture in pictures:
+            rows = np.flatnonzero(same_picture(known.hashes, picture))
+            ids: dict[str, list[str]] = {}
+            for row in rows:
+                ids.setdefault(known.domains[row], []).append(known.ids[row])
+            found.append([record for name in sorted(ids) for record in self._stores[name].records(ids[name])])
+        return found
+
+    @cached_property
+    def _pictures(self) -> "_Pictures":
+        """Read at first use: 32 bytes a record."""
+        with Ledger(self._path / LEDGER) as ledger:
+            rows = ledger.pictures()
+        joined = b"".join(picture for _, _, picture in rows)
+        return _Pictures(
+            [id for id, _, _ in rows],
+            [domain for _, domain, _ in rows],
+            np.frombuffer(joined, np.uint8).reshape(len(rows), -1),
+        )
 
     def check_encoder(self, encoder: "Encoder") -> None:
         """Refuse an encoder that did not make this index.

@@ -61,7 +61,7 @@ class CorpusEmbedder:
             for row, text, domain in zip(kept, texts, domains, strict=True):
                 record = batch[row].record
                 placed = replace(record, domain=record.domain or domain)
-                entries.append(Entry(Point(placed, images[row], text), batch[row].content))
+                entries.append(Entry(Point(placed, images[row], text), batch[row].content, batch[row].picture))
             self._writer.write(entries)
             reader.counts.embedded += len(kept)
         held_out = [

@@ -15,6 +15,7 @@ from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
 from indexing.images.decode import decode_image
 from indexing.images.files import read_image_bytes, resolve_image
+from indexing.images.perceptual_hash import perceptual_hash
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json
@@ -83,12 +84,16 @@ class BuildCounts:
 
 @dataclass(frozen=True, eq=False)
 class Prepared(Generic[Pixels]):
-    """A record that was read, with its content hash; ``pixels`` is None if the index holds this content already."""
+    """A record that was read, with its content hash; ``pixels`` is None if the index holds this content already.
+
+    ``picture`` is the image's `perceptual_hash`, empty where there are no pixels.
+    """
 
     record: Record
     content: str
     pixels: Pixels | None
     held_out: bool
+    picture: bytes
 
 
 class CorpusReader(Generic[Pixels]):
@@ -181,11 +186,12 @@ class CorpusReader(Generic[Pixels]):
         try:
             data = read_image_bytes(resolve_image(self._corpus.root, record.image))
             content = content_hash(record, data, view)
-            fresh = content != known
-            pixels = self._prepare_image(decode_image(data, record.image, view)) if fresh else None
+            if content == known:
+                return Prepared(record, content, None, held_out, b"")
+            image = decode_image(data, record.image, view)
+            return Prepared(record, content, self._prepare_image(image), held_out, perceptual_hash(image))
         except InputError as error:
             return SkippedRecord(record.line or 0, record.id, str(error))
-        return Prepared(record, content, pixels, held_out)
 
     def _usable(self, result: Prepared[Pixels] | SkippedRecord) -> Iterator[Prepared[Pixels]]:
         if isinstance(result, SkippedRecord):

@@ -44,10 +44,11 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A point with the content hash that the ledger will hold for it."""
+    """A point with the content hash and the `perceptual_hash` that the ledger will hold for it."""
 
     point: Point
     content: str
+    picture: bytes
 
     @property
     def domain(self) -> str:
@@ -128,8 +129,12 @@ class IndexWriter:
         if self._pending is not None:
             (work, entries), self._pending = self._pending, None
             work.result()
-            rows = [(entry.point.record.id, entry.content, entry.domain, entry.patient) for entry in entries]
-            self._ledger.confirm(rows)
+            self._ledger.confirm(
+                [
+                    (entry.point.record.id, entry.content, entry.domain, entry.patient, entry.picture)
+                    for entry in entries
+                ]
+            )
 
     def withdraw(self, record_id: str) -> bool:
         """Note that a record must leave the index; `remove_unconfirmed` removes it. True if the index held it."""

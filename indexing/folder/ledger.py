@@ -15,7 +15,7 @@ from titrate import InputError, TitrateError
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS record (
-    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL, picture BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unconfirmed (
     id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)
@@ -102,11 +102,11 @@ class Ledger:
                 stale.setdefault(other, []).append(id)
         return stale
 
-    def confirm(self, rows: Sequence[tuple[str, str, str, str]]) -> None:
-        """Record that the points of these (id, hash, domain, hashed patient) are flushed, and their older ones gone."""
+    def confirm(self, rows: Sequence[tuple[str, str, str, str, bytes]]) -> None:
+        """Record that points are flushed, and their older ones gone: (id, hash, domain, hashed patient, picture)."""
         self._write(
             [
-                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", rows),
+                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)", rows),
                 ("DELETE FROM unconfirmed WHERE id = ?", [(row[0],) for row in rows]),
             ]
         )
@@ -122,6 +122,19 @@ class Ledger:
             ]
         )
         return True
+
+    def pictures(self) -> list[tuple[str, str, bytes]]:
+        """Of every confirmed record (id, domain, `perceptual_hash` of its image), in order of id.
+
+        Raises
+        ------
+        InputError
+            If an earlier version made the ledger, or it is damaged.
+        """
+        try:
+            return self._database.execute("SELECT id, domain, picture FROM record ORDER BY id").fetchall()
+        except sqlite3.Error as error:
+            raise InputError(f"the index's ledger cannot be read ({error}); build the index again") from error
 
     def patients(self) -> set[str]:
         """The hashed patients, or else studies, of all confirmed records that name any."""

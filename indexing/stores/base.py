@@ -134,6 +134,20 @@ class VectorStore(ABC):
             found += self._matches([_leading(row, limit) for row in ranked], limit)
         return found
 
+    def records(self, ids: Sequence[str]) -> list[Record]:
+        """The records with these ids that are there, in order of id.
+
+        Raises
+        ------
+        TitrateError
+            If the collection cannot be read.
+        """
+        found: list[Record] = []
+        points = [point_id(identifier) for identifier in ids]
+        for start in range(0, len(points), PAGE):
+            found += map(self._record, self._payloads(points[start : start + PAGE]).values())
+        return sorted(found, key=lambda record: record.id)
+
     def vectors(self, using: VectorName, limit: int) -> tuple[NDArray[np.float32], list[str]]:
         """Some of the stored vectors, a selection that depends on nothing but the ids.
 

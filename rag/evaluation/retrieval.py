@@ -114,7 +114,7 @@ def evaluate_retrieval(
     for part in route_questions(index, encoder, questions, view):
         texts = [question.text for question in part.questions]
         found = {
-            mode: retriever.similar(part.vectors, part.domains, part.exclusions, limit, texts)
+            mode: retriever.similar(part.vectors, part.domains, part.exclusions, limit, texts, part.copies)
             for mode, retriever in retrievers.items()
         }
         for row, (question, domain) in enumerate(zip(part.questions, part.domains, strict=True)):

@@ -2,6 +2,7 @@
 
 from typing import Literal, get_args
 
+from indexing import SAME_PICTURE
 from titrate import InputError, hash_json
 
 RetrievalMode = Literal["image-image", "image-report", "question-report", "fusion"]
@@ -18,8 +19,9 @@ SAME_IMAGE = 1 - 1e-4
 
 With the shipped encoder that holds for 93 % of images saved anew as JPEG of quality 95, for 33 to 88 % at lower quality
 or three quarters of the size, for hardly any at half of it. It also holds for the nearest image of another patient in
-4 of 1,088 `prefer` images, 2 of them true copies. At 0.999 these would be 315, half of the fundus images among them, so
-no threshold finds every copy: name the patient where it is known.
+4 of 1,088 `prefer` images, 2 of them true copies. At 0.999 these would be 315, half of the fundus images among them.
+Copies that the embedding misses are found by `indexing.perceptual_hash`, but for crops: name the patient where it is
+known.
 """
 
 FUSED_DEPTH = 50
@@ -44,4 +46,5 @@ def check_mode(mode: str) -> None:
 def retrieval_fingerprint(mode: RetrievalMode) -> str:
     """SHA-256 of the mode and its constants, which decide with the index and the encoder what is retrieved."""
     fused = {"depth": FUSED_DEPTH, "constant": RANK_CONSTANT} if mode == "fusion" else None
-    return hash_json({"mode": mode, "same_image": SAME_IMAGE, "fusion": fused, "distinct": "study and report"})
+    same = {"cosine": SAME_IMAGE, "bits": SAME_PICTURE}
+    return hash_json({"mode": mode, "same_image": same, "fusion": fused, "distinct": "study and report"})

@@ -1,7 +1,8 @@
 """Reports of similar cases, as a LlamaIndex retriever: never the query's own image, study or patient.
 
-What is the query's own is recognised among the records of the routed domain only. A report that belongs to several
-images of a study is given once, with the image that matches best, so that k cases are k different reports.
+A query's own image is known by its record, by its embedding within the routed domain, or as a copy of a picture in any
+domain. A report that belongs to several images of a study is given once, with the image that matches best, so that k
+cases are k different reports.
 """
 
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
-from indexing import Encoder, Exclusion, Index, Match, Record, load_image, record_node
+from indexing import Encoder, Exclusion, Index, Match, Record, load_image, perceptual_hash, record_node
 from rag.retrieval.deduplicate import deduplicate, report_key
 from rag.retrieval.fusion import fuse_ranks
 from rag.retrieval.modes import DEFAULT_MODE, FUSED_DEPTH, SAME_IMAGE, RetrievalMode, check_mode
@@ -55,11 +56,13 @@ class SimilarCaseRetriever(BaseRetriever):
         exclusions: Sequence[Exclusion],
         limit: int,
         texts: Sequence[str] | None = None,
+        copies: Sequence[Sequence[Record]] | None = None,
     ) -> list[list[Match]]:
         """The cases most similar to each query within its domain, best first, each report of a study once.
 
-        Copies of the query's own image are found by their similarity and left out, and with them whatever else belongs
-        to their patients and studies, in every mode: so nobody has to say whose an indexed image is.
+        Copies of the query's own image are left out, and with them whatever else belongs to their patients and studies,
+        in every mode: so nobody has to say whose an indexed image is. They are found by their embedding, and those that
+        were saved anew or at another size by `indexing.Index.copies`.
 
         Parameters
         ----------
@@ -73,6 +76,8 @@ class SimilarCaseRetriever(BaseRetriever):
             At most so many a query. Fusion has at most 150 to give.
         texts
             The questions, one a query; needed where the mode compares them.
+        copies
+            Indexed records whose image is a copy of the query's, one list a query; None for none.
 
         Returns
         -------
@@ -92,7 +97,8 @@ class SimilarCaseRetriever(BaseRetriever):
             rows = [row for row, name in enumerate(domains) if name == domain]
             own = [exclusions[row] for row in rows]
             asked = None if questions is None else questions[rows]
-            for row, matches in zip(rows, self._within(domain, vectors[rows], own, asked, limit), strict=True):
+            same = [tuple(copies[row]) if copies is not None else () for row in rows]
+            for row, matches in zip(rows, self._within(domain, vectors[rows], own, same, asked, limit), strict=True):
                 found[row] = matches
         return found
 
@@ -100,9 +106,11 @@ class SimilarCaseRetriever(BaseRetriever):
         """LlamaIndex's way in: a query bundle with ``image_path`` and, where the mode compares it, the question."""
         if query_bundle.image_path is None:
             raise InputError("similar cases are found by image; set image_path in the query bundle")
-        vectors = self.encoder.embed_images([load_image(Path(query_bundle.image_path), self.index.manifest.view)])
+        image = load_image(Path(query_bundle.image_path), self.index.manifest.view)
+        vectors = self.encoder.embed_images([image])
         domains, _ = self.index.route(vectors)
-        found = self.similar(vectors, domains, [Exclusion()], self.limit, [query_bundle.query_str])
+        copies = self.index.copies([perceptual_hash(image)])
+        found = self.similar(vectors, domains, [Exclusion()], self.limit, [query_bundle.query_str], copies)
         return [as_node(match) for match in found[0]]
 
     def _questions(self, texts: Sequence[str] | None) -> NDArray[np.float32] | None:
@@ -119,10 +127,11 @@ class SimilarCaseRetriever(BaseRetriever):
         domain: str,
         images: NDArray[np.float32],
         exclusions: Sequence[Exclusion],
+        copies: Sequence[tuple[Record, ...]],
         questions: NDArray[np.float32] | None,
         limit: int,
     ) -> list[list[Match]]:
-        keys = [(image.tobytes(), exclusion) for image, exclusion in zip(images, exclusions, strict=True)]
+        keys = list(zip([image.tobytes() for image in images], exclusions, copies, strict=True))
         place = {key: row for row, key in enumerate(dict.fromkeys(keys))}
         shared = [place[key] for key in keys]
         first = [shared.index(row) for row in range(len(place))]
@@ -131,7 +140,7 @@ class SimilarCaseRetriever(BaseRetriever):
         depth = FUSED_DEPTH if self.mode == "fusion" else limit
         by_image = self.mode in ("image-image", "fusion")
         near = self._neighbourhood(domain, images, (depth if by_image else 0) + _SPARE)
-        own = [_Own.of(exclusions[row], matches) for row, matches in zip(first, near, strict=True)]
+        own = [_Own.of(exclusions[row], copies[row], matches) for row, matches in zip(first, near, strict=True)]
         rankings: list[list[list[Match]]] = []
         if by_image:
             found = self._ranked(domain, images, "image", own, depth, near)
@@ -189,8 +198,8 @@ class _Own:
     patients: frozenset[str | None]
 
     @classmethod
-    def of(cls, named: Exclusion, near: Sequence[Match]) -> "_Own":
-        copies = [match.record for match in near if match.similarity >= SAME_IMAGE]
+    def of(cls, named: Exclusion, saved_anew: Sequence[Record], near: Sequence[Match]) -> "_Own":
+        copies = [*saved_anew, *(match.record for match in near if match.similarity >= SAME_IMAGE)]
         return cls(
             named,
             frozenset({named.record_id, *(record.id for record in copies)} - {None}),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import Exclusion, ImageView, Index, Match, load_image
+from indexing import Exclusion, ImageView, Index, Match, Record, load_image, perceptual_hash
 from rag.questions import Query
 from rag.retrieval.deduplicate import deduplicate
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
@@ -91,6 +91,8 @@ class Routed(Generic[Asked]):
         Of each domain chosen, float64 [n].
     in_domain
         Whether each image looks like its domain at all, bool [n].
+    copies
+        Indexed records whose image is a copy of the question's.
     """
 
     questions: tuple[Asked, ...]
@@ -99,6 +101,7 @@ class Routed(Generic[Asked]):
     exclusions: tuple[Exclusion, ...]
     probabilities: NDArray[np.float64]
     in_domain: NDArray[np.bool_]
+    copies: tuple[tuple[Record, ...], ...]
 
 
 def route_questions(
@@ -128,6 +131,7 @@ def route_questions(
         vectors = encoder.embed_images(images)  # [images, d]
         routed, probabilities = index.route(vectors)
         in_domain = index.in_domain(vectors, routed)
+        copies = index.copies([perceptual_hash(image) for image in images])
         rows = [row for row, group in enumerate(chunk) for _ in group]
         asked = tuple(question for group in chunk for question in group)
         own = tuple(Exclusion(question.record, question.study, question.patient) for question in asked)
@@ -138,6 +142,7 @@ def route_questions(
             own,
             probabilities.max(axis=1)[rows],
             in_domain[rows],
+            tuple(tuple(copies[row]) for row in rows),
         )
 
 
@@ -188,7 +193,8 @@ def retrieve(
         asked = [part.questions[row] for row in kept]
         where = [part.domains[row] for row in kept]
         own = [part.exclusions[row] for row in kept]
-        matches = retriever.similar(part.vectors[kept], where, own, limit, [question.text for question in asked])
+        texts, copies = [question.text for question in asked], [part.copies[row] for row in kept]
+        matches = retriever.similar(part.vectors[kept], where, own, limit, texts, copies)
         for row, similar in zip(kept, matches, strict=True):
             everywhere = out_of_domain == "search" and not part.in_domain[row]
             found.append(tuple(_search_all(retriever, part, row, limit) if everywhere else similar))
@@ -213,8 +219,8 @@ def _search_all(retriever: "SimilarCaseRetriever", part: Routed[Asked], row: int
     domains = retriever.index.domains
     asked = len(domains)
     vectors = np.repeat(part.vectors[[row]], asked, axis=0)  # [domains, d]
-    own, texts = [part.exclusions[row]] * asked, [part.questions[row].text] * asked
-    merged = [match for matches in retriever.similar(vectors, domains, own, limit, texts) for match in matches]
+    own, texts, copies = [part.exclusions[row]] * asked, [part.questions[row].text] * asked, [part.copies[row]] * asked
+    merged = [match for matches in retriever.similar(vectors, domains, own, limit, texts, copies) for match in matches]
     return deduplicate(sorted(merged, key=lambda match: (-match.similarity, match.record.id)))[:limit]
 
 

@@ -223,7 +223,7 @@ def test_the_command_line_keeps_every_setting_that_is_not_named(
 ) -> None:
     index, encoder = tmp_path / "index", f"local-dir:{encoder_folder}"
     new = run("index", archive, "--index", index)
-    assert new.exit_code == 2 and f"index {index} has no encoder yet; name one with --encoder" in new.stderr
+    assert new.exit_code == 2 and f"there is no index in {index} yet; name the encoder" in new.stderr
     words = ["index", archive, "--index", index]
     named = ["--window", "40,400", "--frame", 1, "--quantize", "--zero-shot", "pathology=cells"]
     made = run(*words, "--encoder", encoder, *named)

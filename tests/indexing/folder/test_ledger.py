@@ -22,14 +22,14 @@ def test_settings_are_noted_together_and_replaced_by_name(tmp_path: Path) -> Non
 def test_a_record_that_moves_leaves_its_old_domain_named_until_it_is_confirmed(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger") as ledger:
         assert ledger.begin([("r", "ct"), ("s", "ct")]) == {}
-        ledger.confirm([("r", "h1", "ct", "p1"), ("s", "h2", "ct", "")])
+        ledger.confirm([("r", "h1", "ct", "p1", b"1"), ("s", "h2", "ct", "", b"2")])
         assert (ledger.counts(), ledger.patients(), ledger.unconfirmed()) == ({"ct": 2}, {"p1"}, {})
         assert ledger.begin([("r", "mri")]) == {"ct": ["r"]}
         assert ledger.confirmed("r") is None
     with Ledger(tmp_path / "ledger") as ledger:  # as a kill in between leaves it
         assert ledger.unconfirmed() == {"ct": ["r"], "mri": ["r"]}
         assert ledger.begin([("r", "mri")]) == {"ct": ["r"]}
-        ledger.confirm([("r", "h3", "mri", "p1")])
+        ledger.confirm([("r", "h3", "mri", "p1", b"3")])
         assert (ledger.counts(), ledger.unconfirmed()) == ({"ct": 1, "mri": 1}, {})
         assert ledger.withdraw("s") and not ledger.withdraw("s")
         assert ledger.unconfirmed() == {"ct": ["s"]}
@@ -39,14 +39,14 @@ def test_a_record_that_moves_leaves_its_old_domain_named_until_it_is_confirmed(t
 
 def test_lines_and_what_the_corpus_no_longer_names() -> None:
     with Ledger(None) as ledger:
-        ledger.confirm([(id, "h", "ct", "") for id in ("a", "b", "c")])
+        ledger.confirm([(id, "h", "ct", "", b"") for id in ("a", "b", "c")])
         assert [ledger.first_line("b", 1), ledger.first_line("d", 2), ledger.first_line("b", 3)] == [1, 2, 1]
         assert list(ledger.vanished()) == ["a", "c"]
 
 
 def test_the_fingerprint_by_hand() -> None:
     with Ledger(None) as ledger:
-        ledger.confirm([("é", "h2", "ct", ""), ("a", "h1", "mri", "p")])
+        ledger.confirm([("é", "h2", "ct", "", b""), ("a", "h1", "mri", "p", b"")])
         ledger.keep_held_out([("x", "h3", "unit", b"1234")])
         assert ledger.held_out() == [("unit", b"1234")] and ledger.held_out_hash("x") == "h3"
         content = "encoder" + "record 1 a h1\n" + "record 2 é h2\n" + "held_out 1 x h3\n"
