@@ -45,8 +45,8 @@ bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
 bench-power: $(STAMP)  ## chance to certify against the number of patients
 	$(BIN)/python -m benchmarks.power
 
-bench-validity: bench/index  ## how often certificates on resampled patients of DATA promise what is not so
-	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.validity --data $(DATA)
+bench-validity: bench/index  ## how often certificates promise what is not so: simulated patients, resampled ones of DATA
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.validity --worlds --data $(DATA)
 
 bench-reliance: bench/index  ## what preference training does to over-reliance, mined and judged on DATA; hours
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.reliance --data $(DATA) --runs $(RUNS)

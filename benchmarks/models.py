@@ -154,7 +154,7 @@ def certificates(calibrate: OutcomeTable, test: OutcomeTable) -> list[dict[str, 
     figures = []
     truth = {domain: unit_risks(test, domain) for domain in sorted(set(test.domains))}
     for alpha in ALPHAS:
-        certificate = certify(calibrate, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
+        certificate = certify(calibrate, alpha=alpha, delta=DELTA, fingerprints=DUMMY)
         row: dict[str, Any] = {"alpha": alpha, "delta": DELTA, "domains": {}}
         for domain, result in certificate.domains.items():
             k = None if result.policy is None else result.policy.k
@@ -195,7 +195,7 @@ def resampled(calibrate: OutcomeTable, truth: dict[str, Any], alpha: float) -> d
             confidences=calibrate.confidences[rows],
             answers=[calibrate.answers[row] for row in rows],
         )
-        certificate = certify(table, alpha=alpha, delta=DELTA, fingerprints=DUMMY, seed=SEED)
+        certificate = certify(table, alpha=alpha, delta=DELTA, fingerprints=DUMMY)
         chosen = [(name, result.policy.k) for name, result in certificate.domains.items() if result.policy is not None]
         kept += all(truth[domain][k] <= alpha for domain, k in chosen)
         certified += len(chosen)

@@ -95,7 +95,7 @@ def power(questions: int, correlation: float, runs: int) -> dict[str, list[float
         means = losses.reshape(-1, questions, len(RISKS)).mean(axis=1)
         for method, (p_value, procedure, informed) in METHODS.items():
             family = HypothesisFamily(
-                ALPHA, DELTA, grid, ["radiology"], SEED, procedure, p_value, prefer if informed else None
+                ALPHA, DELTA, grid, ["radiology"], procedure, p_value, prefer if informed else None
             )
             for column, n in enumerate(SIZES):
                 found[method][column] += family.certify(family.p_values(0, means[:n])[None]).any()

@@ -1,11 +1,16 @@
-"""The guarantee on real outcomes: certificates from resampled patients, judged against all of them.
+"""The guarantee in simulated worlds, and on real outcomes: how often certificates promise what is not so.
 
+    python -m benchmarks.validity --worlds
     python -m benchmarks.validity --data ../shared/data --work bench
 
-The patients of calibrate and test together are the population, in which the risk of every policy is known: the mean
-over patients of their mean loss. Each of 1,000 calibrations draws as many patients as the calibrate split has, with
-replacement, and is wrong if it certifies, in any domain, a policy whose risk in the population is above alpha. Alphas
-are put where that is hardest: at the risks of the population's own policies, so that some are just not good enough.
+With ``--worlds``, patients are simulated whose ids sort by source, risk or number of questions (`benchmarks.worlds`),
+and tested in several orders.
+
+With ``--data``, certificates from resampled patients are judged against all of them. The patients of calibrate and
+test together are the population, in which the risk of every policy is known: the mean over patients of their mean loss.
+Each of 1,000 calibrations draws as many patients as the calibrate split has, with replacement, and is wrong if it
+certifies, in any domain, a policy whose risk in the population is above alpha. Alphas are put where that is hardest: at
+the risks of the population's own policies, so that some are just not good enough.
 """
 
 import argparse
@@ -19,10 +24,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models import open_run, outcomes_of
-from calibration import HypothesisFamily, OutcomeTable, PolicyGrid, mean_per_unit
+from benchmarks.worlds import ALPHA, ORDERS, WORLDS, ordered_losses
+from calibration import P_VALUES, HypothesisFamily, OutcomeTable, PolicyGrid, mean_per_unit
 from calibration.checks import FloatArray
 
 DELTA, RESAMPLES, SEED = 0.1, 1000, 0
+RUNS, PATIENTS = 2000, (40, 80, 200)
+ORDERED = ("wsr",)
+"""The p-values that feel the order of patients."""
 TAUS = (0.6, 0.7, 0.8)
 METHODS = tuple(product(("wsr", "hoeffding-bentkus"), ("sgt", "holm", "bonferroni")))
 
@@ -37,6 +46,25 @@ def main(data: Path, work: Path, encoder: str, mllm: str) -> None:
     figures = error_rates(population, sizes, RESAMPLES)
     show(figures)
     (work / "validity.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def worlds(runs: int, out: Path) -> None:
+    """Print how often each order of testing leads to a false certificate, and write it as JSON."""
+    error = math.sqrt(DELTA * (1 - DELTA) / runs)
+    print(f"False certificates in {runs} calibrations, delta = {DELTA} (standard error at most {error:.3f})")
+    print(f"{'ids sort':<15}{'order':<22}{'p-value':<10}" + "".join(f"{n:>7}" for n in PATIENTS) + "  patients")
+    rows = []
+    for (world, draw), (order, sort), name in product(WORLDS.items(), ORDERS.items(), ORDERED):
+        rates = [false_rate(name, ordered_losses(draw, sort, n, runs, SEED)) for n in PATIENTS]
+        rows.append({"world": world, "order": order, "p-value": name, "patients": PATIENTS, "false": rates})
+        print(f"{world:<15}{order:<22}{name:<10}" + "".join(f"{rate:>7.3f}" for rate in rates), flush=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({"runs": runs, "delta": DELTA, "alpha": ALPHA, "rows": rows}, indent=1) + "\n")
+
+
+def false_rate(p_value: str, losses: FloatArray) -> float:
+    """Share of the runs of ``losses`` [runs, patients, 1] that are certified at `DELTA`."""
+    return float(np.mean(P_VALUES[p_value](losses, ALPHA, np.array([DELTA])) <= DELTA))
 
 
 def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int) -> list[dict[str, Any]]:
@@ -57,7 +85,7 @@ def error_rates(population: OutcomeTable, sizes: dict[str, int], resamples: int)
         tested = {name: tested_means(population.select(name), grid, alpha) for name in sizes}
         invalid = {name: values.mean(axis=0) > alpha for name, values in tested.items()}
         for p_value, procedure in METHODS:
-            family = HypothesisFamily(alpha, DELTA, grid, list(sizes), SEED, procedure, p_value, None)
+            family = HypothesisFamily(alpha, DELTA, grid, list(sizes), procedure, p_value, None)
             rng = np.random.default_rng(SEED)
             wrong = some = 0
             for _ in range(resamples):
@@ -114,9 +142,14 @@ def show(figures: Sequence[dict[str, Any]]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--worlds", action="store_true")
+    parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--work", type=Path, default=Path("bench"))
     parser.add_argument("--encoder", default="local-dir:samples/models/encoder")
     parser.add_argument("--mllm", default="samples/models/mllm")
     given = parser.parse_args()
-    main(given.data, given.work, given.encoder, given.mllm)
+    if given.worlds or given.data is None:
+        worlds(given.runs, given.work / "worlds.json")
+    if given.data is not None:
+        main(given.data, given.work, given.encoder, given.mllm)

@@ -26,3 +26,4 @@ from .sequential import SequentialCertifier as SequentialCertifier
 from .units import MeasuredPolicy as MeasuredPolicy
 from .units import mean_per_unit as mean_per_unit
 from .units import measure_policies as measure_policies
+from .units import order_of_testing as order_of_testing

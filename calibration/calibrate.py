@@ -18,7 +18,7 @@ from calibration.prior import check_disjoint
 from calibration.pvalues import P_VALUES
 from calibration.results import DomainResult, PolicyResult
 from calibration.sample_size import units_needed
-from calibration.units import UnitMeans
+from calibration.units import UnitMeans, order_of_testing
 from titrate import InputError, check_no_overlap, hash_patient
 
 
@@ -28,7 +28,6 @@ def certify(
     alpha: float,
     delta: float,
     fingerprints: Mapping[str, str],
-    seed: int = 0,
     procedure: str = "sgt",
     p_value: str = "wsr",
     gammas: Sequence[float] = (),
@@ -38,9 +37,9 @@ def certify(
 ) -> Certificate:
     """Test every policy in every domain, all together at level delta, and choose among those that pass.
 
-    Losses are averaged per patient; the patients of a domain are put into an order drawn from the seed, which does not
-    depend on the order of the questions. A certificate in which nothing is certified is a result like any other: see
-    `Certificate.certified_domains`.
+    Losses are averaged per patient; the patients of a domain are tested in the order of a hash of their ids, which does
+    not depend on the order of the questions. A certificate in which nothing is certified is a result like any other:
+    see `Certificate.certified_domains`.
 
     Parameters
     ----------
@@ -52,9 +51,6 @@ def certify(
         The chance that the promise, over all domains together, is false, in (0, 1).
     fingerprints
         Hashes of what the outcomes depend on: at least those of `FINGERPRINTS`.
-    seed
-        Decides the order in which patients are tested. Fix it before looking at the outcomes: trying several seeds and
-        keeping the best voids the guarantee.
     procedure
         ``"sgt"`` (sequential graphical testing), ``"holm"`` or ``"bonferroni"``; the first certifies all that the last
         does.
@@ -71,7 +67,7 @@ def certify(
     Raises
     ------
     InputError
-        If alpha, delta, seed or a name cannot be used, a fingerprint is missing, the losses do not suit the p-value, or
+        If alpha, delta or a name cannot be used, a fingerprint is missing, the losses do not suit the p-value, or
         a patient or question is in two places.
     """
     check_fingerprints(fingerprints)
@@ -80,11 +76,11 @@ def certify(
     check_no_overlap(table.units, other_patient_hashes or {})
     grid = PolicyGrid(table.max_k, tuple(gammas), tuple(taus))
     names = sorted(set(table.domains))
-    family = HypothesisFamily(alpha, delta, grid, names, seed, procedure, p_value, prior_outcomes)
+    family = HypothesisFamily(alpha, delta, grid, names, procedure, p_value, prior_outcomes)
     found = []
     for name in names:
         means = UnitMeans.read(table.select(name), grid, alpha)
-        found.append(means.take(family.order(len(means.names))))
+        found.append(means.take(order_of_testing(means.names)))
     p_values = np.stack([family.p_values(row, means.tested) for row, means in enumerate(found)])
     certified = family.certify(p_values)
     domains = {
@@ -137,7 +133,6 @@ def make_certificate(
         alpha=family.alpha,
         delta=family.delta,
         unit="patient",
-        seed=family.seed,
         p_value=family.p_value,
         procedure=family.procedure,
         fingerprints=dict(fingerprints),
@@ -194,7 +189,7 @@ def domain_result(
         stopped=stopped,
         policies=tuple(
             PolicyResult(**vars(measured), p_value=p_value, weight=weight, certified=passed)
-            for measured, (p_value, weight, passed) in zip(means.measure(family.grid, family.seed), tests, strict=True)
+            for measured, (p_value, weight, passed) in zip(means.measure(family.grid), tests, strict=True)
         ),
         units_needed=None,
     )

@@ -47,8 +47,6 @@ class Certificate:
         The promised risk, and the chance that any part of the promise is false.
     unit
         What counts as one independent observation.
-    seed
-        Decided the order in which the patients were tested, and the draws of the intervals.
     p_value, procedure
         Names in `calibration.pvalues` and `calibration.procedures`.
     fingerprints
@@ -71,12 +69,11 @@ class Certificate:
         Names of the other splits that were found to share no patient with the calibration, sorted.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 3
+    SCHEMA_VERSION: ClassVar[int] = 4
 
     alpha: float
     delta: float
     unit: str
-    seed: int
     p_value: str
     procedure: str
     fingerprints: Mapping[str, str]
@@ -176,7 +173,7 @@ class Certificate:
                 f"{len(names)} patients in {domain}, the certificate tested {result.n_units}; "
                 "give the outcome table that it was computed from"
             )
-        tested = {names[place] for place in order_of_testing(len(names), self.seed)[: result.n_units]}
+        tested = {names[place] for place in order_of_testing(names)[: result.n_units]}
         return table.take([row for row, unit in enumerate(table.units) if unit in tested])
 
     def save(self, path: Path) -> None:
@@ -215,7 +212,6 @@ class Certificate:
             alpha=read.fraction("alpha"),
             delta=read.fraction("delta"),
             unit=read.text("unit"),
-            seed=read.integer("seed", least=0),
             p_value=read.text("p_value"),
             procedure=read.text("procedure"),
             fingerprints=read.text_map("fingerprints"),

@@ -10,7 +10,6 @@ from calibration.policies import PolicyGrid
 from calibration.prior import Prior, prefer_prior, uniform_prior
 from calibration.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
 from calibration.pvalues import P_VALUES, wsr_p_value
-from calibration.units import order_of_testing
 from titrate import InputError
 
 
@@ -28,8 +27,6 @@ class HypothesisFamily:
         The policies tried in every domain.
     domains
         Names of the domains, sorted. Rows of every array ``[domains, …]`` come in this order.
-    seed
-        Decides the order in which each domain's patients are tested.
     procedure, p_value
         How hypotheses share delta, and how each is tested: names in `PROCEDURES` and `P_VALUES`.
     prior_outcomes
@@ -38,14 +35,13 @@ class HypothesisFamily:
     Raises
     ------
     InputError
-        If a level, the seed or a name cannot be used, or the procedure takes no prior.
+        If a level or a name cannot be used, or the procedure takes no prior.
     """
 
     alpha: float
     delta: float
     grid: PolicyGrid
     domains: Sequence[str]
-    seed: int = 0
     procedure: str = "sgt"
     p_value: str = "wsr"
     prior_outcomes: OutcomeTable | None = None
@@ -53,8 +49,6 @@ class HypothesisFamily:
     def __post_init__(self) -> None:
         check_level("alpha", self.alpha)
         check_level("delta", self.delta)
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}; give 0 or more")
         for kind, name, known in (
             ("procedure", self.procedure, PROCEDURES),
             ("p-value", self.p_value, tuple(P_VALUES)),
@@ -75,10 +69,6 @@ class HypothesisFamily:
     def _transitions(self) -> FloatArray:
         return neighbour_transitions(self.grid.neighbours, len(self.domains), len(self.grid.policies))
 
-    def order(self, units: int) -> list[int]:
-        """The order in which a domain's units, sorted by name, are tested: `order_of_testing`."""
-        return order_of_testing(units, self.seed)
-
     def p_values(self, domain: int, values: FloatArray) -> FloatArray:
         """Return the p-values ``[policies]`` of one domain, all of whose patients have been scored.
 
@@ -87,8 +77,8 @@ class HypothesisFamily:
         domain
             Number of the domain in `domains`.
         values
-            `PolicyOutcomes.tested`, averaged per unit, ``[units, policies]``, the units in `order`. Bets are sized for
-            each policy's own share of delta.
+            `PolicyOutcomes.tested`, averaged per unit, ``[units, policies]``, the units in the order of testing.
+            Bets are sized for each policy's own share of delta.
         """
         return P_VALUES[self.p_value](values, self.alpha, self.prior.weights[domain] * self.delta)
 

@@ -1,4 +1,4 @@
-"""Early stopping: patients are scored in random order, and no longer than it takes to decide.
+"""Early stopping: patients are scored in the order of testing, and no longer than it takes to decide.
 
 Why one may look after every patient. A betting p-value at time t is the least of all so far, p_t = 1 / max_{s<=t} K_s,
 and by Ville's inequality already P(min_t p_t <= u) <= u: each p-value is valid at whatever time one stops, even if each
@@ -26,7 +26,7 @@ from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy, PolicyGrid
 from calibration.prior import check_disjoint
 from calibration.pvalues import MAX_BET, wsr_log_capital
-from calibration.units import UnitMeans
+from calibration.units import UnitMeans, order_of_testing
 from titrate import InputError, check_no_overlap
 
 _GIVE_UP_LEVEL = 0.05
@@ -35,7 +35,7 @@ _GIVE_UP_LEVEL = 0.05
 class SequentialCertifier:
     """Says which patients to score next, and when there is nothing more to gain.
 
-    Every domain ends as soon as one of its policies is certified or none can be. With the same seed, a domain that
+    Every domain ends as soon as one of its policies is certified or none can be. A domain that
     never ends early gets the p-values that `certify` gives.
 
     >>> certifier = SequentialCertifier(["q1", "q2"], ["p1", "p2"], ["x", "x"], max_k=2, alpha=0.2, delta=0.1)
@@ -48,7 +48,7 @@ class SequentialCertifier:
         Of all the questions there are, before any is answered.
     max_k
         K, the largest number of contexts that will be scored.
-    alpha, delta, seed, procedure, gammas, taus, prior_outcomes, other_patient_hashes
+    alpha, delta, procedure, gammas, taus, prior_outcomes, other_patient_hashes
         As for `certify`; p-values are WSR's, since no other may be looked at before the end.
 
     Raises
@@ -66,7 +66,6 @@ class SequentialCertifier:
         max_k: int,
         alpha: float,
         delta: float,
-        seed: int = 0,
         procedure: str = "sgt",
         gammas: Sequence[float] = (),
         taus: Sequence[float] = (),
@@ -82,14 +81,14 @@ class SequentialCertifier:
         check_no_overlap(units, self._other_patients)
         self._patients = set(units)
         grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus)), sorted(set(domains))
-        self.family = HypothesisFamily(alpha, delta, grid, names, seed, procedure, "wsr", prior_outcomes)
+        self.family = HypothesisFamily(alpha, delta, grid, names, procedure, "wsr", prior_outcomes)
         self._questions: list[dict[str, list[str]]] = [{} for _ in names]
         for question, unit, domain in sorted(zip(question_ids, units, domains, strict=True)):
             self._questions[names.index(domain)].setdefault(unit, []).append(question)
         self._order = []
         for questions in self._questions:
             known = sorted(questions)
-            self._order.append([known[row] for row in self.family.order(len(known))])
+            self._order.append([known[row] for row in order_of_testing(known)])
         self._means: list[UnitMeans | None] = [None] * len(names)
         self._p_values = np.ones((len(names), len(grid.policies)))
         self._certified = self.family.certify(self._p_values)

@@ -21,8 +21,6 @@ class CalibrationOptions:
         The risk to promise, and the chance that the promise is false, both in (0, 1).
     prior_split
         Questions of other patients that say where certificates are likely; None spreads delta evenly.
-    seed
-        Of the order in which patients are tested.
     procedure, p_value
         See `calibration.certify`.
     gammas, taus
@@ -39,7 +37,6 @@ class CalibrationOptions:
     alpha: float
     delta: float = 0.1
     prior_split: str | None = None
-    seed: int = 0
     procedure: str = "sgt"
     p_value: str = "wsr"
     gammas: tuple[float, ...] = ()
@@ -97,7 +94,6 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         alpha=options.alpha,
         delta=options.delta,
         fingerprints=fingerprints,
-        seed=options.seed,
         procedure=options.procedure,
         p_value=options.p_value,
         gammas=options.gammas,
@@ -125,7 +121,6 @@ def _sequential(
         max_k=run.max_k,
         alpha=options.alpha,
         delta=options.delta,
-        seed=options.seed,
         procedure=options.procedure,
         gammas=options.gammas,
         taus=options.taus,

@@ -102,7 +102,7 @@ def _summarise(certificate: Certificate, name: str, part: OutcomeTable) -> Domai
 
 
 def _measure(certificate: Certificate, part: OutcomeTable, grid: PolicyGrid) -> Sequence[MeasuredPolicy]:
-    return measure_policies(part, grid, alpha=certificate.alpha, seed=certificate.seed)
+    return measure_policies(part, grid, alpha=certificate.alpha)
 
 
 def _mmed_rag(certificate: Certificate, result: DomainResult, part: OutcomeTable) -> MeasuredPolicy | None:

@@ -72,7 +72,6 @@ def settings(certificate: Certificate, certificate_path: Path | None) -> list[tu
         ("Prior", prior),
         ("Stopped early where possible", "yes" if certificate.sequential else "no"),
         ("Independent unit", certificate.unit),
-        ("Seed", str(certificate.seed)),
         ("Shares no patient with", ", ".join(certificate.disjoint_from) or "not checked"),
         *((f"Fingerprint: {name}", value[:_SHORT]) for name, value in sorted(certificate.fingerprints.items())),
         *((f"Version: {name}", value) for name, value in sorted(certificate.versions.items())),

@@ -122,8 +122,7 @@ RADIOLOGY = ("domains", "radiology")
         (change(("alpha",), float("nan")), "alpha is not a number in"),
         (change(("alpha",), 10**400), "alpha is not a number in"),
         (change(("delta",), "0.1"), "delta is not a number in"),
-        (change(("seed",), 0.5), "seed is not a whole number"),
-        (change(("seed",), True), "seed is not a whole number"),
+        (change(("seed",), 0), "has unknown seed"),
         (change(("unit",), None), "unit is not text"),
         (change(("created",), "yesterday"), "created is not a time"),
         (change(("fingerprints",), []), "fingerprints is not an object"),
@@ -173,10 +172,10 @@ RADIOLOGY = ("domains", "radiology")
         (change(("disjoint_from",), "train"), "disjoint_from is not a list"),
         (change((*RADIOLOGY, "units_needed"), 3), "units_needed is not above n_units"),
         (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
-        (change(("schema_version",), 2), "not a certificate of schema version 3; run calibrate again"),
+        (change(("schema_version",), 3), "not a certificate of schema version 4; run calibrate again"),
         (lambda content: content.pop("delta"), "lacks delta"),
         (lambda content: content.pop("digest"), "lacks digest"),
-        (lambda content: content.clear(), "not a certificate of schema version 3"),
+        (lambda content: content.clear(), "not a certificate of schema version 4"),
     ],
 )
 def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:

@@ -1,9 +1,11 @@
 """Averaging per patient, how many contexts a policy keeps, and when it answers."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
-from calibration import Policy, mean_per_unit
+from calibration import Policy, mean_per_unit, order_of_testing
 from titrate import InputError
 
 SIMILARITIES = [30.0, 25.0, 10.0, 5.0, -1.0, -20.0]
@@ -89,3 +91,12 @@ def test_answers() -> None:
     assert Policy(1).answers(0.0)
     assert Policy(1, tau=0.8).answers(0.8)
     assert not Policy(1, tau=0.8).answers(0.79)
+
+
+def test_the_order_of_testing_is_that_of_a_keyed_hash() -> None:
+    names = ["p1", "p2", "Zoë", "p3"]
+    digests = [hashlib.sha256(b"titrate: order of testing\0" + name.encode()).hexdigest() for name in names]
+    expected = [names[row] for row in sorted(range(4), key=lambda row: digests[row])]
+    assert [names[row] for row in order_of_testing(names)] == expected
+    assert [names[::-1][row] for row in order_of_testing(names[::-1])] == expected
+    assert order_of_testing([]) == []

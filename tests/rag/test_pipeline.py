@@ -35,7 +35,6 @@ def certificate(opened: Callable[..., Pipeline]) -> Certificate:
         alpha=0.2,
         delta=0.1,
         unit="patient",
-        seed=0,
         p_value="wsr",
         procedure="bonferroni",
         fingerprints={**opened(k=0).fingerprints, "questions": "0" * 64},
