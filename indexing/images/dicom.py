@@ -23,9 +23,9 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from indexing.images.limits import MAX_BYTES
 from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
-from indexing.images.stored_pixels import DECODERS, NATIVE, check_header, check_pixels
+from indexing.images.stored_pixels import DECODERS, NATIVE, align_bits, check_header, check_pixels, shift_down
 from indexing.images.view import ImageView
-from titrate import InputError
+from titrate import InputError, TitrateWarning
 
 _PREAMBLE = 128
 
@@ -35,6 +35,8 @@ _IMAGE_TAGS = (
     "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", *_PIXELS, *PRESENTATION_TAGS,
 )  # fmt: skip
+_CONTRADICTORY = {"MONOCHROME1": "IDENTITY", "MONOCHROME2": "INVERSE"}
+"""PS3.3, C.11.6: the shape has to be INVERSE for MONOCHROME1, and IDENTITY for MONOCHROME2."""
 _VALUE_TYPES = frozenset(
     b"AE AS AT CS DA DS DT FD FL IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
 )
@@ -79,6 +81,8 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
                 "copy it again from the archive"
             )
         frame = check_header(dataset, name, view)
+        bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+        shift = align_bits(dataset)
         array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
             dataset,
             index=frame,
@@ -86,6 +90,10 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
             allow_excess_frames=False,  # type: ignore[arg-type]  # the keyword options are typed as one dict
         )
         photometric = str(properties["photometric_interpretation"])
+        if shift:
+            array, dataset.BitsStored = shift_down(array, shift, bits), bits
+        if _CONTRADICTORY.get(photometric) == str(dataset.get("PresentationLUTShape", "")).strip().upper():
+            warnings.warn(_contradiction(name, photometric), TitrateWarning, stacklevel=2)
         return Image.fromarray(to_rgb(array, dataset, photometric, frame, view.window))
     except InputError:
         raise
@@ -93,9 +101,17 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
         raise InputError(f"image {name} is damaged DICOM and cannot be decoded; replace or remove it") from None
 
 
+def _contradiction(name: str, photometric: str) -> str:
+    shape, end = _CONTRADICTORY[photometric], "white" if photometric == "MONOCHROME1" else "black"
+    return (
+        f"image {name} says {photometric} and Presentation LUT Shape {shape}, which contradict each other; "
+        f"{photometric} was followed, so its least value is {end}"
+    )
+
+
 def silence_pydicom() -> None:
     """Keep pydicom's warnings from showing header values. Not `catch_warnings`: decoding runs in several threads."""
-    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|pseudonyms|stored_pixels)$"
+    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|pseudonyms|stored_pixels|lookup_tables)$"
     known: list[Any] = [entry[3] for entry in warnings.filters]
     if re.compile(modules) not in known:
         warnings.filterwarnings("ignore", module=modules)

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi
+from pydicom.pixels.processing import apply_color_lut
 
 from indexing.images.greyscale import apply_window, stretch
+from indexing.images.lookup_tables import LookupTable
 
 _GREY_TAGS = (
     "RescaleSlope", "RescaleIntercept", "WindowCenter", "WindowWidth", "VOILUTFunction",
@@ -21,8 +22,9 @@ _PALETTE = tuple(
     ]
 )
 PRESENTATION_TAGS = (
-    *_GREY_TAGS, "ModalityLUTSequence", "VOILUTSequence", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", *_PALETTE,
+    *_GREY_TAGS, "PresentationLUTShape", "ModalityLUTSequence", "VOILUTSequence", "PixelPaddingValue",
+    "PixelPaddingRangeLimit", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    *_PALETTE,
 )  # fmt: skip
 
 
@@ -56,7 +58,8 @@ def to_rgb(
     if photometric == "PALETTE COLOR" and stored.ndim == 2:
         _check_segments(dataset)
         colours = apply_color_lut(stored, dataset)[..., :3]  # [rows, columns, 3], without a fourth for transparency
-        deep = dataset.RedPaletteColorLookupTableDescriptor[2] == 16
+        # Some writers state 16 bits for a palette of 8.
+        deep = dataset.RedPaletteColorLookupTableDescriptor[2] == 16 and _greatest_colour(dataset, colours) > 255
         return (colours >> 8 if deep else colours).astype(np.uint8)
     if photometric == "RGB" and stored.ndim == 3 and stored.shape[2] == 3:
         if dataset.BitsStored == 8:
@@ -87,17 +90,20 @@ def _grey(
 ) -> NDArray[np.uint8]:
     """Stored grey values as a viewer shows them, before any inversion: both [rows, columns]."""
     values = stored
+    signed = bool(dataset.get("PixelRepresentation"))  # whether the values that a table is asked for can be negative
     if dataset.get("ModalityLUTSequence"):
-        values = apply_modality_lut(stored, dataset)
+        values = LookupTable.read(dataset.ModalityLUTSequence[0], signed).look_up(stored)
+        signed = False
     elif "RescaleSlope" in transformation and "RescaleIntercept" in transformation:
-        values = stored * _first(transformation, "RescaleSlope") + _first(transformation, "RescaleIntercept")
+        slope, intercept = _first(transformation, "RescaleSlope"), _first(transformation, "RescaleIntercept")
+        if slope != 0:  # some writers state a slope of 0 for "none"
+            values = stored * slope + intercept
+            signed = signed or slope < 0 or intercept < 0
     if window is not None:
         return apply_window(values, *window)
     if dataset.get("VOILUTSequence"):
-        first, bits = (int(part) for part in dataset.VOILUTSequence[0].LUTDescriptor[1:3])
-        entries = dataset.VOILUTSequence[0].LUTDescriptor[0] or 2**16
-        indices = values.round().clip(first, first + entries - 1).astype(np.int64)
-        shown: NDArray[np.float64] = apply_voi(indices, dataset) * (255 / (2.0**bits - 1))
+        table = LookupTable.read(dataset.VOILUTSequence[0], signed)
+        shown: NDArray[Any] = table.look_up(values) * (255 / table.white)
         return shown.round().clip(0, 255).astype(np.uint8)
     if "WindowCenter" in transformation and "WindowWidth" in transformation:
         centre, width = _first(transformation, "WindowCenter"), _first(transformation, "WindowWidth")
@@ -105,6 +111,17 @@ def _grey(
         if width >= 1 or (width > 0 and function != "LINEAR"):  # some writers state a width of 0 for "none"
             return apply_window(values, centre, width, function)
     return stretch(values, _not_padding(stored, dataset))
+
+
+def _greatest_colour(dataset: Dataset, colours: NDArray[Any]) -> int:
+    """The greatest value of a palette of 16 bits; of a segmented one, the greatest that the image uses."""
+    tables: list[bytes | None] = [
+        dataset.get(f"{colour}PaletteColorLookupTableData") for colour in ("Red", "Green", "Blue")
+    ]
+    if any(table is None for table in tables):
+        return int(colours.max())
+    order = "<" if dataset.original_encoding[1] is not False else ">"
+    return max(int(np.frombuffer(table, f"{order}u2").max(initial=0)) for table in tables if table is not None)
 
 
 def _first(dataset: Dataset, keyword: str) -> float:

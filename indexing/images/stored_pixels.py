@@ -2,7 +2,9 @@
 
 import math
 from importlib.util import find_spec
+from typing import Any
 
+from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
@@ -44,6 +46,37 @@ def check_header(dataset: Dataset, name: str, view: ImageView) -> int:
     if rows * columns * samples * bits // 8 > MAX_BYTES:
         raise InputError(f"a frame of image {name} claims more than {MAX_BYTES >> 20} MiB; convert it to 8 bits first")
     return view.choose(frames, name)
+
+
+def align_bits(dataset: Dataset) -> int:
+    """How far native values have to be shifted down because their highest bit is not the one below their length.
+
+    PS3.5, 8.1.1 lets the bits of a value lie anywhere in what is allocated. Where they do, the header's copy here is
+    made to claim all allocated bits, so that the decoder keeps them; `shift_down` then takes the value's own.
+
+    Returns
+    -------
+    int
+        0 if the bits lie at the low end, as nearly always, or the header's high bit makes no sense.
+    """
+    if dataset.file_meta.TransferSyntaxUID not in (*NATIVE, uid.RLELossless) or "PixelData" not in dataset:
+        return 0
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    high = dataset.get("HighBit")
+    if allocated not in (8, 16, 32) or high is None or not stored - 1 < int(high) < allocated:
+        return 0
+    dataset.BitsStored, dataset.HighBit = allocated, allocated - 1
+    return int(high) - stored + 1
+
+
+def shift_down(values: NDArray[Any], shift: int, stored: int) -> NDArray[Any]:
+    """The ``stored`` bits that begin ``shift`` bits above the lowest, with their sign if the type has one.
+
+    Any integers of any shape; the type stays.
+    """
+    above = 8 * values.itemsize - shift - stored
+    shifted: NDArray[Any] = (values << above) >> (above + shift)
+    return shifted
 
 
 def _whole(dataset: Dataset, keyword: str, name: str) -> int:
