@@ -14,6 +14,7 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
@@ -21,9 +22,18 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import read_dataset
 from pydicom.pixels.decoders.base import get_decoder
 
+from indexing.images.jpeg_colour import decode_jpeg_colour
 from indexing.images.limits import MAX_BYTES
 from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
-from indexing.images.stored_pixels import DECODERS, NATIVE, align_bits, check_header, check_pixels, shift_down
+from indexing.images.stored_pixels import (
+    DECODERS,
+    NATIVE,
+    align_bits,
+    check_header,
+    check_pixels,
+    compressed_frame,
+    shift_down,
+)
 from indexing.images.view import ImageView
 from titrate import InputError, TitrateWarning
 
@@ -81,17 +91,7 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
                 "copy it again from the archive"
             )
         frame = check_header(dataset, name, view)
-        bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
-        shift = align_bits(dataset)
-        array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
-            dataset,
-            index=frame,
-            decoding_plugin=check_pixels(dataset, kept[0], frame, name),
-            allow_excess_frames=False,  # type: ignore[arg-type]  # the keyword options are typed as one dict
-        )
-        photometric = str(properties["photometric_interpretation"])
-        if shift:
-            array, dataset.BitsStored = shift_down(array, shift, bits), bits
+        array, photometric = _decode_pixels(dataset, kept[0], frame, name)
         if _CONTRADICTORY.get(photometric) == str(dataset.get("PresentationLUTShape", "")).strip().upper():
             warnings.warn(_contradiction(name, photometric), TitrateWarning, stacklevel=2)
         return Image.fromarray(to_rgb(array, dataset, photometric, frame, view.window))
@@ -99,6 +99,25 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
         raise
     except Exception:  # hostile bytes make pydicom raise nearly anything, and its texts quote the header
         raise InputError(f"image {name} is damaged DICOM and cannot be decoded; replace or remove it") from None
+
+
+def _decode_pixels(dataset: Dataset, keyword: str, frame: int, name: str) -> tuple[NDArray[Any], str]:
+    """The stored values of one frame, [rows, columns] or [rows, columns, 3], and what colours they are."""
+    decoder = check_pixels(dataset, keyword, frame, name)
+    if decoder == "pillow" and dataset.SamplesPerPixel == 3:
+        stream = compressed_frame(dataset, keyword, frame, name)
+        return decode_jpeg_colour(stream, str(dataset.PhotometricInterpretation)), "RGB"
+    bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+    shift = align_bits(dataset)
+    array, properties = get_decoder(dataset.file_meta.TransferSyntaxUID).as_array(
+        dataset,
+        index=frame,
+        decoding_plugin=decoder,
+        allow_excess_frames=False,  # type: ignore[arg-type]  # the keyword options are typed as one dict
+    )
+    if shift:
+        array, dataset.BitsStored = shift_down(array, shift, bits), bits
+    return array, str(properties["photometric_interpretation"])
 
 
 def _contradiction(name: str, photometric: str) -> str:

@@ -48,6 +48,21 @@ def check_header(dataset: Dataset, name: str, view: ImageView) -> int:
     return view.choose(frames, name)
 
 
+def compressed_frame(dataset: Dataset, keyword: str, frame: int, name: str) -> bytes:
+    """The compressed stream of one frame."""
+    offsets = None
+    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
+        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    try:
+        stream = get_frame(dataset[keyword].value, frame, number_of_frames=frames, extended_offsets=offsets)
+    except ValueError:
+        stream = b""
+    if not stream:
+        raise InputError(f"image {name} holds fewer frames than its header says; copy it again from the archive")
+    return stream
+
+
 def align_bits(dataset: Dataset) -> int:
     """How far native values have to be shifted down because their highest bit is not the one below their length.
 
@@ -110,15 +125,7 @@ def check_pixels(dataset: Dataset, keyword: str, frame: int, name: str) -> str:
         decoder = "pylibjpeg"
     else:
         decoder = DECODERS[syntax]
-    offsets = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    try:
-        stream = get_frame(element.value, frame, number_of_frames=frames, extended_offsets=offsets)
-    except ValueError:
-        stream = b""
-    if not stream:
-        raise InputError(f"image {name} holds fewer frames than its header says; copy it again from the archive")
+    stream = compressed_frame(dataset, keyword, frame, name)
     if syntax == uid.RLELossless:
         fits = len(stream) * MAX_RLE_RATIO <= MAX_BYTES or rle_length(stream) <= 2 * math.prod(shape) * bits // 8
     else:

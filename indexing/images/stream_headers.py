@@ -2,11 +2,13 @@
 
 import itertools
 import struct
+from collections.abc import Iterator
 
 SOI, SOC = b"\xff\xd8", b"\xff\x4f"
 JP2_SIGNATURE = b"\x00\x00\x00\x0cjP  \r\n\x87\n"
 # Start-of-frame markers: 0xC0–0xCF without the tables DHT, JPG and DAC, and JPEG-LS's SOF55.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
+_START_OF_SCAN = 0xDA
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
@@ -24,7 +26,14 @@ def codestream_shape(stream: bytes) -> tuple[int, int, int] | None:
     return None
 
 
-def _jpeg_shape(stream: bytes) -> tuple[int, int, int] | None:
+def jpeg_segments(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """The marker of each segment before the first scan, where it begins, and where it ends.
+
+    Raises
+    ------
+    struct.error, IndexError
+        If the stream ends before a scan begins.
+    """
     position = 2
     while stream[position] == 0xFF:
         marker = stream[position + 1]
@@ -32,11 +41,24 @@ def _jpeg_shape(stream: bytes) -> tuple[int, int, int] | None:
             position += 1
         elif marker in _STANDALONE:
             position += 2
-        elif marker in _START_OF_FRAME:
-            rows, columns, components = struct.unpack_from(">HHB", stream, position + 5)
-            return rows, columns, components
+        elif marker == _START_OF_SCAN:
+            return
         else:
-            position += 2 + struct.unpack_from(">H", stream, position + 2)[0]
+            end = position + 2 + struct.unpack_from(">H", stream, position + 2)[0]
+            yield marker, position, end
+            position = end
+
+
+def is_start_of_frame(marker: int) -> bool:
+    """Whether the segment states the size and the components."""
+    return marker in _START_OF_FRAME
+
+
+def _jpeg_shape(stream: bytes) -> tuple[int, int, int] | None:
+    for marker, start, _ in jpeg_segments(stream):
+        if is_start_of_frame(marker):
+            rows, columns, components = struct.unpack_from(">HHB", stream, start + 5)
+            return rows, columns, components
     return None
 
 
