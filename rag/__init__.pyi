@@ -28,10 +28,11 @@ from .outcomes.cache import OutcomeCache as OutcomeCache
 from .outcomes.calibrate import CalibrationOptions as CalibrationOptions
 from .outcomes.calibrate import CalibrationResult as CalibrationResult
 from .outcomes.calibrate import calibrate_run as calibrate_run
+from .outcomes.findings import affirmed as affirmed
 from .outcomes.losses import Loss as Loss
-from .outcomes.losses import affirmed as affirmed
 from .outcomes.losses import finding_loss as finding_loss
 from .outcomes.losses import load_loss as load_loss
+from .outcomes.losses import loss_fingerprint as loss_fingerprint
 from .outcomes.losses import token_loss as token_loss
 from .outcomes.run import QuestionOptions as QuestionOptions
 from .outcomes.run import QuestionRun as QuestionRun

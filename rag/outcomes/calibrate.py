@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from calibration import Certificate, OutcomeTable, SequentialCertifier, certify
+from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
 from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
@@ -84,7 +85,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         prior_outcomes = run.score(run.retrieve(run.read(options.prior_split))).table
     fingerprints = {**run.system.fingerprints, "questions": questions_fingerprint(read)}
     if run.options.loss is not None:
-        fingerprints["loss"] = run.options.loss
+        fingerprints["loss"] = loss_fingerprint(run.options.loss)
     others = run.other_patient_hashes(split)
     if options.sequential:
         return _sequential(run, asked, options, prior_outcomes, others, fingerprints)

@@ -6,25 +6,19 @@ Closed questions are right or wrong. Open ones lose 1 − F1 over words (as SQuA
 
 import importlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from titrate import InputError
+from rag.outcomes.findings import FINDINGS, affirmed
+from titrate import InputError, hash_files, hash_json
 
 Loss = Callable[[str, str], float]
 """(answer, reference) to a number in [0, 1]."""
 
 _ARTICLES = {"a", "an", "the"}
-_NEGATIONS = re.compile(r"\b(?:no|not|without|negative for|free of|absence of|absent|denies|rules? out|ruled out)\b")
-_CLAUSE = re.compile(r"[.;:,\n]|\bbut\b|\bhowever\b|\balthough\b")
-
-FINDINGS = (
-    "atelectasis", "cardiomegaly", "consolidation", "edema", "effusion", "emphysema", "fibrosis", "fracture", "hernia",
-    "infiltrate", "mass", "nodule", "opacity", "pleural thickening", "pneumonia", "pneumothorax",
-)  # fmt: skip
-"""Findings of chest radiographs, after ChestX-ray14 (arXiv 1705.02315); for other images, give a list of their own."""
 
 
 def token_loss(answer: str, reference: str) -> float:
@@ -42,8 +36,9 @@ def token_loss(answer: str, reference: str) -> float:
 def finding_loss(answer: str, reference: str, findings: Sequence[str] = FINDINGS) -> float:
     """1 − F1 over the findings that the texts affirm; no loss where neither affirms any.
 
-    A finding is affirmed where its name stands in a clause without a negation before it. That is cruder than trained
-    labellers (CheXbert, arXiv 2004.09167), and needs none.
+    A finding is affirmed where a sentence says that it is there, or likely there: see `rag.outcomes.findings`. Only the
+    names themselves are read, in singular and plural, no synonyms of theirs. That is cruder than trained labellers
+    (CheXbert, arXiv 2004.09167), and needs none.
 
     >>> finding_loss("No effusion. Mild cardiomegaly.", "Cardiomegaly with edema.")  # 1 of 1 and 1 of 2: F1 2/3
     0.33333333333333337
@@ -52,17 +47,6 @@ def finding_loss(answer: str, reference: str, findings: Sequence[str] = FINDINGS
     if not said and not wanted:
         return 0.0
     return 1 - 2 * len(said & wanted) / (len(said) + len(wanted))
-
-
-def affirmed(text: str, findings: Sequence[str] = FINDINGS) -> set[str]:
-    """The findings that a report says are there."""
-    found = set()
-    for clause in _CLAUSE.split(text.lower()):
-        for finding in findings:
-            place = re.search(rf"\b{re.escape(finding.lower())}(?:e?s)?\b", clause)
-            if place and not _NEGATIONS.search(clause, 0, place.start()):
-                found.add(finding)
-    return found
 
 
 def load_loss(name: str) -> Loss:
@@ -87,6 +71,26 @@ def load_loss(name: str) -> Loss:
     if not callable(loss):
         raise InputError(f"loss {name} is no function; give tokens, findings or module:function")
     return loss
+
+
+def loss_fingerprint(name: str) -> str:
+    """SHA-256 over a loss's name and what computes it, so that a changed loss does not pass for the one it was.
+
+    Of ``findings:FILE`` the list is part of it; of ``module:function`` the module's file, but nothing that it imports.
+
+    Raises
+    ------
+    InputError
+        As `load_loss`.
+    """
+    load_loss(name)
+    module, _, place = name.partition(":")
+    if module in ("tokens", "findings"):
+        sources = [Path(__file__), Path(__file__).with_name("findings.py"), *([Path(place)] if place else [])]
+    else:
+        file = getattr(sys.modules[module], "__file__", None)
+        sources = [] if file is None else [Path(file)]
+    return hash_json([name, hash_files(sources)])
 
 
 def _lines(path: Path) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag.outcomes.cache import OutcomeCache
-from rag.outcomes.losses import load_loss
+from rag.outcomes.losses import load_loss, loss_fingerprint
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
 from rag.questions import Question, closed_questions, read_questions
@@ -197,7 +197,7 @@ class QuestionRun:
 
     def _key(self, alteration: dict[str, Any] | None) -> str:
         """Hash of everything that could change an outcome, besides the question itself."""
-        parts = [self.system.fingerprints, self.max_k, self.options.loss]
+        parts = [self.system.fingerprints, self.max_k, loss_fingerprint(self.options.loss or "tokens")]
         return hash_json(parts if alteration is None else [*parts, alteration])
 
 
