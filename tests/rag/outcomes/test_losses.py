@@ -1,10 +1,10 @@
-"""Losses by name, and the fingerprint by which a changed one is known."""
+"""Losses over words, losses by name, and the fingerprint by which a changed one is known."""
 
 from pathlib import Path
 
 import pytest
 
-from rag import load_loss, loss_fingerprint
+from rag import load_loss, loss_fingerprint, token_loss
 
 
 def test_the_fingerprint_follows_what_computes_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,3 +21,28 @@ def test_the_fingerprint_follows_what_computes_the_loss(tmp_path: Path, monkeypa
     names.write_text("nodule\n", encoding="utf-8")
     after = [loss_fingerprint(name) for name in losses]
     assert [was == now for was, now in zip(before, after, strict=True)] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "loss"),
+    [
+        ("", "A", 1),
+        ("A", "", 1),
+        ("A", "A", 0),
+        ("a.", "A", 0),
+        ("A: Axial", "A", 1 / 3),  # precision 1/2, recall 1
+        ("B: Axial", "B", 1 / 3),
+        ("(A) Axial", "A", 1 / 3),
+        ("A Axial", "A", 1 / 3),
+        ("B Axial", "A", 1),
+        ("The answer is A.", "A", 3 / 5),  # precision 1/4, recall 1
+        ("The", "A", 1),
+        ("influenza A virus", "influenza B virus", 1 / 3),
+        ("Influenza A virus", "influenza virus", 1 / 5),
+        ("A mass. The effusion", "an effusion and mass", 1 / 5),  # 2 of 2 and 2 of 3
+        ("A MASS", "mass", 0),
+        ("", "", 0),
+    ],
+)
+def test_an_article_is_left_out_and_a_letter_counts(answer: str, reference: str, loss: float) -> None:
+    assert token_loss(answer, reference) == pytest.approx(loss)
