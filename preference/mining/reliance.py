@@ -16,6 +16,7 @@ from titrate import InputError
 RIGHT_BELOW = 0.5
 """An answer whose loss is below this counts as right."""
 
+_LEARNT = ("majority answer's accuracy", "copying the nearest report")
 _ONLY_WITH_NOISE = ("copy-reference rate", "noised image, no contexts")
 
 
@@ -71,9 +72,9 @@ class Reliance:
         Accuracy with a noised image and no contexts: what can be guessed from the question alone, to be read beside
         ``copying``. None where no noised images were asked about.
     majority
-        Accuracy of always giving the commonest answer to the same question.
+        Accuracy of always giving the commonest answer to the same question. None where nothing was learnt from.
     nearest
-        Accuracy of copying the answer of the most similar case.
+        Accuracy of copying the answer of the most similar case. None likewise.
     """
 
     domain: str
@@ -88,8 +89,8 @@ class Reliance:
     net: Share
     copying: Share | None
     blind: Share | None
-    majority: Share
-    nearest: Share
+    majority: Share | None
+    nearest: Share | None
 
 
 def measure_reliance(
@@ -108,7 +109,7 @@ def measure_reliance(
         The answers with every number of contexts. Where pairs are mined from the same outcomes, they should be of the
         ``prefer`` split.
     known
-        Questions with answers that the baselines may use, those of the indexed split.
+        Questions with answers that the baselines may use, those of the indexed split and none of the measured ones.
     k
         Number of contexts to measure at: one for all domains, or one for each by the domain's name.
     noised
@@ -154,8 +155,8 @@ def measure_reliance(
                 net=means.of(b.astype(np.float64) - a),
                 copying=None if right_blind is None else means.of(right_blind[rows, own_k]),
                 blind=None if right_blind is None else means.of(right_blind[rows, 0]),
-                majority=means.of(np.array(majority)),
-                nearest=means.of(np.array(nearest)),
+                majority=means.of(np.array(majority)) if known else None,
+                nearest=means.of(np.array(nearest)) if known else None,
             )
         )
     return measured
@@ -200,12 +201,13 @@ def format_reliance(measured: Sequence[Reliance]) -> str:
             ("net", m.net),
             ("copy-reference rate", m.copying),
             ("noised image, no contexts", m.blind),
-            ("majority answer's accuracy", m.majority),
-            ("copying the nearest report", m.nearest),
+            (_LEARNT[0], m.majority),
+            (_LEARNT[1], m.nearest),
         ):
             if share is None and name in _ONLY_WITH_NOISE and m.copying is None:
                 continue
-            shown = "no such questions" if share is None else _shown(share)
+            missing = "no train split to learn from" if name in _LEARNT else "no such questions"
+            shown = missing if share is None else _shown(share)
             lines.append(f"  {name:<28}{shown}")
     return "\n".join(lines)
 

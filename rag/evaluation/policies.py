@@ -17,6 +17,7 @@ from rag.questions import Question
 from titrate import InputError
 
 MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
+_NOT_LEARNT = "not available: the question file has no closed questions of a train split to learn from"
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,15 @@ class PolicyScore:
         Over the questions that got an answer.
     asked
         Closed questions routed to the domain.
+    note
+        Why there are no metrics; empty where there are.
     """
 
     domain: str
     policy: str
     metrics: Metrics | None
     asked: int
+    note: str = ""
 
 
 def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[PolicyScore]:
@@ -47,7 +51,8 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
     outcomes
         Of the questions to judge by.
     known
-        Answered questions of the indexed split, for the baselines.
+        Answered questions of the indexed split, for the baselines: none of those to judge by. Without any, they
+        have no metrics, as there is nothing to learn from.
     certificate
         Adds the certified policy; it answers nothing in a domain where nothing is certified.
 
@@ -65,10 +70,14 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
             continue
         questions = [outcomes.questions[row] for row in chosen]
         near = [[match.record.id for match in outcomes.matches[row]] for row in chosen]
-        policies: list[tuple[str, Sequence[str | None]]] = [
-            (MAJORITY, [baselines.majority(question) for question in questions]),
-            (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
-        ]
+        policies: list[tuple[str, Sequence[str | None]]] = []
+        if any(question.options for question in known):
+            policies += [
+                (MAJORITY, [baselines.majority(question) for question in questions]),
+                (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
+            ]
+        else:
+            rows += [PolicyScore(domain, name, None, len(chosen), _NOT_LEARNT) for name in (MAJORITY, NEAREST)]
         policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
         if certificate is not None:
             policies.append((CERTIFIED, _certified_answers(certificate, domain, table, chosen)))
@@ -78,7 +87,9 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
             ]
             said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
             right, patients = [question.answer for question in asked], [question.unit for question in asked]
-            rows.append(PolicyScore(domain, name, measure(said, right, patients) if pairs else None, len(chosen)))
+            metrics = measure(said, right, patients) if pairs else None
+            note = "" if pairs else f"no answer to any of {len(chosen)} questions"
+            rows.append(PolicyScore(domain, name, metrics, len(chosen), note))
     return rows
 
 
@@ -102,7 +113,7 @@ def format_scores(rows: Sequence[PolicyScore]) -> str:
     for row in rows:
         m = row.metrics
         if m is None:
-            lines.append(f"{row.domain:<15}{row.policy:<22}{0:>6}  no answer to any of {row.asked} questions")
+            lines.append(f"{row.domain:<15}{row.policy:<22}{0:>6}  {row.note}")
             continue
         interval = f"{m.low:.3f} to {m.high:.3f}"
         lines.append(

@@ -26,6 +26,9 @@ RANDOM, MEAN = "random records", "mean of domains"
 REFERENCE: RetrievalMode = "image-image"
 
 
+_NOTHING_KNOWN = "no question was also asked of an indexed record; give answered questions of the train split"
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A figure with its 95 % interval from the bootstrap over patients."""
@@ -107,6 +110,8 @@ def evaluate_retrieval(
     InputError
         If an image cannot be read, the encoder is another one, or no question can be judged.
     """
+    if not known:
+        raise InputError(_NOTHING_KNOWN)
     judge, limit = RelevanceJudge(index, known), max(NDCG_DEPTH, *ks)
     retrievers = {mode: SimilarCaseRetriever(index, encoder, limit, mode) for mode in modes}
     judged: list[Judged] = []
@@ -131,7 +136,7 @@ def evaluate_retrieval(
         if progress is not None:
             progress(done, len(questions))
     if not judged:
-        raise InputError("no question was also asked of an indexed record; give answered questions of the train split")
+        raise InputError(_NOTHING_KNOWN)
     domains = sorted({item.domain for item in judged})
     parts = [(domain, [item for item in judged if item.domain == domain], left_out[domain]) for domain in domains]
     if len(domains) > 1:

@@ -39,10 +39,10 @@ def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[
 
 
 def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:
-    """Answered questions that baselines may learn from: those of the train split, or else the judged ones themselves.
+    """Answered questions that baselines may learn from: those of the train split, but none that is judged.
 
-    Learning from what is judged makes a baseline better than it could be in use, so it errs on the safe side. Nobody
-    looks at the images of the train split here, so they need not be there.
+    There are none where the file names no splits or has no train split: a baseline is never learnt from what it is
+    judged by. Nobody looks at the images of the train split here, so they need not be there.
 
     Raises
     ------
@@ -50,7 +50,8 @@ def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -
         If the file cannot be read or a line is unsound.
     """
     if not any(question.split for question in judged):
-        return list(judged)
+        return []
     folder = path.parent if root is None else root
     known = [parse_question(value, f"{path}, line {line}", folder) for line, value in read_jsonl(path)]
-    return [question for question in known if question.split == "train"] or list(judged)
+    asked = {question.id for question in judged}
+    return [question for question in known if question.split == "train" and question.id not in asked]

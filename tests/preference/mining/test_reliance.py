@@ -52,6 +52,7 @@ def test_shares_are_those_of_the_definition(radiology: Reliance) -> None:
 
 def test_baselines_stand_beside(radiology: Reliance) -> None:
     # The only known answer is yes, and five of the eight references are yes.
+    assert radiology.majority is not None and radiology.nearest is not None
     assert radiology.majority.value == radiology.nearest.value == 5 / 8
 
 
@@ -59,6 +60,7 @@ def test_nearest_copies_the_most_similar_case_asked_the_same(outcomes: Outcomes)
     known = [replace(make_question(n, "no", IMAGE, patient="train"), record=f"near{n}") for n in range(2)]
     known += [make_question(50 + n, "yes", IMAGE, patient="train") for n in range(3)]
     measured = measure_reliance(outcomes, known, 2)[1]
+    assert measured.majority is not None and measured.nearest is not None
     assert (measured.majority.value, measured.nearest.value) == (5 / 8, 3 / 8)
 
 

@@ -153,6 +153,18 @@ def test_a_certificate_that_reads_more_than_was_scored_is_refused() -> None:
         evaluate(outcomes(), KNOWN, certificate(a=4))
 
 
+def test_without_a_train_split_baselines_are_not_available() -> None:
+    """Learnt from the judged answers themselves, the majority in domain b would be right always."""
+    rows = evaluate(outcomes(), [], certificate(a=1, b=0))
+    told = [row for row in rows if row.policy in ("majority answer", "copy nearest report")]
+    assert [row.metrics for row in told] == [None] * 4
+    assert {row.note.split(":")[0] for row in told} == {"not available"}
+    assert format_scores(rows).count("not available: the question file has no closed questions of a train split") == 4
+    assert [row.metrics for row in rows if row.policy == "k = 0"] == [
+        row.metrics for row in evaluate(outcomes(), KNOWN, None) if row.policy == "k = 0"
+    ]
+
+
 def test_without_a_certificate_there_is_no_certified_row() -> None:
     assert "certified policy" not in {row.policy for row in evaluate(outcomes(), KNOWN, None)}
 
