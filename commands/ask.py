@@ -27,6 +27,12 @@ _HOW_MANY, _IMAGE = "How many reports are read", "The image"
     help="Answers to choose from, separated by commas; without them the answer is free text.",
     section="The answer",
 )
+@option(
+    "--option",
+    multiple=True,
+    help="One answer to choose from, which may hold commas. Repeatable, in place of --options.",
+    section="The answer",
+)
 @option("--certificate", type=FILE, help="Read as many as this certificate says.", section=_HOW_MANY)
 @option("--k", type=click.IntRange(0), help="Read so many, without a guarantee.", section=_HOW_MANY)
 @option(
@@ -53,6 +59,7 @@ def ask(
     image: Path,
     question: str,
     options: str | None,
+    option: tuple[str, ...],
     certificate: Path | None,
     k: int | None,
     questions: Path | None,
@@ -71,7 +78,9 @@ def ask(
     """
     from rag import Pipeline, answer_json, answer_page, check_calibration_questions, check_query, make_query
 
-    choices = None if options is None else options.split(",")
+    if options is not None and option:
+        raise InputError("--options and --option both name the answers to choose from; give one of the two")
+    choices = list(option) or (None if options is None else options.split(","))
     check_query(make_query(image, question, choices, patient=patient, study=study), system)
     if questions is not None:
         if certificate is None:

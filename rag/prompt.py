@@ -4,6 +4,7 @@ The order is instructions, contexts from most to least similar, question: the pr
 that stands before context k + 1, so that a key-value cache can be reused (see docs/methods.md, section 5).
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -40,9 +41,13 @@ class PromptTemplate:
         return f"Report [{number}]: {kept}{' …' if len(words) > self.max_report_words else ''}\n"
 
     def closing(self, question: str, options: Sequence[str] | None) -> str:
-        """The question, and the answers to choose from where there are any."""
+        """The question, and the answers to choose from where there are any, in quotes if one of them holds a comma."""
         asked = f"Question: {' '.join(question.split())}"
-        return f"{asked}\nOptions: {', '.join(options)}" if options else asked
+        if not options:
+            return asked
+        if any("," in option or len(option.splitlines()) > 1 for option in options):  # quotes keep such options apart
+            options = [json.dumps(option, ensure_ascii=False) for option in options]
+        return f"{asked}\nOptions: {', '.join(options)}"
 
     def render(self, question: str, options: Sequence[str] | None, reports: Sequence[str]) -> str:
         """The user's whole message; ``reports`` best first."""
@@ -53,4 +58,5 @@ class PromptTemplate:
     def fingerprint(self) -> str:
         """SHA-256 of the settings and of a rendered example: any change of wording, order or cutting changes it."""
         example = self.render("question?", ["yes", "no"], ["word " * (self.max_report_words + 1), "second"])
+        example += self.closing("question?", ["left, right", "neither"])
         return hash_json({"settings": asdict(self), "example": example})

@@ -31,7 +31,8 @@ class Query:
     Raises
     ------
     InputError
-        If the question is empty, or there are fewer than two options, or two of them are the same.
+        If the question is empty, or there are fewer than two options, or two of them are the same but for case, spaces
+        and a full stop.
     """
 
     image: Path
@@ -45,8 +46,16 @@ class Query:
     def __post_init__(self) -> None:
         if not self.text.strip():
             raise InputError("the question is empty; ask something")
-        options = self.options
-        if options is not None and (len(options) < 2 or len(set(options)) < len(options) or not all(options)):
+        if self.options is None:
+            return
+        seen: dict[str, str] = {}
+        for option in self.options:
+            other = seen.setdefault(option_key(option), option)
+            if other != option:
+                raise InputError(
+                    f"the options {other!r} and {option!r} differ in case, spaces or a full stop only; give one of them"
+                )
+        if len(seen) < max(2, len(self.options)) or "" in seen:
             raise InputError("give at least two options, all different, or none for an answer in free text")
 
     @property
@@ -73,6 +82,15 @@ class Question(Query):
     domain: str | None = None
     split: str | None = None
     kind: str | None = None
+
+
+def option_key(text: str) -> str:
+    """What makes an option this one and no other: its words without case, needless spaces and a full stop at the end.
+
+    >>> option_key(" Yes. ") == option_key("yes")
+    True
+    """
+    return " ".join(text.casefold().split()).rstrip(". ")
 
 
 def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str] | None = None) -> list[Question]:
@@ -170,12 +188,16 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
     image = text("image")
     if Path(image).is_absolute():
         raise InputError(f'{where}: "image" must be a path inside {folder}; set --root to the folder of the images')
+    answer = text("answer")
+    for option in options or ():
+        if option_key(option) == option_key(answer):  # "Yes." is the option "yes"
+            answer = option
     try:
         question = Question(
             id=text("id"),
             image=folder / image,
             text=text("question"),
-            answer=text("answer"),
+            answer=answer,
             options=None if options is None else tuple(options),
             patient=optional("patient"),
             study=optional("study"),

@@ -99,6 +99,15 @@ def test_evaluate_sets_policies_beside_baselines(
     assert "certified policy" in run(*words).stdout
 
 
+def test_options_that_hold_commas_are_given_one_at_a_time(run: Run, samples: Path, models: list[object]) -> None:
+    image, _ = an_image(samples)
+    words = ["ask", image, "Which planes?", *models, "--k", 0, "--option", "Axial", "--option", "Axial, coronal"]
+    answered = json.loads(run(*words, "--json", "--show-prompt").stdout)
+    assert list(answered["probabilities"]) == ["Axial", "Axial, coronal"]
+    assert answered["prompt"].endswith('Options: "Axial", "Axial, coronal"')
+    refused(run(*words, "--options", "yes,no"), "--options", "--option")
+
+
 def test_settings_file(run: Run, samples: Path, models: list[object], tmp_path: Path) -> None:
     image, _ = an_image(samples)
     words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--json"]

@@ -14,6 +14,14 @@ def test_rendered_by_hand() -> None:
     assert prompt.render("Is it?", None, []) == "Look.\nQuestion: Is it?"
 
 
+def test_options_with_commas_are_kept_apart() -> None:
+    closing = PromptTemplate().closing
+    assert closing("Planes?", ["Axial", "Axial, coronal"]) == 'Question: Planes?\nOptions: "Axial", "Axial, coronal"'
+    assert closing("?", ['say "a, b"', "c\nd"]) == 'Question: ?\nOptions: "say \\"a, b\\"", "c\\nd"'
+    assert closing("?", ["Axial", "coronal"]).endswith("Options: Axial, coronal"), "as the shipped model was trained"
+    assert closing("?", ["a", "b, c"]) != closing("?", ["a, b", "c"])
+
+
 def test_prompts_of_k_and_k_plus_one_share_their_beginning() -> None:
     prompt, reports = PromptTemplate(), ["First report.", "Second.", "Third."]
     closing = prompt.closing("Is it?", ["yes", "no"])

@@ -163,6 +163,23 @@ def test_baselines_learn_from_the_train_split_where_there_is_one(folder: Path) -
     assert known_questions(path, None, read_questions(path)) == []
 
 
+@pytest.mark.parametrize("answer", ["yes", "Yes", "Yes.", " YES . "])
+def test_an_answer_is_an_option_whatever_its_case_and_full_stop(folder: Path, answer: str) -> None:
+    assert read_questions(write(folder, changed(answer=answer)))[0].answer == "yes"
+
+
+@pytest.mark.parametrize("options", [["yes", "Yes", "no"], ["no", "yes", "yes."], ["left  lung", "Left lung", "no"]])
+def test_options_that_only_look_different_are_refused(folder: Path, options: list[str]) -> None:
+    with pytest.raises(InputError, match=r"line 1: the options .* differ in case, spaces or a full stop only"):
+        read_questions(write(folder, changed(options=options, answer=options[0])))
+
+
+def test_options_may_hold_commas(folder: Path) -> None:
+    planes = ["Axial", "Axial, coronal", "coronal, sagittal"]
+    (question,) = read_questions(write(folder, changed(options=planes, answer="axial, coronal.")))
+    assert question.options == tuple(planes) and question.answer == "Axial, coronal"
+
+
 def test_the_fingerprint_is_of_contents_not_of_places(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
