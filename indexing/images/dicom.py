@@ -24,6 +24,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from indexing.images.jpeg_colour import decode_jpeg_colour
 from indexing.images.limits import MAX_BYTES
+from indexing.images.not_pictures import NOT_PICTURE_TAGS, what_instead
 from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
 from indexing.images.stored_pixels import (
     DECODERS,
@@ -41,7 +42,7 @@ _PREAMBLE = 128
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 _IMAGE_TAGS = (
-    "SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows",
+    *NOT_PICTURE_TAGS, "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows",
     "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths", *_PIXELS, *PRESENTATION_TAGS,
 )  # fmt: skip
@@ -58,6 +59,30 @@ for _logger in [name for name in logging.root.manager.loggerDict if name.split("
 def is_dicom(data: bytes) -> bool:
     """Whether this is a DICOM file, or begins like a data set stored without the 128 bytes and the mark before it."""
     return data[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or _encoding(data) is not None
+
+
+def why_no_picture(data: bytes, name: str) -> str | None:
+    """What a DICOM file is instead of a picture, by its header alone, such as "a segmentation"; None if it may be one.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+    name
+        What error messages call it.
+
+    Raises
+    ------
+    InputError
+        If it is stored in a way that is not read here, or is damaged.
+    """
+    silence_pydicom()
+    try:
+        return what_instead(read_tags(data, name, NOT_PICTURE_TAGS))
+    except InputError:
+        raise
+    except Exception:  # its text may quote the header
+        raise InputError(f"image {name} is damaged DICOM and cannot be decoded; replace or remove it") from None
 
 
 def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
@@ -79,7 +104,8 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     Raises
     ------
     InputError
-        If it holds no image, exceeds the limits, is compressed in a way not decoded here, or is damaged.
+        If it holds no image, or one that is no picture (see `indexing.images.not_pictures`), exceeds the limits, is
+        compressed in a way not decoded here, or is damaged.
     """
     silence_pydicom()
     try:
@@ -90,6 +116,8 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
                 f"image {name} is DICOM that holds no image{_kind(dataset)}; leave it out, or if it should hold one, "
                 "copy it again from the archive"
             )
+        if (kind := what_instead(dataset)) is not None:
+            raise InputError(f"image {name} is no picture but {kind}; leave it out")
         frame = check_header(dataset, name, view)
         array, photometric = _decode_pixels(dataset, kept[0], frame, name)
         if _CONTRADICTORY.get(photometric) == str(dataset.get("PresentationLUTShape", "")).strip().upper():
@@ -130,7 +158,7 @@ def _contradiction(name: str, photometric: str) -> str:
 
 def silence_pydicom() -> None:
     """Keep pydicom's warnings from showing header values. Not `catch_warnings`: decoding runs in several threads."""
-    modules = r"pydicom\.|indexing\.images\.(dicom|presentation|pseudonyms|stored_pixels|lookup_tables)$"
+    modules = r"pydicom\.|indexing\.images\.(dicom|not_pictures|presentation|pseudonyms|stored_pixels|lookup_tables)$"
     known: list[Any] = [entry[3] for entry in warnings.filters]
     if re.compile(modules) not in known:
         warnings.filterwarnings("ignore", module=modules)
