@@ -50,8 +50,8 @@ def load_image(path: Path, view: ImageView = AS_THE_FILE_SAYS) -> Image.Image:
 def decode_image(data: bytes, name: str, view: ImageView = AS_THE_FILE_SAYS) -> Image.Image:
     """Decode PNG, JPEG, TIFF, WebP or DICOM bytes to upright 8-bit RGB.
 
-    EXIF orientation is applied, transparent parts become black, and grey of more than 8 bits is stretched between its
-    least and greatest value, because scanners often use only 10 or 12 of the 16 bits. DICOM: see `decode_dicom`.
+    EXIF orientation is applied, transparent parts become black, and grey of more than 8 bits is stretched between two
+    percentiles, because scanners often use only 10 or 12 of the 16 bits; see `stretch`. DICOM: see `decode_dicom`.
 
     Parameters
     ----------

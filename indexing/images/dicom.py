@@ -89,8 +89,8 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     """Decode one frame to 8-bit RGB as a viewer would first show it.
 
     Grey values go through the modality look-up table or rescaling, then the wanted window, else the file's own (its
-    first VOI look-up table, else its first window), else a stretch between the least and greatest value that is not
-    padding; MONOCHROME1 is inverted last. DICOM PS3.3, C.7.6.3, C.11.1 and C.11.2.
+    first VOI look-up table, else its first window), else a stretch between two percentiles of what is not padding;
+    MONOCHROME1 is inverted last. DICOM PS3.3, C.7.6.3, C.11.1 and C.11.2.
 
     Parameters
     ----------

@@ -5,16 +5,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+OUTLIERS = 0.005
+"""Share of the pixels at either end that do not decide how an image is stretched: a bright marker, dead pixels."""
+
 
 def stretch(grey: NDArray[Any], included: NDArray[np.bool_] | None = None) -> NDArray[np.uint8]:
-    """Map the least value to 0 and the greatest to 255; an image of one value becomes black.
+    """Map the 0.5th percentile and what is below to 0, the 99.5th and what is above to 255.
+
+    Not the least and the greatest value: one bright pixel would darken all others. Percentiles are values of the image,
+    the lower one rounded down and the upper one up, so that of fewer than 200 pixels none is an outlier. Where both are
+    the same, because nearly all pixels are, least and greatest value are taken after all. An image of one value becomes
+    black.
 
     Parameters
     ----------
     grey
         Any numbers [rows, columns]; those that are not finite become black.
     included
-        The pixels among which least and greatest value are sought, bool [rows, columns]; None for all.
+        The pixels that decide, bool [rows, columns]; None for all.
 
     Returns
     -------
@@ -24,7 +32,12 @@ def stretch(grey: NDArray[Any], included: NDArray[np.bool_] | None = None) -> ND
     values = grey.astype(np.float64)
     finite = np.isfinite(values)
     seen = values[finite if included is None else finite & included]
-    low, high = (seen.min(), seen.max()) if seen.size else (0.0, 0.0)
+    if not seen.size:
+        return np.zeros(grey.shape, np.uint8)
+    low = np.quantile(seen, OUTLIERS, method="lower")
+    high = np.quantile(seen, 1 - OUTLIERS, method="higher")
+    if not high > low:
+        low, high = seen.min(), seen.max()
     if not high > low:
         return np.zeros(grey.shape, np.uint8)
     scaled = (np.where(finite, values, low).clip(low, high) - low) * (255.0 / (high - low))
