@@ -3,6 +3,7 @@
 Colour profiles are not applied, and of an animated PNG only the still picture is read.
 """
 
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -13,15 +14,17 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from indexing.images.deep_colour import decode_deep, is_deep
 from indexing.images.files import read_image_bytes
 from indexing.images.greyscale import stretch
 from indexing.images.limits import MAX_PAGES, MAX_PIXELS, check_size
-from indexing.images.stream_headers import tiff_pages
+from indexing.images.tiff_pages import default_page, imagej_images, read_pages
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from titrate import InputError
 
 PHOTOMETRIC = 262
 """TIFF tag; 0 says that the least value is white."""
+_STRIP_OFFSETS, _STRIP_LENGTHS = 273, 279
 
 # The decoders by signature, called directly: Image.open would try whatever plug-ins the process has registered,
 # and warns on stderr about large images before our own limit is reached.
@@ -73,11 +76,10 @@ def decode_image(data: bytes, name: str, view: ImageView = AS_THE_FILE_SAYS) -> 
     if decoder is None or (decoder is WebPImageFile and data[8:12] != b"WEBP"):
         return _decode_dicom(data, name, view)
     try:
-        image: Image.Image = decoder(BytesIO(data))
-        frames = _count_frames(image, data, name)
-        if (frame := view.choose(frames, name)) > 0:
-            image.seek(frame)
+        image, reopen = _open_page(decoder, data, name, view)
         check_size(*image.size, name)
+        if is_deep(image):
+            return decode_deep(reopen, name)
         white_is_zero = isinstance(image, TiffImageFile) and image.tag_v2.get(PHOTOMETRIC) == 0
         return _to_rgb(ImageOps.exif_transpose(image), white_is_zero)
     except InputError:
@@ -96,13 +98,59 @@ def _decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     return decode_dicom(data, name, view)
 
 
-def _count_frames(image: Image.Image, data: bytes, name: str) -> int:
-    if isinstance(image, TiffImageFile):
-        pages = tiff_pages(data, MAX_PAGES)
-        if pages > MAX_PAGES:
+def _open_page(
+    decoder: type[ImageFile.ImageFile], data: bytes, name: str, view: ImageView
+) -> tuple[ImageFile.ImageFile, Callable[[], ImageFile.ImageFile]]:
+    """The file at the page to show, with nothing decoded, and a function that opens it so once more."""
+    if decoder is TiffImageFile:
+        page, place = _choose_page(data, name, view)
+    else:
+        image = decoder(BytesIO(data))
+        page, place = view.choose(image.n_frames if isinstance(image, WebPImageFile) else 1, name), 0
+
+    def open_page() -> ImageFile.ImageFile:
+        image = decoder(BytesIO(data))
+        if page > 0:
+            image.seek(page)
+        if place > 0:
+            # All images of ImageJ are of the first one's size, uncompressed, and lie one after the other.
+            length = sum(image.tag_v2[_STRIP_LENGTHS])  # type: ignore[attr-defined]  # a TIFF has tags
+            image.tile = [tile._replace(offset=tile.offset + place * length) for tile in image.tile]
+        return image
+
+    return open_page(), open_page
+
+
+def _choose_page(data: bytes, name: str, view: ImageView) -> tuple[int, int]:
+    """Which directory of a TIFF to show, and which of the images that ImageJ wrote behind it."""
+    pages = read_pages(data, MAX_PAGES)
+    if len(pages) > MAX_PAGES:
+        raise InputError(f"image {name} has more than {MAX_PAGES:,} pages; split it first")
+    if len(pages) == 1 and (images := imagej_images(pages[0].description)) > 1:
+        there = _images_behind(TiffImageFile(BytesIO(data)), len(data))
+        if images > MAX_PAGES:
             raise InputError(f"image {name} has more than {MAX_PAGES:,} pages; split it first")
-        return pages
-    return image.n_frames if isinstance(image, WebPImageFile) else 1
+        if 1 < there < images:
+            raise InputError(f"image {name} holds {there} of the {images:,} images it names; copy it again")
+        if there >= images:
+            return 0, view.choose(images, name)
+    if view.frame is not None:
+        return view.choose(len(pages), name), 0
+    if (page := default_page(pages)) is None:
+        raise InputError(
+            f"image {name} holds nothing but the label or the overview of a slide; leave it out, or choose a frame"
+        )
+    return page, 0
+
+
+def _images_behind(image: TiffImageFile, end: int) -> int:
+    """How many images of the first one's size fit behind its beginning; 1 if they cannot lie so."""
+    offsets, lengths = image.tag_v2.get(_STRIP_OFFSETS, ()), image.tag_v2.get(_STRIP_LENGTHS, ())
+    ends = [start + length for start, length in zip(offsets, lengths, strict=True)]
+    adjoining = ends[:-1] == list(offsets[1:])
+    if not (adjoining and sum(lengths) and all(tile.codec_name == "raw" for tile in image.tile)):
+        return 1
+    return int((end - offsets[0]) // sum(lengths))
 
 
 def _to_rgb(image: Image.Image, white_is_zero: bool) -> Image.Image:

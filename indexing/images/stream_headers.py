@@ -104,24 +104,3 @@ def rle_length(stream: bytes) -> int:
             total += code + 1 if code < 128 else (257 - code) % 129
             position += code + 2 if code < 128 else 2 - (code == 128)
     return total
-
-
-def tiff_pages(data: bytes, limit: int) -> int:
-    """Count a TIFF's pages; stops at ``limit + 1``, because a chain of directories can be made as long as the file.
-
-    Raises
-    ------
-    struct.error
-        If the chain leads outside the file.
-    """
-    order = "<" if data.startswith(b"II") else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    count, offset_format = (f"{order}Q", f"{order}Q") if big else (f"{order}H", f"{order}I")
-    count_size, entry_size = struct.calcsize(count), 20 if big else 12
-    [offset] = struct.unpack_from(offset_format, data, 8 if big else 4)
-    seen: set[int] = set()
-    while offset and offset not in seen and len(seen) <= limit:
-        seen.add(offset)
-        [entries] = struct.unpack_from(count, data, offset)
-        [offset] = struct.unpack_from(offset_format, data, offset + count_size + entries * entry_size)
-    return len(seen)

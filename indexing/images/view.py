@@ -17,7 +17,8 @@ class ImageView:
         Centre and width of the grey values shown, in the modality's unit (Hounsfield units for CT), for DICOM; None
         for the file's own window.
     frame
-        Counted from 0, for DICOM, TIFF and WebP; None for the middle one.
+        Counted from 0, for DICOM, TIFF and WebP; None for the middle one, and of a slide for a page that is tissue (see
+        `indexing.images.tiff_pages`).
 
     Raises
     ------
