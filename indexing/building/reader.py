@@ -13,7 +13,7 @@ from PIL import Image
 
 from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
-from indexing.images.decode import decode_image
+from indexing.images.decode import decode_image, decoding_version
 from indexing.images.files import read_image_bytes, resolve_image
 from indexing.images.perceptual_hash import perceptual_hash
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
@@ -216,7 +216,10 @@ def content_hash(record: Record, image: bytes, view: ImageView) -> str:
     """SHA-256 over the image file's bytes, how they are decoded, and every field of the record that the index keeps."""
     fields = asdict(record)
     del fields["line"]
-    return hash_bytes(image, hash_json([fields, asdict(view)]).encode())
+    version = decoding_version(image)
+    # Version 1 is left out, so that the hashes of what is decoded as ever stay as they were.
+    parts = [fields, asdict(view)] if version == 1 else [fields, asdict(view), version]
+    return hash_bytes(image, hash_json(parts).encode())
 
 
 def _is_drawn(id: str, share: float) -> bool:

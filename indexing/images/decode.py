@@ -39,6 +39,37 @@ _DECODERS: tuple[tuple[bytes, type[ImageFile.ImageFile]], ...] = (
 )
 
 
+DECODING_VERSION = 2
+"""Raised whenever a kind of image is decoded otherwise than before, together with `decoding_version`."""
+
+_PNG_DEPTH = 24
+"""Where a PNG says how many bits a value has."""
+
+
+def decoding_version(data: bytes) -> int:
+    """Since which version images of this kind are decoded as they are, so that older embeddings are known for old.
+
+    Parameters
+    ----------
+    data
+        The file's bytes.
+
+    Returns
+    -------
+    int
+        2 for DICOM, TIFF and PNG of 16 bits; 1 for what is decoded as ever.
+    """
+    if data[128:132] == b"DICM" or data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return DECODING_VERSION
+    if data.startswith(b"\x89PNG"):
+        return DECODING_VERSION if data[_PNG_DEPTH : _PNG_DEPTH + 1] == b"\x10" else 1
+    if data.startswith((b"\xff\xd8\xff", b"RIFF")):
+        return 1
+    from indexing.images.dicom import is_dicom  # pydicom takes long to import, and most corpora have none
+
+    return DECODING_VERSION if is_dicom(data) else 1
+
+
 def load_image(path: Path, view: ImageView = AS_THE_FILE_SAYS) -> Image.Image:
     """Read one image file as upright 8-bit RGB; see `decode_image`.
 

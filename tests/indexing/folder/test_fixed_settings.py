@@ -61,6 +61,19 @@ def test_the_content_hash_of_a_record_is_what_it_was() -> None:
     )
 
 
+def test_the_content_hash_covers_how_the_kind_of_image_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a second build would keep the embeddings of images that were shown wrongly."""
+    record = Record("a", "a.png", "Normal.")
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1"
+    dicom = image_file(np.zeros((2, 2), np.uint16))
+    changed = [dicom, dicom[132:], b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", png + b"\x10\0"]
+    as_ever = [png + b"\x08\2", png + b"\1\0", b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WEBP", b"bytes"]
+    before = [content_hash(record, data, ImageView()) for data in changed + as_ever]
+    monkeypatch.setattr("indexing.images.decode.DECODING_VERSION", 3)
+    after = [content_hash(record, data, ImageView()) for data in changed + as_ever]
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True] * 7 + [False] * 5
+
+
 def test_window_and_frame_are_kept_unless_named(archive: Path, tmp_path: Path, encoder: Encoder) -> None:
     index = tmp_path / "index"
     assert build_index(archive, index, encoder, CorpusOptions(view=WINDOWED)).embedded == 3
