@@ -158,7 +158,7 @@ def _contradiction(name: str, photometric: str) -> str:
 
 def silence_pydicom() -> None:
     """Keep pydicom's warnings from showing header values. Not `catch_warnings`: decoding runs in several threads."""
-    modules = r"pydicom\.|indexing\.images\.(dicom|not_pictures|presentation|pseudonyms|stored_pixels|lookup_tables)$"
+    modules = r"pydicom\.|indexing\.images\.(dicom|not_pictures|presentation|pseudonyms|stored_pixels)$"
     known: list[Any] = [entry[3] for entry in warnings.filters]
     if re.compile(modules) not in known:
         warnings.filterwarnings("ignore", module=modules)
