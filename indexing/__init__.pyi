@@ -3,6 +3,8 @@ from .building.build import CorpusReport as CorpusReport
 from .building.build import build_index as build_index
 from .building.build import check_corpus as check_corpus
 from .building.reader import CorpusOptions as CorpusOptions
+from .copies import SAME_PICTURE as SAME_PICTURE
+from .copies import perceptual_hash as perceptual_hash
 from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
 from .encoder import Encoder as Encoder
@@ -13,8 +15,6 @@ from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES
 from .folder.manifest import Manifest as Manifest
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image
-from .images.perceptual_hash import SAME_PICTURE as SAME_PICTURE
-from .images.perceptual_hash import perceptual_hash as perceptual_hash
 from .images.view import ImageView as ImageView
 from .index import Index as Index
 from .info import IndexInfo as IndexInfo

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.copies import same_picture
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
-from indexing.images.perceptual_hash import same_picture
 from indexing.records import Record
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector

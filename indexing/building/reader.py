@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
+from indexing.copies import perceptual_hash
 from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
 from indexing.images.decode import decode_image, decoding_version
 from indexing.images.files import read_image_bytes, resolve_image
-from indexing.images.perceptual_hash import perceptual_hash
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.fft import dctn
 
 from indexing import load_image
-from indexing.images.perceptual_hash import KEPT, SAME_PICTURE, SIDE, perceptual_hash, same_picture
+from indexing.copies import KEPT, SAME_PICTURE, SIDE, perceptual_hash, same_picture
 
-SAMPLES = Path(__file__).parents[3] / "samples"
+SAMPLES = Path(__file__).parents[2] / "samples"
 
 
 @pytest.fixture(scope="module")
