@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from titrate import normal_id
+
 
 @dataclass(frozen=True)
 class Record:
@@ -10,12 +12,14 @@ class Record:
     Attributes
     ----------
     id
-        Unique within the corpus.
+        Unique within the corpus; its `normal_id`.
     image
         Path of the image, relative to the corpus root.
     report
         The text that retrieval hands to the model.
-    domain, patient, study, split
+    patient, study
+        The `normal_id` of each; None where the corpus does not say.
+    domain, split
         As the corpus names them; None where it does not say.
     line
         Where in the corpus it was read, for messages, counted as in `SkippedRecord`; None for a record that was read
@@ -30,6 +34,11 @@ class Record:
     study: str | None = None
     split: str | None = None
     line: int | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", normal_id(self.id) or self.id)
+        for name in ("patient", "study"):
+            object.__setattr__(self, name, normal_id(getattr(self, name)))
 
 
 @dataclass(frozen=True)

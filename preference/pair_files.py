@@ -14,7 +14,7 @@ from typing import Any
 from indexing import resolve_image
 from preference.noise import Noise
 from preference.pairs import COPYING, UNSPECIFIED, PreferencePair
-from titrate import InputError, read_jsonl, write_atomic
+from titrate import InputError, normal_id, read_jsonl, write_atomic
 
 _PLACEHOLDER = "<image>"
 _CONTEXTS = re.compile(r"(\d+) reference report")
@@ -153,7 +153,7 @@ def _parse(value: dict[str, Any], folder: Path) -> PreferencePair:
         k=k,
         question=optional("question"),
         domain=optional("domain"),
-        patient=optional("patient"),
+        patient=normal_id(optional("patient")),
         split=optional("split"),
     )
 

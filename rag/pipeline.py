@@ -12,7 +12,7 @@ from rag.questions import Query
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
 from rag.retrieval.routing import OutOfDomain
 from rag.system import AnsweringSystem, SystemOptions
-from titrate import OutOfDomainError
+from titrate import OutOfDomainError, normal_id
 
 
 class Pipeline:
@@ -138,8 +138,8 @@ class Pipeline:
         question: str,
         options: Sequence[str] | None = None,
         *,
-        patient: str | None = None,
-        study: str | None = None,
+        patient: str | int | None = None,
+        study: str | int | None = None,
     ) -> Answer:
         """Answer a question about an image.
 
@@ -202,8 +202,8 @@ def make_query(
     question: str,
     options: Sequence[str] | None = None,
     *,
-    patient: str | None = None,
-    study: str | None = None,
+    patient: str | int | None = None,
+    study: str | int | None = None,
 ) -> Query:
     """A question as `Pipeline.ask` takes it.
 
@@ -213,7 +213,7 @@ def make_query(
         If the question or an option is empty, or there is only one option.
     """
     chosen = None if options is None else tuple(option.strip() for option in options)
-    return Query(image=Path(image), text=question, options=chosen, patient=patient, study=study)
+    return Query(image=Path(image), text=question, options=chosen, patient=normal_id(patient), study=normal_id(study))
 
 
 def check_query(query: Query, options: SystemOptions) -> None:

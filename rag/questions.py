@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import resolve_image
-from titrate import InputError, hash_json, independent_unit, read_jsonl
+from titrate import InputError, hash_json, independent_unit, normal_id, read_jsonl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Query:
     record
         The corpus record that the image belongs to; None where nobody said.
     patient, study
-        Whose image it is; None where nobody said.
+        Whose image it is; None where nobody said. Like the record, each as its `normal_id`.
 
     Raises
     ------
@@ -44,6 +44,8 @@ class Query:
     study: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("record", "patient", "study"):
+            object.__setattr__(self, name, normal_id(getattr(self, name)))
         if not self.text.strip():
             raise InputError("the question is empty; ask something")
         if self.options is None:
@@ -100,7 +102,7 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     ----------
     path
         Fields ``id``, ``image``, ``question``, ``answer``, ``options`` (null for an open question) and, where known,
-        ``patient``, ``study``, ``domain``, ``split``, ``record``, ``kind``.
+        ``patient``, ``study``, ``domain``, ``split``, ``record``, ``kind``. Patient, study and record may be numbers.
     root
         Folder of the images; the file's own folder by default.
     splits
@@ -178,6 +180,12 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
     def optional(name: str) -> str | None:
         return text(name) if value.get(name) is not None else None
 
+    def identity(name: str) -> str | None:
+        try:
+            return normal_id(value.get(name))
+        except InputError as error:
+            raise InputError(f'{where}: "{name}": {error}') from error
+
     if "options" not in value:
         raise InputError(f'{where}: "options" is missing; list the answers to choose from, or write null if it is open')
     options = value["options"]
@@ -199,11 +207,11 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
             text=text("question"),
             answer=answer,
             options=None if options is None else tuple(options),
-            patient=optional("patient"),
-            study=optional("study"),
+            patient=identity("patient"),
+            study=identity("study"),
             domain=optional("domain"),
             split=optional("split"),
-            record=optional("record"),
+            record=identity("record"),
             kind=optional("kind"),
         )
     except InputError as error:

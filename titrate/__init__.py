@@ -2,7 +2,15 @@
 
 from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
 from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
-from titrate.identity import check_no_overlap, examination, hash_patient, independent_unit, patient_or_study
+from titrate.identity import (
+    NOTHING,
+    check_no_overlap,
+    examination,
+    hash_patient,
+    independent_unit,
+    normal_id,
+    patient_or_study,
+)
 from titrate.json_fields import JsonFields
 from titrate.parallel import in_parallel
 from titrate.remote import (
@@ -19,6 +27,7 @@ from titrate.settings import read_settings
 from titrate.text import first_line, one_line, quote, short_name, shorten
 
 __all__ = [
+    "NOTHING",
     "TRANSIENT_STATUSES",
     "InputError",
     "JsonFields",
@@ -41,6 +50,7 @@ __all__ = [
     "independent_unit",
     "is_address",
     "is_private",
+    "normal_id",
     "one_line",
     "patient_or_study",
     "quote",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing.records import Record, SkippedRecord
-from titrate import InputError, short_name
+from titrate import NOTHING, InputError, normal_id, short_name
 
 MAX_REPORT = 100_000
 """Characters of a report. The longest in radiology have a few thousand; far more means a file that was read wrongly."""
@@ -20,9 +20,7 @@ FIELDS = ("id", "image", "report", "domain", "patient", "study", "split")
 # The names in RULE's and MMed-RAG's released files, and so in MIMIC-CXR's tables.
 _ALIASES = {"image": ("image_path",), "report": ("caption",), "patient": ("subject_id",), "study": ("study_id",)}
 
-# What pandas and databases write for an empty cell, and pandas reads as one. Taken for text, they would make one
-# patient of all records whose patient is not known.
-_NOTHING = frozenset(["", "NaN", "nan", "NULL", "null", "None", "N/A", "NA", "n/a", "#N/A", "<NA>", "NaT"])
+_IDENTITIES = ("id", "patient", "study")
 
 
 class ColumnMap:
@@ -157,7 +155,8 @@ class ColumnMap:
             return None
         if name == "report":
             return text_of(row[column], column, limit=MAX_REPORT, numbers=False)
-        return text_of(row[column], column)
+        text = text_of(row[column], column)
+        return normal_id(text) if name in _IDENTITIES else text
 
 
 def text_of(content: Any, name: str, *, limit: int = MAX_TEXT, numbers: bool = True) -> str | None:
@@ -181,7 +180,7 @@ def text_of(content: Any, name: str, *, limit: int = MAX_TEXT, numbers: bool = T
             raise InputError(f'"{name}" holds a broken character (not UTF-8, or a lone surrogate)') from error
     if "\0" in text:
         raise InputError(f'"{name}" holds a NUL character; export the corpus again as text')
-    return None if text in _NOTHING else text
+    return None if text in NOTHING else text
 
 
 def _as_text(content: Any, name: str, numbers: bool) -> str | None:
@@ -190,18 +189,11 @@ def _as_text(content: Any, name: str, numbers: bool) -> str | None:
     if isinstance(content, bytes):
         return content.decode("utf-8", "surrogateescape")
     if numbers and isinstance(content, (int, float, Decimal)) and not isinstance(content, bool):
-        return _digits(content, name)
+        try:
+            return normal_id(content)
+        except InputError as error:
+            raise InputError(f'"{name}" must be text or a whole number of at most 60 digits') from error
     raise InputError(f'"{name}" must be text, found {type(content).__name__}')
-
-
-def _digits(number: int | float | Decimal, name: str) -> str:
-    """A whole number as it was meant: pandas turns a column of ids with one gap in it into 12171843.0."""
-    if isinstance(number, int) and abs(number) < 10**60:
-        return str(number)
-    value = Decimal(number)
-    if value.is_finite() and abs(value) < 10**60 and value == value.to_integral_value():
-        return str(int(value))
-    raise InputError(f'"{name}" must be text or a whole number of at most 60 digits')
 
 
 def _listed(columns: Collection[str]) -> str:

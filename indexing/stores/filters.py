@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from titrate import normal_id
+
 
 @dataclass(frozen=True)
 class FieldFilter:
@@ -21,6 +23,10 @@ class FieldFilter:
     values: tuple[str, ...]
     wanted: bool = True
 
+    def __post_init__(self) -> None:
+        if self.field in ("id", "patient", "study"):
+            object.__setattr__(self, "values", tuple(normal_id(value) or value for value in self.values))
+
 
 @dataclass(frozen=True)
 class Exclusion:
@@ -29,6 +35,10 @@ class Exclusion:
     record_id: str | None = None
     study: str | None = None
     patient: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("record_id", "study", "patient"):
+            object.__setattr__(self, name, normal_id(getattr(self, name)))
 
     def filters(self) -> list[FieldFilter]:
         """The same as filters, all of which a record must pass."""

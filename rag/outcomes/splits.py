@@ -5,7 +5,7 @@ from pathlib import Path
 
 from indexing import Index
 from rag.questions import Question, parse_question
-from titrate import hash_patient, patient_or_study, read_jsonl
+from titrate import hash_patient, normal_id, patient_or_study, read_jsonl
 
 
 def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[str]]:
@@ -32,9 +32,10 @@ def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[
     """
     found: dict[str, set[str]] = {"the index": index.patients()}
     for _, value in read_jsonl(path):
-        other, patient = value.get("split"), patient_or_study(value.get("patient"), value.get("study"))
+        other = value.get("split")
+        patient = patient_or_study(normal_id(value.get("patient")), normal_id(value.get("study")))
         if other not in (None, split) and patient:
-            found.setdefault(str(other), set()).add(hash_patient(str(patient)))
+            found.setdefault(str(other), set()).add(hash_patient(patient))
     return found
 
 

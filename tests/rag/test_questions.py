@@ -104,7 +104,13 @@ MALFORMED: dict[str, tuple[tuple[dict[str, Any] | str, ...], str]] = {
     "options are empty": ((changed(options=[]),), "at least two options, all different"),
     "options repeat": ((changed(options=["yes", "no", "yes "]),), "at least two options, all different"),
     "answer is no option": ((changed(answer="perhaps"),), "the answer 'perhaps' is not among the options"),
-    "patient is a number": ((changed(patient=3),), '"patient" is missing or not text'),
+    "patient is a list": ((changed(patient=["p1"]),), '"patient": an id must be text or a whole number, found list'),
+    "study is no whole number": ((changed(study=1.5),), '"study": an id must be text or a whole number'),
+    "patient is a truth value": ((changed(patient=True),), '"patient": an id must be text or a whole number'),
+    "patient in two splits, once as a number": (
+        (changed(patient="3.0"), changed(id="q2", patient=3, split="train")),
+        "patient 3 is in splits test and train",
+    ),
     "patient in two splits": ((GOOD, changed(id="q2", split="train")), "patient p1 is in splits test and train"),
     "empty file": ((), "holds no questions"),
 }
