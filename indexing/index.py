@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from indexing.copies import same_picture
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
+from indexing.folder.pseudonym_key import known_pseudonym_key
+from indexing.images.pseudonyms import pseudonym
 from indexing.records import Record
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector
@@ -57,6 +59,7 @@ class Index:
         self.detector = detector
         self._stores = stores
         self._resources = resources
+        self._key = known_pseudonym_key(path)
 
     @classmethod
     def open(cls, path: Path, api_key: str | None = None) -> "Index":
@@ -119,6 +122,17 @@ class Index:
         """SHA-256 of each patient, or else study, that an indexed record belongs to."""
         with Ledger(self._path / LEDGER) as ledger:
             return ledger.patients()
+
+    def recognise(self, exclusion: Exclusion) -> Exclusion:
+        """The same study and patient, also by the pseudonyms that they have in an index of DICOM files."""
+        if self._key is None:
+            return exclusion
+        study, patient = exclusion.study, exclusion.patient
+        return replace(
+            exclusion,
+            study_pseudonym=study and pseudonym(study, "study", self._key),
+            patient_pseudonym=patient and pseudonym(patient, "patient", self._key),
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -234,7 +248,15 @@ class Index:
         self._check(vectors)
         if domain not in self._stores:
             raise InputError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
-        return self._stores[domain].search(vectors, using, limit, exclusions, filters)
+        own = None if exclusions is None else [self.recognise(exclusion) for exclusion in exclusions]
+        return self._stores[domain].search(vectors, using, limit, own, [self._renamed(each) for each in filters])
+
+    def _renamed(self, given: FieldFilter) -> FieldFilter:
+        """The same filter, also by the pseudonyms of the patients and studies that it names."""
+        if self._key is None or given.field not in ("patient", "study"):
+            return given
+        kind: Literal["patient", "study"] = "patient" if given.field == "patient" else "study"
+        return replace(given, values=(*given.values, *(pseudonym(value, kind, self._key) for value in given.values)))
 
     def _check(self, vectors: NDArray[np.float32]) -> None:
         if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:

@@ -24,13 +24,13 @@ from indexing.folder.fixed_settings import FixedSettings, OtherSettingsError, Pr
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import LEDGER
+from indexing.folder.pseudonym_key import pseudonym_key
 from indexing.folder.skipped import SkippedLog
 from indexing.folder.swap import (
     claim_folder,
     clear_folder,
     drop_collections,
     drop_unused_collections,
-    pseudonym_key,
     rebuilding,
     remove_if_empty,
 )

@@ -1,7 +1,6 @@
 """The index folder as a whole: taking it into use, rebuilding it beside the old one, and swapping the two."""
 
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +10,11 @@ from indexing.folder.fixed_settings import load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import LOCK, lock_index
 from indexing.folder.manifest import LEDGER, swapped_out
+from indexing.folder.pseudonym_key import KEY
 from indexing.stores.backend import Backend
 from indexing.stores.open import open_backend
 from indexing.stores.settings import StoreSettings
-from titrate import InputError, TitrateError, write_atomic
-
-KEY = "pseudonym.key"
+from titrate import InputError, TitrateError
 
 
 def claim_folder(index: Path) -> bool:
@@ -83,15 +81,6 @@ def drop_collections(index: Path, store: StoreSettings, api_key: str | None, url
     if store.url is not None:
         with open_backend(store, index, api_key if store.url == url else None) as backend:
             backend.drop_all()
-
-
-def pseudonym_key(index: Path) -> bytes:
-    """The secret that turns patient identifiers into pseudonyms, made on first use and never leaving the folder."""
-    path = index / KEY
-    if not path.exists():
-        write_atomic(path, secrets.token_bytes(32))
-        path.chmod(0o600)
-    return path.read_bytes()
 
 
 @contextmanager

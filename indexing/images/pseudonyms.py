@@ -2,14 +2,14 @@
 
 import hashlib
 import hmac
+from typing import Literal
 
-from indexing.images.dicom import is_dicom, read_tags, silence_pydicom
-from titrate import InputError
+from titrate import InputError, normal_id
 
 SHORTEST_KEY = 16
 """Bytes of the secret that pseudonyms are made with."""
 
-_IDENTITY_TAGS = ("PatientID", "IssuerOfPatientID", "StudyInstanceUID")
+_IDENTITY_TAGS = ("PatientID", "StudyInstanceUID")
 
 
 def pseudonyms(data: bytes, key: bytes) -> tuple[str | None, str | None]:
@@ -25,8 +25,9 @@ def pseudonyms(data: bytes, key: bytes) -> tuple[str | None, str | None]:
     Returns
     -------
     tuple
-        For PatientID with IssuerOfPatientID, and for StudyInstanceUID: the first 16 hex digits of HMAC-SHA-256
-        (RFC 2104), or None where the file has no such id.
+        The `pseudonym` of PatientID and of StudyInstanceUID, or None where the file has no such id. Who issued the
+        PatientID does not count: somebody who asks about patient P1 cannot be expected to name the issuer. So two
+        patients of one number in two hospitals count as one, which leaves out too much rather than too little.
 
     Raises
     ------
@@ -37,22 +38,38 @@ def pseudonyms(data: bytes, key: bytes) -> tuple[str | None, str | None]:
     """
     if len(key) < SHORTEST_KEY:
         raise ValueError(f"the key for pseudonyms has {len(key)} bytes; it needs at least {SHORTEST_KEY}")
+    from indexing.images.dicom import is_dicom, read_tags, silence_pydicom  # only files need pydicom, ids do not
+
     silence_pydicom()
     try:
         if not is_dicom(data):
             raise InputError("the file is not DICOM")
         dataset = read_tags(data, "file", _IDENTITY_TAGS)
-        patient, issuer, study = (str(dataset.get(keyword) or "").strip(" \0") for keyword in _IDENTITY_TAGS)
+        patient, study = (normal_id(str(dataset.get(keyword) or "").strip(" \0")) for keyword in _IDENTITY_TAGS)
     except InputError:
         raise
     except Exception:  # its text may quote the header
         raise InputError("the file is damaged DICOM; replace or remove it") from None
-    return (
-        _pseudonym(key, "patient", patient, issuer) if patient else None,
-        _pseudonym(key, "study", study) if study else None,
-    )
+    return patient and pseudonym(patient, "patient", key), study and pseudonym(study, "study", key)
 
 
-def _pseudonym(key: bytes, *parts: str) -> str:
+def pseudonym(identity: str, kind: Literal["patient", "study"], key: bytes) -> str:
+    """The name under which an index of DICOM files keeps a patient or study.
+
+    Parameters
+    ----------
+    identity
+        The `normal_id`.
+    kind
+        What it is of.
+    key
+        Secret of the index.
+
+    Returns
+    -------
+    str
+        The first 16 hex digits of HMAC-SHA-256 (RFC 2104).
+    """
+    parts = (kind, identity, "") if kind == "patient" else (kind, identity)
     message = b"".join(len(part := text.encode()).to_bytes(8, "big") + part for text in parts)
     return hmac.new(key, message, hashlib.sha256).hexdigest()[:16]

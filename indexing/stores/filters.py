@@ -30,11 +30,17 @@ class FieldFilter:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """What a query must not get back: its own record, study and patient, as far as they are known."""
+    """What a query must not get back: its own record, study and patient, as far as they are known.
+
+    ``study_pseudonym`` and ``patient_pseudonym`` are the names under which an index of DICOM files keeps the same
+    study and patient: see `Index.recognise`.
+    """
 
     record_id: str | None = None
     study: str | None = None
     patient: str | None = None
+    study_pseudonym: str | None = None
+    patient_pseudonym: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("record_id", "study", "patient"):
@@ -42,5 +48,16 @@ class Exclusion:
 
     def filters(self) -> list[FieldFilter]:
         """The same as filters, all of which a record must pass."""
-        fields = {"id": self.record_id, "study": self.study, "patient": self.patient}
-        return [FieldFilter(name, (value,), wanted=False) for name, value in fields.items() if value]
+        fields = {"id": (self.record_id,), "study": self.studies, "patient": self.patients}
+        known = {name: tuple(value for value in values if value) for name, values in fields.items()}
+        return [FieldFilter(name, values, wanted=False) for name, values in known.items() if values]
+
+    @property
+    def studies(self) -> tuple[str | None, ...]:
+        """The names of its study."""
+        return self.study, self.study_pseudonym
+
+    @property
+    def patients(self) -> tuple[str | None, ...]:
+        """The names of its patient."""
+        return self.patient, self.patient_pseudonym

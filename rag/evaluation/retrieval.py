@@ -203,18 +203,15 @@ class RelevanceJudge:
         if key not in self._answers:
             said = {record.id: self._known.answer_of(record.id, question) for record in self._records[domain]}
             self._answers[key] = {name: answer for name, answer in said.items() if answer is not None}
-        own = {
-            record.id
-            for record in self._records[domain]
-            if _is_own(record, Exclusion(question.record, question.study, question.patient))
-        }
+        named = self._index.recognise(Exclusion(question.record, question.study, question.patient))
+        own = {record.id for record in self._records[domain] if _is_own(record, named)}
         agreeing = {name for name, answer in self._answers[key].items() if answer == question.answer}
         return agreeing - own, len(self._records[domain]) - len(own)
 
 
 def _is_own(record: Record, own: Exclusion) -> bool:
-    pairs = ((record.id, own.record_id), (record.study, own.study), (record.patient, own.patient))
-    return any(theirs is not None and theirs == given for theirs, given in pairs)
+    pairs = ((record.id, (own.record_id,)), (record.study, own.studies), (record.patient, own.patients))
+    return any(theirs is not None and theirs in given for theirs, given in pairs)
 
 
 def _row(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from indexing import Index
+from indexing import Exclusion, Index
 from rag.questions import Question, parse_question
 from titrate import hash_patient, normal_id, patient_or_study, read_jsonl
 
@@ -30,12 +30,20 @@ def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[
     InputError
         If the file cannot be read.
     """
-    found: dict[str, set[str]] = {"the index": index.patients()}
+    indexed = index.patients()
+    found: dict[str, set[str]] = {"the index": indexed}
     for _, value in read_jsonl(path):
-        other = value.get("split")
-        patient = patient_or_study(normal_id(value.get("patient")), normal_id(value.get("study")))
-        if other not in (None, split) and patient:
-            found.setdefault(str(other), set()).add(hash_patient(patient))
+        other, patient, study = value.get("split"), normal_id(value.get("patient")), normal_id(value.get("study"))
+        unit = patient_or_study(patient, study)
+        if unit is None:
+            continue
+        if other in (None, split):  # asked about by its own id, but an index of DICOM knows it by a pseudonym
+            own = index.recognise(Exclusion(None, study, patient))
+            names = own.patients if patient else own.studies
+            if any(hash_patient(name) in indexed for name in names if name):
+                indexed.add(hash_patient(unit))
+        else:
+            found.setdefault(str(other), set()).add(hash_patient(unit))
     return found
 
 

@@ -95,7 +95,7 @@ class SimilarCaseRetriever(BaseRetriever):
         found: list[list[Match]] = [[] for _ in domains]
         for domain in sorted(set(domains)) if limit > 0 else ():
             rows = [row for row, name in enumerate(domains) if name == domain]
-            own = [exclusions[row] for row in rows]
+            own = [self.index.recognise(exclusions[row]) for row in rows]
             asked = None if questions is None else questions[rows]
             same = [tuple(copies[row]) if copies is not None else () for row in rows]
             for row, matches in zip(rows, self._within(domain, vectors[rows], own, same, asked, limit), strict=True):
@@ -203,8 +203,8 @@ class _Own:
         return cls(
             named,
             frozenset({named.record_id, *(record.id for record in copies)} - {None}),
-            frozenset({named.study, *(record.study for record in copies)} - {None}),
-            frozenset({named.patient, *(record.patient for record in copies)} - {None}),
+            frozenset({*named.studies, *(record.study for record in copies)} - {None}),
+            frozenset({*named.patients, *(record.patient for record in copies)} - {None}),
         )
 
     def holds(self, record: Record) -> bool:

@@ -5,12 +5,15 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from indexing import Encoder, Index, build_index
+from indexing import Encoder, FieldFilter, Index, build_index, load_image
 from rag import make_query
 from rag.outcomes.splits import other_patient_hashes
 from rag.retrieval.routing import retrieve
+from tests.indexing.dicom_files import image_file
 from titrate import InputError, check_no_overlap
 
 
@@ -61,3 +64,37 @@ def test_a_table_of_float_ids_names_the_same_patients(samples: Path, encoder: En
     with pytest.raises(InputError, match="1 are in the index"):
         overlap(tmp_path / "index", path, "10000033")
     assert "the index" in overlap(tmp_path / "index", path, "10000034")
+
+
+def test_patients_and_studies_of_a_dicom_folder_are_recognised_by_their_own_ids(
+    samples: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    images = sample_images(samples, tmp_path, 5)
+    for row, image in enumerate(images[:4]):
+        pixels = np.asarray(Image.open(tmp_path / image).convert("L"))
+        folder = tmp_path / f"archive/p{row // 2}"
+        folder.mkdir(parents=True, exist_ok=True)
+        tags = {
+            "PatientID": f"MRN{row // 2}",
+            "IssuerOfPatientID": "Ward" * (row % 2),
+            "StudyInstanceUID": f"1.2.{row}",
+        }
+        (folder / f"r{row}.dcm").write_bytes(image_file(pixels, **tags))
+        (folder / f"r{row}.txt").write_text(f"Report {row}.")
+    index, asked = tmp_path / "index", images[4]
+    build_index(tmp_path / "archive", index, encoder)
+    assert read_of(index, encoder, asked) == {"p0/r0", "p0/r1", "p1/r2", "p1/r3"}
+    assert read_of(index, encoder, asked, patient="MRN1") == {"p0/r0", "p0/r1"}
+    assert read_of(index, encoder, asked, study="1.2.1") == {"p0/r0", "p1/r2", "p1/r3"}
+    with Index.open(index) as opened:
+        vectors = encoder.embed_images([load_image(tmp_path / asked)])
+        for wanted, expected in ((True, {"p0/r0", "p0/r1"}), (False, {"p1/r2", "p1/r3"})):
+            found = opened.search("general", vectors, 9, filters=[FieldFilter("patient", ("MRN0",), wanted)])
+            assert {match.record.id for match in found[0]} == expected
+    path = questions(tmp_path / "questions.jsonl", asked, patient="MRN1", study="9.9")
+    with pytest.raises(InputError, match="1 are in the index"):
+        overlap(index, path, "MRN1")
+    questions(path, asked, patient="MRN2")
+    assert "the index" in overlap(index, path, "MRN2")
+    kept = b"".join(file.read_bytes() for file in index.rglob("*") if file.is_file())
+    assert b"MRN" not in kept

@@ -23,7 +23,7 @@ from indexing import (
 from indexing.corpora.json_corpora import JsonList
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import LEDGER
-from indexing.folder.swap import KEY
+from indexing.folder.pseudonym_key import KEY
 from tests.indexing.dicom_files import image_file
 from titrate import InputError
 
