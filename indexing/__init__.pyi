@@ -5,6 +5,7 @@ from .building.build import check_corpus as check_corpus
 from .building.reader import CorpusOptions as CorpusOptions
 from .copies import SAME_PICTURE as SAME_PICTURE
 from .copies import perceptual_hash as perceptual_hash
+from .copies import same_picture as same_picture
 from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
 from .encoder import Encoder as Encoder

@@ -123,6 +123,11 @@ class Index:
         with Ledger(self._path / LEDGER) as ledger:
             return ledger.patients()
 
+    def has_unnamed_records(self) -> bool:
+        """Whether an indexed record names neither patient nor study."""
+        with Ledger(self._path / LEDGER) as ledger:
+            return ledger.has_unnamed()
+
     def recognise(self, exclusion: Exclusion) -> Exclusion:
         """The same study and patient, also by the pseudonyms that they have in an index of DICOM files."""
         if self._key is None:

@@ -140,6 +140,10 @@ class Ledger:
         """The hashed patients, or else studies, of all confirmed records that name any."""
         return {row[0] for row in self._database.execute("SELECT DISTINCT patient FROM record WHERE patient <> ''")}
 
+    def has_unnamed(self) -> bool:
+        """Whether a confirmed record names neither patient nor study."""
+        return self._one("SELECT 1 FROM record WHERE patient = '' LIMIT 1") is not None
+
     def vanished(self) -> Iterator[str]:
         """Confirmed records that this run's corpus did not name, in pages, so that they may be withdrawn meanwhile."""
         query = "SELECT id FROM record WHERE id > ? AND id NOT IN (SELECT id FROM seen) ORDER BY id LIMIT 1000"

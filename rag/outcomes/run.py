@@ -193,7 +193,7 @@ class QuestionRun:
 
     def other_patient_hashes(self, split: str) -> dict[str, set[str]]:
         """Hashes of the patients of other splits and of the index; see `rag.other_patient_hashes`."""
-        return other_patient_hashes(self.options.path, split, self.system.index)
+        return other_patient_hashes(self.options.path, split, self.system.index, self.options.root)
 
     def _key(self, alteration: dict[str, Any] | None) -> str:
         """Hash of everything that could change an outcome, besides the question itself."""

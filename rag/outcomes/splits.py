@@ -1,50 +1,137 @@
 """The splits of a question file: who must not meet, and which questions baselines may learn from."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
-from indexing import Exclusion, Index
+import numpy as np
+
+from indexing import Exclusion, Index, load_image, perceptual_hash, same_picture
 from rag.questions import Question, parse_question
-from titrate import hash_patient, normal_id, patient_or_study, read_jsonl
+from titrate import InputError, hash_patient, independent_unit, normal_id, patient_or_study, read_jsonl
 
 
-def other_patient_hashes(path: Path, split: str, index: Index) -> dict[str, set[str]]:
+def other_patient_hashes(path: Path, split: str, index: Index, root: Path | None = None) -> dict[str, set[str]]:
     """Hashes of the patients, or else studies, of each other split of a question file, and of the index.
+
+    Where a question or an indexed record names neither, its picture is compared instead: two files of the same bytes,
+    or pictures that `indexing.perceptual_hash` tells to be the same, are of one patient.
 
     Parameters
     ----------
     path
-        The question file. Questions without a split or a patient say nothing.
+        The question file.
     split
         The one that calibration is about.
     index
         Where contexts come from.
+    root
+        Folder of the images; the file's own folder by default.
 
     Returns
     -------
     dict
-        Sets of `hash_patient` by the split's name, and under ``"the index"``.
+        Sets of `hash_patient` by the split's name, and under ``"the index"``; in each also the units of the questions
+        of ``split`` that were recognised there by a pseudonym or by their picture. A split is left out, since nothing
+        can be said of it, where pictures would have to be compared and one of its files cannot be read.
 
     Raises
     ------
     InputError
-        If the file cannot be read.
+        If the file cannot be read, or an image of the split itself.
     """
-    indexed = index.patients()
-    found: dict[str, set[str]] = {"the index": indexed}
+    ours: list[_Asked] = []
+    others: dict[str, list[_Asked]] = {}
     for _, value in read_jsonl(path):
-        other, patient, study = value.get("split"), normal_id(value.get("patient")), normal_id(value.get("study"))
-        unit = patient_or_study(patient, study)
-        if unit is None:
+        other = value.get("split")
+        asked = _Asked.of(value, path.parent if root is None else root)
+        (ours if other in (None, split) else others.setdefault(str(other), [])).append(asked)
+    pictures = _Pictures(index)
+    found = {"the index": _in_index(ours, index, pictures)}
+    for name, theirs in others.items():
+        same = {hash_patient(asked.unit) for asked in theirs if asked.named}
+        unnamed = [asked for asked in theirs if not asked.named]
+        to_compare = ours if unnamed else [asked for asked in ours if not asked.named]
+        compared = theirs if any(not mine.named for mine in to_compare) else unnamed
+        readable = [asked for asked in compared if pictures.readable(asked.image)] if to_compare else []
+        for mine in to_compare:
+            if pictures.meet(mine.image, [asked for asked in readable if not (mine.named and asked.named)]):
+                same.add(hash_patient(mine.unit))
+        shared = same.intersection(hash_patient(mine.unit) for mine in ours)
+        if to_compare and len(readable) < len(compared) and not shared:
             continue
-        if other in (None, split):  # asked about by its own id, but an index of DICOM knows it by a pseudonym
-            own = index.recognise(Exclusion(None, study, patient))
-            names = own.patients if patient else own.studies
-            if any(hash_patient(name) in indexed for name in names if name):
-                indexed.add(hash_patient(unit))
-        else:
-            found.setdefault(str(other), set()).add(hash_patient(unit))
+        found[name] = same
     return found
+
+
+def _in_index(ours: Sequence["_Asked"], index: Index, pictures: "_Pictures") -> set[str]:
+    """Hashes of the index's patients, and of the units of those questions that are recognised there otherwise."""
+    indexed = index.patients()
+    recognised: set[str] = set()
+    for asked in ours:
+        own = index.recognise(asked.own)
+        names = own.patients if own.patient else own.studies
+        if any(hash_patient(name) in indexed for name in names if name):
+            recognised.add(hash_patient(asked.unit))
+    to_compare = ours if index.has_unnamed_records() else [asked for asked in ours if not asked.named]
+    copies = index.copies([pictures.of(asked.image)[1] for asked in to_compare]) if to_compare else []
+    for asked, records in zip(to_compare, copies, strict=True):
+        if any(not (asked.named and (record.patient or record.study)) for record in records):
+            recognised.add(hash_patient(asked.unit))
+    return indexed | recognised
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Whose image a question is about; ``named`` where its file names the patient or the study."""
+
+    unit: str
+    image: Path
+    own: Exclusion
+    named: bool
+
+    @classmethod
+    def of(cls, value: dict[str, Any], folder: Path) -> "_Asked":
+        patient, study = normal_id(value.get("patient")), normal_id(value.get("study"))
+        image = folder / str(value.get("image") or "").strip()
+        named = patient_or_study(patient, study) is not None
+        return cls(independent_unit(patient, study, str(image)), image, Exclusion(None, study, patient), named)
+
+
+class _Pictures:
+    """Hashes of image files, as the index's own images were hashed, each file read once."""
+
+    def __init__(self, index: Index) -> None:
+        self._view = index.manifest.view
+        self._known: dict[Path, tuple[bytes, bytes]] = {}
+
+    def of(self, image: Path) -> tuple[bytes, bytes]:
+        """SHA-256 of the file, and the `perceptual_hash` of the picture that it shows."""
+        if image not in self._known:
+            picture = perceptual_hash(load_image(image, self._view))
+            self._known[image] = sha256(image.read_bytes()).digest(), picture
+        return self._known[image]
+
+    def readable(self, image: Path) -> bool:
+        """Whether there is such an image."""
+        try:
+            self.of(image)
+        except InputError:
+            return False
+        return True
+
+    def meet(self, image: Path, others: Sequence[_Asked]) -> bool:
+        """Whether one of the others is about the same picture."""
+        if not others:
+            return False
+        content, picture = self.of(image)
+        known = [self.of(other) for other in dict.fromkeys(asked.image for asked in others)]
+        if any(other == content for other, _ in known):
+            return True
+        hashes = np.array([list(other) for _, other in known], np.uint8).reshape(len(known), -1)  # [n, 32]
+        return bool(same_picture(hashes, picture).any())
 
 
 def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -> list[Question]:

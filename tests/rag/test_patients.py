@@ -14,7 +14,7 @@ from rag import make_query
 from rag.outcomes.splits import other_patient_hashes
 from rag.retrieval.routing import retrieve
 from tests.indexing.dicom_files import image_file
-from titrate import InputError, check_no_overlap
+from titrate import InputError, check_no_overlap, hash_patient
 
 
 def sample_images(samples: Path, folder: Path, number: int) -> list[str]:
@@ -98,3 +98,37 @@ def test_patients_and_studies_of_a_dicom_folder_are_recognised_by_their_own_ids(
     assert "the index" in overlap(index, path, "MRN2")
     kept = b"".join(file.read_bytes() for file in index.rglob("*") if file.is_file())
     assert b"MRN" not in kept
+
+
+def test_without_ids_the_picture_tells_who_is_in_two_places(samples: Path, encoder: Encoder, tmp_path: Path) -> None:
+    images = sample_images(samples, tmp_path, 6)
+    shutil.copyfile(tmp_path / images[0], tmp_path / "same-bytes.bin")
+    Image.open(tmp_path / images[0]).convert("RGB").save(tmp_path / "same-picture.png")
+    bare = [{"id": f"r{row}", "image": image, "report": f"Report {row}."} for row, image in enumerate(images[:3])]
+    for folder, given in (("bare", {}), ("named", {"patient": "p1"})):
+        (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({**row, **given}) + "\n" for row in bare))
+        build_index(tmp_path / "corpus.jsonl", tmp_path / folder, encoder)
+
+    def found(folder: str, *lines: tuple[str, str, str | None]) -> dict[str, bool]:
+        """Whether each place shares the unit of the first question, which is of the calibration."""
+        path = tmp_path / "questions.jsonl"
+        fields = ({"image": image, "split": split, "patient": patient} for image, split, patient in lines)
+        path.write_text("".join(json.dumps(line) + "\n" for line in fields))
+        unit = lines[0][2] or str(tmp_path / lines[0][0])
+        with Index.open(tmp_path / folder) as index:
+            others = other_patient_hashes(path, "calibrate", index)
+        return {name: hash_patient(unit) in hashes for name, hashes in others.items()}
+
+    for image in (images[0], "same-bytes.bin", "same-picture.png"):
+        assert found("bare", (image, "calibrate", None)) == {"the index": True}
+        assert found("named", (image, "calibrate", None)) == {"the index": True}
+        assert found("bare", (image, "calibrate", "p9")) == {"the index": True}
+        assert found("named", (image, "calibrate", "p9")) == {"the index": False}  # both name a patient, so ids decide
+    new = (images[4], "calibrate", None)
+    assert found("bare", new, (images[5], "train", None)) == {"the index": False, "train": False}
+    shutil.copyfile(tmp_path / images[4], tmp_path / "again.bin")
+    for patient in (None, "p9"):
+        assert found("bare", new, ("again.bin", "train", patient))["train"]
+        assert found("bare", (images[4], "calibrate", "p8"), ("again.bin", "train", patient))["train"] == (not patient)
+    assert "train" not in found("bare", new, ("missing.png", "train", None))  # nothing can be said of it
+    assert found("bare", new, ("missing.png", "train", "p3"), ("again.bin", "train", None))["train"]
