@@ -17,6 +17,12 @@ from titrate import InputError
 
 _SUFFIXES = (".dcm", ".dicom")
 _HEAD = 256
+# In the standard's names of SOP classes (DICOM PS3.6, table A-1).
+_NO_PICTURES = (
+    "Segmentation", "RT ", "Presentation State", "Parametric Map", "Real World Value", "Registration", " SR ",
+    "Key Object", "Waveform", "Fiducials", "Encapsulated", "Raw Data", "Measurements", "Tractography",
+)  # fmt: skip
+_PICTURES_OF_RADIOTHERAPY = ("RT Image Storage", "Enhanced RT Image Storage", "Enhanced Continuous RT Image Storage")
 _OUTSIDE = "a link to a file outside the folder; copy the file here"
 _REMEDY = "or index a .csv with columns image and report, whose images are these files"
 
@@ -25,8 +31,10 @@ class DicomFolder(Corpus):
     """Every DICOM file below a folder, in order of name, each folder's files before its subfolders.
 
     A file is DICOM if it is called ``.dcm`` or ``.dicom`` or begins like DICOM; ``DICOMDIR`` and all else is ignored.
-    The report of ``NAME.dcm`` is ``NAME.txt`` or ``NAME.dcm.txt`` beside it, else ``report.txt`` in its folder. Links
-    to folders are not followed, and links to files only within the folder. The names of one folder are held in memory.
+    The report of ``NAME.dcm`` is ``NAME.txt`` or ``NAME.dcm.txt`` beside it, else ``report.txt`` in its folder, else
+    the text file beside its folder and called like it, as MIMIC-CXR has ``s50414267.txt`` beside ``s50414267/``. What
+    is no picture by its SOP class (see `no_picture`) is skipped with the reason. Links to folders are not followed, and
+    links to files only within the folder. The names of one folder are held in memory.
 
     Parameters
     ----------
@@ -75,13 +83,19 @@ class DicomFolder(Corpus):
         path = self.path / name
         if not is_dicom(_head(path)):
             raise InputError("named like DICOM, but is not; replace or rename it")
+        data = read_image_bytes(path)
+        reason = no_picture(data)
+        if reason is not None:
+            raise InputError(reason)
         report = self._report(name)
-        patient, study = pseudonyms(read_image_bytes(path), self._key)
+        patient, study = pseudonyms(data, self._key)
         return Record(_without_suffix(name), name, report, patient=patient, study=study, line=ordinal)
 
     def _report(self, name: str) -> str:
         bare = _without_suffix(name)
-        for sidecar in dict.fromkeys((f"{bare}.txt", f"{name}.txt", str(Path(name).with_name("report.txt")))):
+        folder = os.path.dirname(name)
+        beside = (f"{bare}.txt", f"{name}.txt", os.path.join(folder, "report.txt"))
+        for sidecar in dict.fromkeys((*beside, f"{folder}.txt") if folder else beside):
             path = self.path / sidecar
             if not path.is_file():
                 continue
@@ -136,6 +150,33 @@ class DicomFolder(Corpus):
     def _leads_outside(self, path: str) -> bool:
         """Whether it is a link out of the folder; what lies between is not, as links to folders are not followed."""
         return os.path.islink(path) and os.path.commonpath([self._inside, os.path.realpath(path)]) != self._inside
+
+
+def no_picture(data: bytes) -> str | None:
+    """Why a DICOM file is no picture that a report describes, by its SOP class; None where it may be one.
+
+    Segmentations, dose maps, parametric maps and presentation states stand beside the images that they were made from.
+    Their pixels, where they have any, are labels or amounts.
+
+    Parameters
+    ----------
+    data
+        The file's bytes. One that cannot be read is left to those who decode it.
+    """
+    from pydicom import uid  # pydicom is needed for folders of DICOM only
+
+    from indexing.images.dicom import read_tags, silence_pydicom
+
+    silence_pydicom()
+    try:
+        dataset = read_tags(data, "file", ("SOPClassUID",))
+        given = uid.UID(str(dataset.get("SOPClassUID") or dataset.file_meta.MediaStorageSOPClassUID).strip(" \0"))
+    except Exception:  # hostile bytes make pydicom raise nearly anything, and its texts quote the header
+        return None
+    name = given.name if given.name != given else ""
+    if name not in _PICTURES_OF_RADIOTHERAPY and any(kind in name for kind in _NO_PICTURES):
+        return f"is no picture ({name.removesuffix(' Storage')}); left out"
+    return None
 
 
 def _without_suffix(name: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import uid
 
 from indexing import Record, SkippedRecord
 from indexing.corpora.open import open_corpus
@@ -162,3 +163,40 @@ def test_a_folder_without_dicom_and_what_does_not_go_with_folders(tmp_path: Path
         open_corpus(tmp_path, fields={"report": "findings"})
     with pytest.raises(InputError, match="it has no columns and is its own root"):
         open_corpus(tmp_path, root=tmp_path)
+
+
+def test_mimic_cxr_has_a_report_beside_the_folder_of_its_study(tmp_path: Path) -> None:
+    for name in ("s51/view-1.dcm", "s51/view-2.dcm", "s52/view-1.dcm", "s53/view-1.dcm", "s54/deeper/view-1.dcm"):
+        dicom(tmp_path / "files/p10/p10000032" / name)
+    patient = tmp_path / "files/p10/p10000032"
+    for study in ("s51", "s52", "s54"):
+        (patient / f"{study}.txt").write_text(f"Report of {study}.")
+    (patient / "s52/view-1.txt").write_text("Report of the view.")  # nearer, so it is taken
+    found = list(open_corpus(tmp_path, key=KEY))
+    assert [record.report if isinstance(record, Record) else record.reason[:9] for record in found] == [
+        "Report of s51.", "Report of s51.", "Report of the view.", "no report", "no report"
+    ]  # fmt: skip
+
+
+def test_what_is_no_picture_is_skipped_and_says_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "report.txt").write_text("Nodule.")
+    pixels = np.arange(4, dtype=np.uint8).reshape(2, 2)
+    classes = {
+        "a-ct": uid.CTImageStorage,
+        "b-seg": uid.SegmentationStorage,
+        "c-dose": uid.RTDoseStorage,
+        "d-state": uid.GrayscaleSoftcopyPresentationStateStorage,
+        "e-map": uid.ParametricMapStorage,
+        "f-portal": uid.RTImageStorage,
+        "g-mammogram": uid.DigitalMammographyXRayImageStorageForPresentation,
+        "h-unknown": uid.UID("1.2.3.4"),
+    }
+    for name, kind in classes.items():
+        (tmp_path / f"{name}.dcm").write_bytes(image_file(pixels, SOPClassUID=kind))
+    found = {record.id: record for record in open_corpus(tmp_path, key=KEY)}
+    assert [name for name, record in found.items() if isinstance(record, Record)] == [
+        "a-ct", "f-portal", "g-mammogram", "h-unknown"
+    ]  # fmt: skip
+    dose = found["c-dose.dcm"]
+    assert isinstance(dose, SkippedRecord) and dose.reason == "is no picture (RT Dose); left out"
+    assert len(found) == len(classes)
