@@ -11,13 +11,13 @@ import scipy
 import titrate
 from calibration.certificate import FINGERPRINTS, Certificate
 from calibration.checks import BoolArray, FloatArray
-from calibration.family import HypothesisFamily
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import PolicyGrid
-from calibration.prior import check_disjoint
-from calibration.pvalues import P_VALUES
 from calibration.results import DomainResult, PolicyResult
-from calibration.sample_size import units_needed
+from calibration.testing.family import HypothesisFamily
+from calibration.testing.prior import check_disjoint
+from calibration.testing.pvalues import P_VALUES
+from calibration.testing.sample_size import units_needed
 from calibration.units import UnitMeans, order_of_testing
 from titrate import InputError, check_no_overlap, hash_patient
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
-from calibration.prior import PRIORS
 from calibration.results import DomainResult
+from calibration.testing.prior import PRIORS
 from calibration.units import order_of_testing
 from calibration.wording import promise_sentence
 from titrate import InputError, JsonFields, NothingCertifiedError, hash_json, write_atomic
@@ -48,7 +48,7 @@ class Certificate:
     unit
         What counts as one independent observation.
     p_value, procedure
-        Names in `calibration.pvalues` and `calibration.procedures`.
+        Names in `calibration.testing.pvalues` and `calibration.testing.procedures`.
     fingerprints
         Hashes of what the outcomes depended on: at least those of `FINGERPRINTS`.
     versions
@@ -60,7 +60,7 @@ class Certificate:
     patient_hashes
         `hash_patient` of each calibration patient, sorted.
     prior
-        How delta was spread over the policies at the start: one of `calibration.prior.PRIORS`.
+        How delta was spread over the policies at the start: one of `calibration.testing.prior.PRIORS`.
     prior_table
         `OutcomeTable.fingerprint` of the outcomes that the prior came from, None if it is uniform.
     sequential

@@ -21,11 +21,11 @@ import numpy as np
 from calibration.calibrate import check_fingerprints, domain_result, make_certificate
 from calibration.certificate import Certificate
 from calibration.checks import FloatArray, check_same_length
-from calibration.family import HypothesisFamily
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy, PolicyGrid
-from calibration.prior import check_disjoint
-from calibration.pvalues import MAX_BET, wsr_log_capital
+from calibration.testing.family import HypothesisFamily
+from calibration.testing.prior import check_disjoint
+from calibration.testing.pvalues import MAX_BET, wsr_log_capital
 from calibration.units import UnitMeans, order_of_testing
 from titrate import InputError, check_no_overlap
 

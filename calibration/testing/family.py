@@ -7,9 +7,9 @@ from functools import cached_property
 from calibration.checks import BoolArray, FloatArray, check_level
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import PolicyGrid
-from calibration.prior import Prior, prefer_prior, uniform_prior
-from calibration.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
-from calibration.pvalues import P_VALUES, wsr_p_value
+from calibration.testing.prior import Prior, prefer_prior, uniform_prior
+from calibration.testing.procedures import PROCEDURES, bonferroni, holm, neighbour_transitions, sequential_graphical
+from calibration.testing.pvalues import P_VALUES, wsr_p_value
 from titrate import InputError
 
 

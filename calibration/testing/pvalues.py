@@ -1,8 +1,8 @@
 """p-values for H: "the mean of these independent values in [0, 1] is above alpha".
 
 A small p-value is evidence that the risk is at most alpha. Each function takes one column per policy and tests all
-columns at once; it says nothing about how many policies are tried (see `calibration.procedures`), and its rows must
-be independent (see `calibration.units`). Leading axes, such as simulated data sets, are tested side by side.
+columns at once; it says nothing about how many policies are tried (see `calibration.testing.procedures`), and its rows
+must be independent (see `calibration.units`). Leading axes, such as simulated data sets, are tested side by side.
 """
 
 from collections.abc import Callable
