@@ -28,7 +28,7 @@ _SPOKEN = {
     "mllm": "model or its adapter",
     "questions": "question file",
     "retrieval": "retrieval mode",
-    "view": "window or frame",
+    "view": "window, frame or decoding of images",
     "generation": "limit on the length of answers",
 }
 

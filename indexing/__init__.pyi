@@ -14,6 +14,7 @@ from .folder.fixed_settings import FixedSettings as FixedSettings
 from .folder.fixed_settings import load_fixed_settings as load_fixed_settings
 from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES
 from .folder.manifest import Manifest as Manifest
+from .images.decode import DECODING_VERSION as DECODING_VERSION
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image
 from .images.view import ImageView as ImageView

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from calibration import Certificate
-from indexing import ImageView, Index, Manifest, check_encoder_files
+from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files
 from rag.answering import Reply, answer, generation_fingerprint
 from rag.models.checks import check_model_files
 from rag.prompt import PromptTemplate
@@ -212,6 +212,6 @@ def light_fingerprints(
         "index": manifest.fingerprint,
         "prompt": prompt.fingerprint,
         "retrieval": retrieval_fingerprint(retrieval),
-        "view": hash_json(asdict(view or manifest.view)),
+        "view": hash_json([asdict(view or manifest.view), DECODING_VERSION]),
         "generation": generation_fingerprint(),
     }

@@ -64,7 +64,10 @@ def test_a_certificate_holds_for_its_own_window_only(run: Run, folder: Path) -> 
         for other in ([], ["--window", "300,201"], [*WINDOW, "--frame", 0]):
             refused = run(*words, *other)
             assert refused.exit_code == 2
-            assert "the window or frame changed since calibration; run calibrate again" in refused.stderr
+            assert (
+                "the window, frame or decoding of images changed since calibration; run calibrate again"
+                in refused.stderr
+            )
 
 
 def test_questions_are_retrieved_and_answered_as_they_would_be_asked(run: Run, folder: Path, samples: Path) -> None:

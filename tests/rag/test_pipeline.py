@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from calibration import Certificate, DomainResult
-from indexing import Encoder, ImageView, Index
+from indexing import DECODING_VERSION, Encoder, ImageView, Index
 from rag import Answer, Certified, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import pipeline_of, query_image
 from tests.results import domain_result
@@ -193,7 +193,7 @@ def test_an_answer_as_json_and_as_a_page(opened: Callable[..., Pipeline], image:
 
 def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
     assert opened(certificate=certificate).source == Certified(certificate)
-    with pytest.raises(InputError, match="the window or frame changed since calibration"):
+    with pytest.raises(InputError, match="the window, frame or decoding of images changed since calibration"):
         opened(certificate=certificate, view=ImageView(window=(40.0, 400.0)))
 
 
@@ -203,3 +203,13 @@ def test_free_text_is_certified_only_where_open_questions_were_calibrated(
     with_open = replace(certificate, fingerprints={**certificate.fingerprints, "loss": "tokens"})
     assert not opened(certificate=certificate).ask(image, "What is it?").certified
     assert opened(certificate=with_open).ask(image, "What is it?").certified
+
+
+def test_another_decoding_voids_certificates_and_known_outcomes(
+    small: Index, encoder: Encoder, tiny: TransformersMLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pipeline_of(small, encoder, tiny, k=0) as pipeline:
+        before = pipeline.fingerprints
+        monkeypatch.setattr("rag.system.DECODING_VERSION", DECODING_VERSION + 1)
+        changed = {name for name, value in pipeline.fingerprints.items() if before[name] != value}
+    assert changed == {"view"}, "images asked about are decoded otherwise, and nothing else changed"
