@@ -77,6 +77,10 @@ class ColumnMap:
             raise InputError(f"{path} has the column {short_name(twice)} more than once; rename one of them")
         return selected
 
+    def is_key(self, column: str) -> bool:
+        """Whether a column tells rows apart: the id's or the image's."""
+        return any(column in self._candidates[name] for name in ("id", "image"))
+
     def is_complete(self, columns: Collection[str]) -> bool:
         """Whether image and report are among the columns."""
         return all(any(column in columns for column in self._candidates[name]) for name in ("image", "report"))

@@ -1,4 +1,7 @@
-"""CSV and TSV corpora, read row by row; a badly quoted row costs itself, not the rows after it."""
+"""CSV and TSV corpora, read row by row; a badly quoted row costs itself, not the rows after it.
+
+Tables with commas are quoted. Tables with tabs are published either way, so the file decides.
+"""
 
 import csv
 from collections import deque
@@ -8,6 +11,7 @@ from typing import TextIO
 
 from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import ColumnMap
+from indexing.corpora.quoting import SWALLOWED, swallows_rows
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
 
@@ -39,14 +43,19 @@ class CsvTable(Corpus):
 
     def __init__(self, path: Path, columns: ColumnMap, root: Path, delimiters: str = _DELIMITERS) -> None:
         self.path, self.root, self._column_map = path, root, columns
+        self._columns: list[str] = []
+        self._keys: list[int] = []
         headers = {delimiter: self._header(delimiter) for delimiter in delimiters}
         complete = (delimiter for delimiter, header in headers.items() if columns.is_complete(header))
         self._delimiter = next(complete, max(headers, key=lambda delimiter: len(headers[delimiter])))
         self._columns = headers[self._delimiter]
         self._needed = [(name, self._columns.index(name)) for name in columns.select(self._columns, path)]
+        self._keys = [place for name, place in self._needed if columns.is_key(name)]
+        # Of tables with tabs some quote cells and some do not, and the file alone tells which: by what loses no rows.
+        self._quoted = self._delimiter != "\t" or self._whole_rows(quoted=True) >= self._whole_rows(quoted=False)
 
     def __iter__(self) -> Iterator[Record | SkippedRecord]:
-        rows = self._rows(self._delimiter)
+        rows = self._rows(self._delimiter, self._quoted)
         next(rows)
         width = len(self._columns)
         for line, cells in rows:
@@ -59,7 +68,11 @@ class CsvTable(Corpus):
                 yield from self._column_map.read({name: cells[place] for name, place in self._needed}, line)
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._rows(self._delimiter)) - 1
+        return sum(1 for _ in self._rows(self._delimiter, self._quoted)) - 1
+
+    def _whole_rows(self, *, quoted: bool) -> int:
+        rows = self._rows(self._delimiter, quoted)
+        return sum(isinstance(cells, list) and len(cells) == len(self._columns) for _, cells in rows)
 
     def _header(self, delimiter: str) -> list[str]:
         first = next(self._rows(delimiter), None)
@@ -70,13 +83,18 @@ class CsvTable(Corpus):
             raise InputError(f"{self.path}, line {line}: the header cannot be read ({cells})")
         return [cell.strip() for cell in cells]
 
-    def _rows(self, delimiter: str) -> Iterator[tuple[int, list[str] | str]]:
+    def _rows(self, delimiter: str, quoted: bool = True) -> Iterator[tuple[int, list[str] | str]]:
         """Where each row begins, and its cells, or what is wrong with it."""
         try:
             with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
                 lines = _Lines(file)
                 # Strict: otherwise a quote that is never closed swallows the next rows into one cell without a word.
-                reader = csv.reader(lines, delimiter=delimiter, strict=True)
+                reader = csv.reader(
+                    lines,
+                    delimiter=delimiter,
+                    strict=True,
+                    quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+                )
                 while True:
                     line = lines.begin_row()
                     try:
@@ -87,7 +105,10 @@ class CsvTable(Corpus):
                         lines.return_all_but_first()
                         yield line, f"not a row of a table ({error}); double the quotes inside a quoted cell"
                         continue
-                    if cells == [_OVERLONG[0]]:
+                    if swallows_rows(lines.row, cells, delimiter, len(self._columns), self._keys):
+                        lines.return_all_but_first()
+                        yield line, SWALLOWED
+                    elif cells == [_OVERLONG[0]]:
                         yield line, f"a line of more than {MAX_LINE:,} characters"
                     elif any(cell.strip() for cell in cells):
                         yield line, cells
@@ -101,25 +122,25 @@ class _Lines(Iterator[str]):
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._given_back: deque[str] = deque()
-        self._row: list[str] = []
+        self.row: list[str] = []
         self._number = 0
 
     def begin_row(self) -> int:
         """Number of the line that comes next."""
-        self._row.clear()
+        self.row.clear()
         return self._number + 1
 
     def return_all_but_first(self) -> None:
-        self._given_back.extendleft(reversed(self._row[1:]))
-        self._number -= len(self._row) - 1
-        self._row.clear()
+        self._given_back.extendleft(reversed(self.row[1:]))
+        self._number -= len(self.row) - 1
+        self.row.clear()
 
     def __next__(self) -> str:
         line = self._given_back.popleft() if self._given_back else self._read()
         if not line:
             raise StopIteration
         self._number += 1
-        self._row.append(line)
+        self.row.append(line)
         return line
 
     def _read(self) -> str:
