@@ -130,17 +130,17 @@ def nested_prompts(
     for some in chosen:
         reports = [record["report"] for record in records if record["domain"] == some[0].domain]
         order = iter([reports[row] for row in rng.permutation(len(reports))])
-        contexts = tuple(template.context(k, long_report(model, template, order)) for k in range(1, max_k + 1))
+        contexts = tuple(template.context(k, long_report(model, order)) for k in range(1, max_k + 1))
         closings = tuple(template.closing(question.text, question.options) for question in some)
         prompts.append(NestedPrompt(load_image(some[0].image), template.opening(), contexts, closings))
         options.append([question.options or () for question in some])
     return prompts, options
 
 
-def long_report(model: TransformersMLLM, template: PromptTemplate, reports: Iterator[str]) -> str:
-    """The next reports joined until at least 50 tokens of them fit the prompt."""
+def long_report(model: TransformersMLLM, reports: Iterator[str]) -> str:
+    """The next reports joined until they have at least 50 tokens."""
     text = next(reports)
-    while len(model.token_ids([" ".join(text.split()[: template.max_report_words])])[0]) < MIN_TOKENS:
+    while model.count_tokens(text) < MIN_TOKENS:
         text += " " + next(reports)
     return text
 

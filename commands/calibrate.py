@@ -118,7 +118,7 @@ def calibrate(
         click.echo(f"{result.questions_saved} of {asked} questions did not have to be asked", err=True)
     if report is not None:
         shown = out if certificate.certified_domains else None
-        write_report(report, certificate, result.table, certificate_path=shown)
+        write_report(report, certificate, result.table, certificate_path=shown, reports_read=result.reports_read)
         click.echo(f"Report: {report}")
     sentences = [certificate.sentence(domain) for domain in sorted(certificate.domains)]
     if not certificate.certified_domains:

@@ -226,6 +226,7 @@ def index(
         with progress("checking") as show:
             checked = check_corpus(corpus, options, progress=show)
         click.echo(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
+        _tell_long_reports(checked.long_reports, checked.usable)
         _show(checked.problems, checked.skipped)
         return
     encoder = encoder or (None if held is None else held.encoder_id)
@@ -260,11 +261,24 @@ def _print_report(index: Path, report: "BuildReport") -> None:
         f"{report.removed} removed, {report.skipped} skipped; the index holds {counts}"
         + (f" on {made.store.url}" if made.store.url else "")
     )
+    _tell_long_reports(report.long_reports, report.embedded + report.unchanged)
     if made.threshold_source != "prefer":
         click.echo(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
     _show(report.problems, report.skipped)
     if report.skipped:
         click.echo(f"all of them are in {index / 'skipped.jsonl'}", err=True)
+
+
+def _tell_long_reports(long: int, reports: int) -> None:
+    """Which reports are cut depends on the model, which is not known here."""
+    from indexing import LONG_REPORT
+
+    if long:
+        click.echo(
+            f"{long} of {reports} reports have more than {LONG_REPORT} words: a model with a short context reads them "
+            "cut, findings and impression last (calibrate tells how many)",
+            err=True,
+        )
 
 
 def _show(problems: "list[SkippedRecord]", skipped: int) -> None:

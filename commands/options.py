@@ -37,6 +37,24 @@ def device_option(section: str = SYSTEM) -> Decorator:
     )
 
 
+def prompt_options(section: str = SYSTEM) -> tuple[Decorator, Decorator]:
+    """The words around a question, and how much of each report is read."""
+    return (
+        option(
+            "--prompt",
+            type=FILE,
+            help="Text file of the instructions that begin every message; reports and question follow by themselves.",
+            section=section,
+        ),
+        option(
+            "--max-report-tokens",
+            type=click.IntRange(16),
+            help="Cut longer reports, findings and impression last.  [default: as many as leave room for 8 reports]",
+            section=section,
+        ),
+    )
+
+
 def _window(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, float] | None:
     """Centre and width out of CENTRE,WIDTH."""
     if value is None:
@@ -93,6 +111,8 @@ def _make_system(
     api_key: str | None,
     window: tuple[float, float] | None,
     frame: int | None,
+    prompt: Path | None,
+    max_report_tokens: int | None,
 ) -> "SystemOptions":
     from indexing import Manifest
     from rag import SystemOptions
@@ -107,6 +127,8 @@ def _make_system(
         view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
         mllm_api_key=mllm_api_key,
+        prompt=prompt,
+        max_report_tokens=max_report_tokens,
     )
 
 
@@ -130,6 +152,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
                 section=SYSTEM,
             ),
             option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`.", section=SYSTEM),
+            *prompt_options(),
             option("--encoder", help="The index's encoder, if it has moved since the build.", section=SYSTEM),
             device_option(),
             option(

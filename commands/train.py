@@ -9,7 +9,18 @@ import click
 
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group
-from commands.options import FILE, FOLDER, IMAGES, LEVEL, OUTPUT, device_option, make_view, progress, view_options
+from commands.options import (
+    FILE,
+    FOLDER,
+    IMAGES,
+    LEVEL,
+    OUTPUT,
+    device_option,
+    make_view,
+    progress,
+    prompt_options,
+    view_options,
+)
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -149,6 +160,9 @@ _settings_options = option_group(
 )
 
 
+_prompt_option, _max_report_tokens_option = prompt_options(_LATER)
+
+
 @click.command(cls=SectionedCommand, epilog=example("titrate train pairs.jsonl --mllm MODEL --out adapter"))
 @click.argument("pairs", type=FILE, help="Preference pairs, as `titrate mine` writes them.")
 @option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL)
@@ -181,6 +195,8 @@ _settings_options = option_group(
 @option("--index", type=FOLDER, help="Index folder.", section=_LATER)
 @option("--calibrate-root", type=FOLDER, help="Folder of those questions' images.", section=_LATER)
 @option("--certificate", type=FILE, help="Certificate to write.", section=_LATER)
+@_prompt_option
+@_max_report_tokens_option
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -199,6 +215,8 @@ def train(
     index: Path | None,
     calibrate_root: Path | None,
     certificate: Path | None,
+    prompt: Path | None,
+    max_report_tokens: int | None,
 ) -> None:
     """Train an adapter on preference pairs.
 
@@ -209,6 +227,7 @@ def train(
     from preference import SkippedPair, is_main_process, read_pairs, train_adapter
 
     asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
+    asked |= {"--prompt": prompt, "--max-report-tokens": max_report_tokens}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
     later = None
     if then_calibrate is not None:
@@ -217,7 +236,10 @@ def train(
         later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(view)])
         view = view or Manifest.load(later.params["index"]).view
     elif told:
-        raise InputError("--alpha, --delta, --index, --calibrate-root and --certificate go with --then-calibrate")
+        raise InputError(
+            "--alpha, --delta, --index, --calibrate-root, --certificate, --prompt and --max-report-tokens go with "
+            "--then-calibrate"
+        )
     main, skipped = is_main_process(), list[SkippedPair]()
 
     def leave_out(bad: SkippedPair) -> None:

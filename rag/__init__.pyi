@@ -49,6 +49,8 @@ from .policy_source import FixedK as FixedK
 from .policy_source import PolicySource as PolicySource
 from .policy_source import check_calibration_questions as check_calibration_questions
 from .prompt import PromptTemplate as PromptTemplate
+from .prompt import ReportsRead as ReportsRead
+from .prompt import read_instructions as read_instructions
 from .questions import Query as Query
 from .questions import Question as Question
 from .questions import closed_questions as closed_questions
@@ -62,5 +64,7 @@ from .retrieval.retriever import SimilarCaseRetriever as SimilarCaseRetriever
 from .retrieval.routing import OutOfDomain as OutOfDomain
 from .retrieval.routing import Retrieved as Retrieved
 from .retrieval.routing import retrieve as retrieve
+from .shortening import ReadReport as ReadReport
 from .system import AnsweringSystem as AnsweringSystem
 from .system import SystemOptions as SystemOptions
+from .token_budget import TokenBudget as TokenBudget

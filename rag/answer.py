@@ -6,13 +6,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Context:
-    """A report that the model read: its number in the prompt (from 1), its record, and its similarity to the query."""
+    """A report that the model read.
+
+    Attributes
+    ----------
+    number
+        In the prompt, from 1.
+    record
+        Id of the record whose report it is.
+    report
+        The report as the model read it: on one line, and where it was too long, without what was left out.
+    image
+        The record's image.
+    similarity
+        To the query.
+    cut
+        Whether anything of the report was left out; " …" stands in its place.
+    """
 
     number: int
     record: str
     report: str
     image: str
     similarity: float
+    cut: bool
 
 
 @dataclass(frozen=True)

@@ -34,10 +34,14 @@ def answer_page(answer: Answer, *, with_prompt: bool) -> str:
         )
     where = f"{answer.domain} ({answer.domain_probability:.1%})"
     lines.append(f"Domain: {where if answer.in_domain else f'none of these; the likeliest is {where}'}")
-    lines.append(f"Reports read: {answer.k}")
+    cut = sum(context.cut for context in answer.contexts)
+    shortened = f"; {cut} of them cut, as … shows (see --max-report-tokens)" if cut else ""
+    lines.append(f"Reports read: {answer.k}{shortened}")
     for context in answer.contexts:
-        lines.append(f"  [{context.number}] {context.record} (similarity {context.similarity:.3f})")
-        lines.append(indent(fill(context.report, _WIDTH - 6), "      "))
+        how = ", cut" if context.cut else ""
+        lines.append(f"  [{context.number}] {context.record} (similarity {context.similarity:.3f}{how})")
+        # Broken at spaces only, so that what is shown is what was read.
+        lines.append(indent(fill(context.report, _WIDTH - 6, break_long_words=False, break_on_hyphens=False), "      "))
     lines.append(fill(answer.statement, _WIDTH))
     if with_prompt:
         lines += ["Prompt, after the image:", indent(answer.prompt, "  | ")]

@@ -85,6 +85,7 @@ def answer(
     InputError
         If an image cannot be read, an option cannot be scored, or a prompt is too long for the model.
     """
+    template = template.for_model(mllm)  # whoever asks: reports are cut as this model counts
     found: dict[int, list[Reply]] = {}
     closed: list[tuple[NestedPrompt, list[int]]] = []
     rows = range(len(retrieved.questions))

@@ -58,12 +58,14 @@ class Pipeline:
         view: ImageView | None = None,
         api_key: str | None = None,
         mllm_api_key: str | None = None,
+        prompt: str | Path | None = None,
+        max_report_tokens: int | None = None,
     ) -> "Pipeline":
         """Open an index and load the models.
 
         Parameters
         ----------
-        index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key
+        index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key, prompt, max_report_tokens
             See `SystemOptions`.
         certificate
             Certificate file, which decides how many reports are read.
@@ -91,6 +93,8 @@ class Pipeline:
             view=view,
             api_key=api_key,
             mllm_api_key=mllm_api_key,
+            prompt=None if prompt is None else Path(prompt),
+            max_report_tokens=max_report_tokens,
         )
         return cls.open_system(options, certificate, k, out_of_domain)
 
@@ -177,9 +181,11 @@ class Pipeline:
         k = policy.count(retrieved.similarities(0, policy.k))
         reply = self.system.answer(retrieved, [k])[0][0]
         matches = retrieved.matches[0][:k]
+        prompt = self.system.prompt
         contexts = tuple(
-            Context(number, match.record.id, match.record.report, match.record.image, match.similarity)
+            Context(number, match.record.id, read.text, match.record.image, match.similarity, read.cut)
             for number, match in enumerate(matches, start=1)
+            for read in [prompt.read(match.record.report)]
         )
         declined = query.options is not None and not policy.answers(reply.confidence)
         return Answer(
@@ -193,7 +199,7 @@ class Pipeline:
             contexts=contexts,
             certified=self.source.covers(query, in_domain),
             statement=self.source.sentence(domain, query, in_domain),
-            prompt=self.system.prompt.render(query.text, query.options, [context.report for context in contexts]),
+            prompt=prompt.render(query.text, query.options, [match.record.report for match in matches]),
         )
 
 

@@ -5,10 +5,33 @@ that stands before context k + 1, so that a key-value cache can be reused (see d
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
+from rag.shortening import ReadReport, shorten_report, shortening_fingerprint
+from rag.token_budget import FEWEST, MOST, REPORTS, TokenBudget
 from titrate import InputError, hash_json
+
+MAX_INSTRUCTIONS = 16_384
+"""Bytes of a file of instructions; far more means that another file was meant."""
+
+_PLACEHOLDER = re.compile(
+    r"\{\{|\{%|<\||%s|\$?\{[^\W\d]\w*\}"
+    r"|[<\[](?:images?|reports?|contexts?|references?|questions?|options?|choices|query|input|prompt)[>\]]",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class ReportsRead:
+    """How many of some reports were read with something left out, and of how many tokens each may have."""
+
+    reports: int
+    cut: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -19,16 +42,54 @@ class PromptTemplate:
     ----------
     instructions
         First words of every message.
-    max_report_words
-        A longer report is cut after so many words, so that eight of them fit any model's context.
+    max_report_tokens
+        A longer report is cut to so many tokens, background first and its impression last, see `rag.shortening`. None
+        for as many as eight reports may take beside the image, question and answer, see `rag.token_budget`.
+    budget
+        Counts tokens: the model that reads the message, see `for_model`.
+
+    Raises
+    ------
+    InputError
+        If ``max_report_tokens`` is below 16.
     """
 
     instructions: str = "Answer the question about this medical image. Reports of similar cases may help or mislead."
-    max_report_words: int = 64
+    max_report_tokens: int | None = None
+    budget: TokenBudget = field(default_factory=TokenBudget, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.max_report_words < 1:
-            raise InputError(f"max_report_words is {self.max_report_words}; give at least 1")
+        if self.max_report_tokens is not None and self.max_report_tokens < FEWEST:
+            raise InputError(f"max_report_tokens is {self.max_report_tokens}; give at least {FEWEST}")
+
+    def for_model(self, budget: TokenBudget) -> "PromptTemplate":
+        """The template that counts tokens as the model does which is to read its messages.
+
+        Raises
+        ------
+        InputError
+            If the instructions hold what that model takes for a special token.
+        """
+        if budget.without_special_tokens(self.instructions) != self.instructions:
+            raise InputError(
+                "the instructions hold a special token of this model, such as the placeholder of an image, which it "
+                "would not read as text; take it out of the prompt"
+            )
+        return replace(self, budget=budget)
+
+    @property
+    def report_tokens(self) -> int:
+        """How many tokens a report may take."""
+        return self.max_report_tokens or self.budget.tokens_per_report
+
+    def read(self, report: str) -> ReadReport:
+        """A report as the model reads it; whatever was read once is read the same again."""
+        return shorten_report(self.budget.without_special_tokens(report), self.report_tokens, self.budget.count_tokens)
+
+    def reports_read(self, reports: Iterable[str]) -> ReportsRead:
+        """How many of these reports are read with something left out."""
+        cut = [self.read(report).cut for report in reports]
+        return ReportsRead(len(cut), sum(cut), self.report_tokens)
 
     def opening(self) -> str:
         """What comes before the first report."""
@@ -36,9 +97,7 @@ class PromptTemplate:
 
     def context(self, number: int, report: str) -> str:
         """Report ``number`` (from 1) on a line of its own; the number is what answers cite."""
-        words = report.split()
-        kept = " ".join(words[: self.max_report_words])
-        return f"Report [{number}]: {kept}{' …' if len(words) > self.max_report_words else ''}\n"
+        return f"Report [{number}]: {self.read(report).text}\n"
 
     def closing(self, question: str, options: Sequence[str] | None) -> str:
         """The question, and the answers to choose from where there are any, in quotes if one of them holds a comma."""
@@ -56,7 +115,45 @@ class PromptTemplate:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the settings and of a rendered example: any change of wording, order or cutting changes it."""
-        example = self.render("question?", ["yes", "no"], ["word " * (self.max_report_words + 1), "second"])
+        """SHA-256 of the settings and of rendered examples: any change of wording, order or cutting changes it.
+
+        The model's own count of tokens is not in it, but in the model's fingerprint: so a certificate made under
+        another prompt is known for one before a model is loaded.
+        """
+        example = replace(self, budget=TokenBudget()).render("question?", ["yes", "no"], ["word " * 1000, "second"])
         example += self.closing("question?", ["left, right", "neither"])
-        return hash_json({"settings": asdict(self), "example": example})
+        settings = {"instructions": self.instructions, "max_report_tokens": self.max_report_tokens}
+        limits = [REPORTS, MOST, FEWEST]
+        return hash_json({"settings": settings, "limits": limits, "cut": shortening_fingerprint(), "example": example})
+
+
+def read_instructions(path: Path) -> str:
+    """Instructions out of a text file, which begin every message; reports, question and options follow by themselves.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is empty, too long or no plain text in UTF-8, or holds a placeholder: nothing is
+        filled in.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read prompt {path}: {error.strerror}; check the path") from error
+    if len(data) > MAX_INSTRUCTIONS:
+        raise InputError(f"prompt {path} has {len(data):,} bytes; instructions have at most {MAX_INSTRUCTIONS:,}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"prompt {path} is not UTF-8 text; convert it first") from error
+    text = "\n".join(line.rstrip() for line in text.splitlines()).strip()
+    if not text:
+        raise InputError(f"prompt {path} is empty; write the instructions that are to begin every message")
+    if any(unicodedata.category(sign) == "Cc" and sign not in "\n\t" for sign in text):
+        raise InputError(f"prompt {path} holds control characters; give a plain text file")
+    if placeholder := _PLACEHOLDER.search(text):
+        raise InputError(
+            f"prompt {path} holds {placeholder.group()}, and nothing is filled in; write the instructions only: "
+            "reports, question and options follow them by themselves"
+        )
+    return text

@@ -11,7 +11,7 @@ from calibration import Certificate
 from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files
 from rag.answering import Reply, answer, generation_fingerprint
 from rag.models.checks import check_model_files
-from rag.prompt import PromptTemplate
+from rag.prompt import PromptTemplate, read_instructions
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode, check_mode, retrieval_fingerprint
 from rag.retrieval.routing import Asked, OutOfDomain, Retrieved, retrieve
 from titrate import InputError, hash_json
@@ -48,6 +48,10 @@ class SystemOptions:
         Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`. Never shown.
     mllm_api_key
         Of the server that runs the model, if one does. Never shown.
+    prompt
+        File of the instructions that begin every message, see `read_instructions`; None for the built-in ones.
+    max_report_tokens
+        Tokens of a prompt that one report may take; None for what the model has room for, see `PromptTemplate`.
     """
 
     index: Path
@@ -60,9 +64,23 @@ class SystemOptions:
     view: ImageView | None = None
     api_key: str | None = None
     mllm_api_key: str | None = None
+    prompt: Path | None = None
+    max_report_tokens: int | None = None
 
     def __repr__(self) -> str:
         return f"SystemOptions(index={self.index!r}, mllm={self.mllm!r})"
+
+    def template(self) -> PromptTemplate:
+        """The words around a question.
+
+        Raises
+        ------
+        InputError
+            If the file of instructions is unsound, or a report may take too few tokens.
+        """
+        if self.prompt is None:
+            return PromptTemplate(max_report_tokens=self.max_report_tokens)
+        return PromptTemplate(read_instructions(self.prompt), self.max_report_tokens)
 
     def check(self, certificate: Certificate | None = None) -> None:
         """Refuse all that can be refused without loading a model, which takes long.
@@ -75,16 +93,17 @@ class SystemOptions:
         Raises
         ------
         InputError
-            If there is no index, no encoder or no model where one should be, there is no such retrieval mode, or the
-            certificate was made for another index, encoder, prompt, view or mode.
+            If there is no index, no encoder or no model where one should be, there is no such retrieval mode, the
+            prompt is unsound, or the certificate was made for another index, encoder, prompt, view or mode.
         """
         check_mode(self.retrieval)
+        template = self.template()
         manifest = Manifest.load(self.index)
         check_encoder_files(self.encoder or manifest.encoder)
         if self.mllm is not None:
             check_model_files(self.mllm, adapter=self.adapter, dtype=self.dtype)
         if certificate is not None:
-            known = light_fingerprints(manifest, PromptTemplate(), self.retrieval, self.view)
+            known = light_fingerprints(manifest, template, self.retrieval, self.view)
             certificate.verify({**certificate.fingerprints, **known})
 
 
@@ -96,7 +115,7 @@ class AnsweringSystem:
     index, encoder, mllm
         The encoder must be the index's own.
     prompt
-        The prompt's wording.
+        The prompt's wording; tokens are counted as this model does.
     retrieval
         What similar cases are found by.
     view
@@ -105,7 +124,7 @@ class AnsweringSystem:
     Raises
     ------
     InputError
-        If the encoder is not the index's own, or there is no such retrieval mode.
+        If the encoder is not the index's own, there is no such retrieval mode, or the prompt does not suit the model.
     """
 
     def __init__(
@@ -121,7 +140,7 @@ class AnsweringSystem:
         check_mode(retrieval)
         index.check_encoder(encoder)
         self.index, self.encoder, self.mllm = index, encoder, mllm
-        self.prompt = prompt or PromptTemplate()
+        self.prompt = (prompt or PromptTemplate()).for_model(mllm)
         self.retrieval: RetrievalMode = retrieval
         self.view = view or index.manifest.view
         self._resources = ExitStack()
@@ -155,6 +174,7 @@ class AnsweringSystem:
                     dtype=options.dtype,
                     api_key=options.mllm_api_key,
                 ),
+                prompt=options.template(),
                 retrieval=options.retrieval,
                 view=options.view,
             )

@@ -61,6 +61,8 @@ class BuildReport:
         The first of these.
     counts
         Records of each domain that the index now holds.
+    long_reports
+        How many of the records read have a report of more than `LONG_REPORT` words, of which a model may read a part.
     """
 
     embedded: int
@@ -70,6 +72,7 @@ class BuildReport:
     skipped: int
     problems: list[SkippedRecord]
     counts: dict[str, int]
+    long_reports: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class CorpusReport:
     other_split: int
     skipped: int
     problems: list[SkippedRecord]
+    long_reports: int = 0
 
 
 def check_corpus(
@@ -102,7 +106,8 @@ def check_corpus(
         for prepared in reader.records():
             usable += not prepared.held_out
             reader.advance()
-    return CorpusReport(usable, reader.counts.other_split, reader.counts.skipped, reader.counts.problems)
+    counts = reader.counts
+    return CorpusReport(usable, counts.other_split, counts.skipped, counts.problems, counts.long_reports)
 
 
 def build_index(

@@ -31,6 +31,9 @@ is drawn with the probability 4000 / number of records."""
 MAX_PROBLEMS = 20
 """Skipped records that a report holds; all are in the index folder's list."""
 
+LONG_REPORT = 150
+"""Words of a report that a model with a context of 4,096 tokens may not be able to read whole beside seven others."""
+
 Progress = Callable[[int, int], None]
 """Called as the work goes on with (records done, records in all)."""
 
@@ -80,6 +83,7 @@ class BuildCounts:
     removed: int = 0
     skipped: int = 0
     problems: list[SkippedRecord] = field(default_factory=list)
+    long_reports: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +200,9 @@ class CorpusReader(Generic[Pixels]):
     def _usable(self, result: Prepared[Pixels] | SkippedRecord) -> Iterator[Prepared[Pixels]]:
         if isinstance(result, SkippedRecord):
             self._skip(result)
-        elif result.pixels is None:
+            return
+        self.counts.long_reports += not result.held_out and len(result.record.report.split()) > LONG_REPORT
+        if result.pixels is None:
             self.counts.unchanged += not result.held_out
             self.advance()
         else:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.token_budget import TokenBudget
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -52,8 +54,8 @@ class NestedPrompt:
         return Prompt(self.image, self.opening + "".join(self.contexts[:k]) + self.closings[question])
 
 
-class MLLM(ABC):
-    """Answers prompts freely, and scores given answers."""
+class MLLM(TokenBudget, ABC):
+    """Answers prompts freely, and scores given answers; says how many tokens of a prompt a report may take."""
 
     @property
     @abstractmethod

@@ -1,5 +1,6 @@
 """A transformers model with its processor: how a message and an image become what the model reads."""
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,12 +10,17 @@ from torch.nn.utils.rnn import pad_sequence
 
 from rag.models.inputs import append_tokens
 from rag.models.option_tokens import OptionTokens
+from rag.token_budget import TokenBudget, share_of_report
 from titrate import InputError
 
 _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
 
-class ChatModel:
+_LARGE_SIDE = 2048
+"""Pixels along a side of the image whose tokens are counted; scans and radiographs are about this large."""
+
+
+class ChatModel(TokenBudget):
     """An image-text-to-text model that is asked through its chat template.
 
     Parameters
@@ -45,11 +51,35 @@ class ChatModel:
 
         Special tokens that the text happens to contain, such as an image placeholder in a report, are taken out.
         """
-        for token in self._special:
-            text = text.replace(token, " ")
-        message = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+        parts = [{"type": "image"}, {"type": "text", "text": self.without_special_tokens(text)}]
+        message = {"role": "user", "content": parts}
         rendered: str = self.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         return rendered
+
+    def without_special_tokens(self, text: str) -> str:
+        """A text in which a space stands for each special token that it holds."""
+        for token in self._special:
+            text = text.replace(token, " ")
+        return text
+
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of a text by itself."""
+        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
+
+    @cached_property
+    def tokens_per_report(self) -> int:
+        """How many tokens one report may take, by the model's context and what a large image takes of it."""
+        text = self.render("")
+        image = Image.new("RGB", (_LARGE_SIDE, _LARGE_SIDE))
+        read = self.processor(
+            text=[text], images=[[image]], add_special_tokens=not self._opened(text), return_tensors="pt"
+        )
+        return share_of_report(self.context_tokens, int(read["input_ids"].shape[1]))
+
+    @property
+    def context_tokens(self) -> int:
+        """Tokens that the model reads at most."""
+        return int(self.base.config.get_text_config().max_position_embeddings)
 
     def token_ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of rendered texts, in which one placeholder token stands for each image."""
@@ -99,9 +129,11 @@ class ChatModel:
 
     def check_length(self, length: int) -> None:
         """Refuse a prompt of more tokens than the model reads."""
-        most = self.base.config.get_text_config().max_position_embeddings
+        most = self.context_tokens
         if length > most:
-            raise InputError(f"the prompt has {length} tokens, this model reads at most {most}; lower k")
+            raise InputError(
+                f"the prompt has {length} tokens, this model reads at most {most}; lower k or --max-report-tokens"
+            )
 
     def _opened(self, text: str) -> bool:
         """Whether the chat template wrote the token that begins a text, which the tokeniser must then not add again."""

@@ -16,6 +16,7 @@ from PIL import Image
 from rag.models.base import MLLM, Prompt
 from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
 from rag.models.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
+from rag.token_budget import ASSUMED_CONTEXT, share_of_report
 from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, one_line
 
 LISTED = 20
@@ -45,6 +46,8 @@ class OpenAIMLLM(MLLM):
     def __init__(self, server: OpenAIServer, model: str, said: Mapping[str, Any], *, lists_tokens: bool) -> None:
         self.server, self.model, self._lists_tokens = server, model, lists_tokens
         self._identity = {"name": model} | {key: said[key] for key in _IDENTITY if isinstance(said.get(key), str)}
+        said_tokens = said.get("max_model_len")
+        self._context_tokens = said_tokens if type(said_tokens) is int and said_tokens > 0 else ASSUMED_CONTEXT
         self._warned: set[str] = set()
 
     @classmethod
@@ -99,7 +102,20 @@ class OpenAIMLLM(MLLM):
     def fingerprint(self) -> str:
         """SHA-256 of what the server says of its model and of how options are scored; see the class for its limits."""
         rule = [RULE, LISTED if self._lists_tokens else 0, WRITTEN_TOKENS]
-        return hash_json({"server's model": self._identity, "rule": rule})
+        parts = {"server's model": self._identity, "rule": rule, "tokens per report": self.tokens_per_report}
+        return hash_json(parts)
+
+    @property
+    def tokens_per_report(self) -> int:
+        """How many tokens one report may take, by the context that the server says it has, or else one of 4,096.
+
+        Its tokeniser is not known, so tokens are estimated (`rag.token_budget.estimated_tokens`).
+        """
+        return share_of_report(self._context_tokens, None)
+
+    def without_special_tokens(self, text: str) -> str:
+        """A text in which a space stands for each thing that a model may take for a special token."""
+        return _SPECIAL.sub(" ", text)
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
         """The model's answer to each prompt at temperature 0.

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from calibration import Certificate, OutcomeTable, SequentialCertifier, certify
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
+from rag.prompt import ReportsRead
 from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
 from titrate import InputError
@@ -63,11 +64,14 @@ class CalibrationResult:
         The outcomes; after an early stop, of the patients tested.
     questions_saved
         Questions that an early stop left unasked.
+    reports_read
+        How many reports were retrieved for the questions, and how many of them are read cut.
     """
 
     certificate: Certificate
     table: OutcomeTable
     questions_saved: int
+    reports_read: ReportsRead
 
 
 def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> CalibrationResult:
@@ -102,7 +106,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         prior_outcomes=prior_outcomes,
         other_patient_hashes=others,
     )
-    return CalibrationResult(certificate, table, 0)
+    return CalibrationResult(certificate, table, 0, run.reports_read(asked))
 
 
 def _sequential(
@@ -132,4 +136,9 @@ def _sequential(
     while chosen := certifier.next(_PATIENTS_AT_ONCE):
         tables.append(run.score(asked.take(sorted(row_of[name] for name in chosen))).table)
         certifier.add(tables[-1])
-    return CalibrationResult(certifier.certificate(fingerprints), OutcomeTable.join(tables), certifier.questions_saved)
+    return CalibrationResult(
+        certifier.certificate(fingerprints),
+        OutcomeTable.join(tables),
+        certifier.questions_saved,
+        run.reports_read(asked),
+    )

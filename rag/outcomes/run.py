@@ -12,6 +12,7 @@ from rag.outcomes.cache import OutcomeCache
 from rag.outcomes.losses import load_loss, loss_fingerprint
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
+from rag.prompt import ReportsRead
 from rag.questions import Question, closed_questions, read_questions
 from rag.retrieval.routing import OutOfDomain, Retrieved
 from rag.system import AnsweringSystem, SystemOptions
@@ -128,7 +129,7 @@ class QuestionRun:
         return asked
 
     def retrieve(self, questions: Sequence[Question], out_of_domain: OutOfDomain = "decline") -> Retrieved[Question]:
-        """Questions with the cases that each may read; a warning tells how many were declined.
+        """Questions with the cases that each may read; warnings tell how many were declined, and of cut reports.
 
         Parameters
         ----------
@@ -147,7 +148,18 @@ class QuestionRun:
             _warn(
                 f"{len(found.declined)} of {len(questions)} questions show images unlike the index's domains: declined"
             )
+        read = self.reports_read(found)
+        if read.cut:
+            _warn(
+                f"{read.cut} of the {read.reports} reports retrieved are longer than {read.tokens} tokens and are read "
+                "cut, findings and impression last; --max-report-tokens sets how much is read"
+            )
         return found
+
+    def reports_read(self, retrieved: Retrieved[Question]) -> ReportsRead:
+        """How many different reports the questions may read, and how many of these are cut."""
+        reports = {match.record.id: match.record.report for found in retrieved.matches for match in found}
+        return self.system.prompt.reports_read(reports.values())
 
     def score(
         self,

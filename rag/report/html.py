@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy
+from rag.prompt import ReportsRead
 from rag.report.domain_summary import DomainSummary, summarise
 from rag.report.markup import Html, element, listing, tabulate
 from rag.report.plots import Caption, Curve, plot_contexts, plot_risks, plot_thresholds
@@ -20,6 +21,7 @@ from rag.report.words import (
     error_text,
     percent,
     policy_name,
+    reports_sentence,
     settings,
     tried_sentences,
     verdict,
@@ -28,7 +30,12 @@ from titrate import write_atomic
 
 
 def write_report(
-    path: Path, certificate: Certificate, table: OutcomeTable, *, certificate_path: Path | None = None
+    path: Path,
+    certificate: Certificate,
+    table: OutcomeTable,
+    *,
+    certificate_path: Path | None = None,
+    reports_read: ReportsRead | None = None,
 ) -> None:
     """Write the report of a certificate, certified or not, whole or not at all.
 
@@ -44,6 +51,8 @@ def write_report(
         The calibration outcomes that it was computed from; after an early stop, of all patients or of those tested.
     certificate_path
         Where the certificate is kept, of which the page names the file.
+    reports_read
+        How many reports were retrieved for the questions, and how many of them were read cut; None leaves that out.
 
     Raises
     ------
@@ -64,6 +73,7 @@ def write_report(
         "body",
         element("h1", "Calibration report"),
         element("p", _lead(certificate)),
+        *([] if reports_read is None else [element("p", reports_sentence(reports_read))]),
         _overview(certificate, summaries),
         *(_section(certificate, summary, number) for number, summary in enumerate(summaries, start=1)),
         _foot(certificate, certificate_path),

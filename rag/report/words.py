@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 from calibration import Certificate, MeasuredPolicy, Policy, PolicyResult
+from rag.prompt import ReportsRead
 from rag.report.domain_summary import DomainSummary
 
 READING = {
@@ -78,6 +79,16 @@ def settings(certificate: Certificate, certificate_path: Path | None) -> list[tu
         ("Calibrated", certificate.created),
     ]
     return entries if certificate_path is None else [("Certificate", certificate_path.name), *entries]
+
+
+def reports_sentence(read: ReportsRead) -> str:
+    """Say how many of the reports the model read whole."""
+    if not read.cut:
+        return f"No report was cut: all of the {counted(read.reports, 'report')} retrieved can be read whole."
+    return (
+        f"{read.cut} of the {counted(read.reports, 'report')} retrieved are longer than {read.tokens} tokens and were "
+        "read cut: background first, then findings, and the impression last."
+    )
 
 
 def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:

@@ -65,6 +65,9 @@ def foreign_certificate(tmp_path: Path) -> Path:
         ({"--index": "empty"}, "no index in empty"),
         ({"--certificate": "certificate.json"}, "changed since calibration"),
         ({"--certificate": "none.json"}, "cannot read none.json"),
+        ({"--prompt": "none.txt"}, "cannot read prompt none.txt"),
+        ({"--prompt": "template.txt"}, "holds {question}, and nothing is filled in"),
+        ({"--max-report-tokens": "15"}, "15 is not in the range x>=16"),
     ],
 )
 def test_refused_before_a_heavy_import(
@@ -79,6 +82,7 @@ def test_refused_before_a_heavy_import(
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "text.png").write_text("not an image")
+    (tmp_path / "template.txt").write_text("Look. {question}")
     given: dict[str, object] = {"image": image, "question": "Is it?", "--options": "yes,no", "--index": index_folder}
     given |= {"--mllm": samples / "models/mllm", "--k": None if "--certificate" in change else 1}
     given |= change

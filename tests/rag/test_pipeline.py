@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -116,7 +117,7 @@ def test_a_certificate_of_another_system_is_refused(
 
 def test_another_prompt_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
     with pytest.raises(InputError, match="the prompt changed since calibration"):
-        opened(certificate=certificate, prompt=PromptTemplate(max_report_words=10))
+        opened(certificate=certificate, prompt=PromptTemplate(max_report_tokens=100))
 
 
 def test_another_index_voids_the_certificate(
@@ -189,6 +190,79 @@ def test_an_answer_as_json_and_as_a_page(opened: Callable[..., Pipeline], image:
         assert part in page
     assert "Question: Is it?" not in page
     assert all(line in answer_page(answer, with_prompt=True) for line in answer.prompt.splitlines())
+
+
+LONG_REPORT = (
+    "TECHNIQUE: upright, at full inspiration, in two planes, as is usual here.\n"
+    "FINDINGS:\n\nLarge left-sided effusion.\n\nIMPRESSION: Effusion."
+)
+
+
+@pytest.fixture
+def long_reports(opened: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Pipeline]:
+    """Pipelines for which every second case that is found has a long report with an image token in it."""
+    report = LONG_REPORT.replace("Large", "<image>Large")
+
+    def change(pipeline: Pipeline) -> Pipeline:
+        found = pipeline.system.retrieve
+
+        def longer(*arguments: Any) -> Any:
+            retrieved = found(*arguments)
+            matches = tuple(
+                replace(match, record=replace(match.record, report=report)) if row % 2 else match
+                for row, match in enumerate(retrieved.matches[0])
+            )
+            return replace(retrieved, matches=(matches,))
+
+        monkeypatch.setattr(pipeline.system, "retrieve", longer)
+        return pipeline
+
+    return lambda **settings: change(opened(**settings))
+
+
+def test_what_is_shown_is_what_was_read(
+    long_reports: Callable[..., Pipeline], tiny: TransformersMLLM, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's own input, the prompt shown, the contexts, the JSON and the page hold the same words."""
+    given: list[str] = []
+    render = TransformersMLLM.render
+
+    def spied(self: TransformersMLLM, text: str) -> str:
+        given.append(text)
+        return render(self, text)
+
+    monkeypatch.setattr(TransformersMLLM, "render", spied)
+    answer = long_reports(k=2, prompt=PromptTemplate(max_report_tokens=50)).ask(image, "Is it?", YES_NO)
+    monkeypatch.undo()
+    assert given[0] == answer.prompt
+    first, second = answer.contexts
+    assert (first.cut, second.cut) == (False, True)
+    assert second.report == "… FINDINGS: Large left-sided effusion. IMPRESSION: Effusion."
+    lines = answer.prompt.splitlines()
+    assert lines[1:3] == [f"Report [1]: {first.report}", f"Report [2]: {second.report}"]
+    assert tiny.without_special_tokens(answer.prompt) == answer.prompt, "the model takes nothing more out"
+    assert [context["report"] for context in answer_json(answer, with_prompt=False)["contexts"]] == [
+        first.report,
+        second.report,
+    ]
+    assert answer_json(answer, with_prompt=False)["contexts"][1]["cut"] is True
+    page = answer_page(answer, with_prompt=False)
+    assert " ".join(second.report.split()) in " ".join(page.split())
+    assert "Reports read: 2; 1 of them cut, as … shows (see --max-report-tokens)" in page
+    assert f"[2] {second.record} (similarity {second.similarity:.3f}, cut)" in page
+
+
+def test_a_report_that_fits_is_read_whole(long_reports: Callable[..., Pipeline], image: Path) -> None:
+    answer = long_reports(k=2, prompt=PromptTemplate(max_report_tokens=500)).ask(image, "Is it?", YES_NO)
+    assert answer.contexts[1].report == " ".join(LONG_REPORT.split())
+    assert "cut" not in answer_page(answer, with_prompt=False)
+
+
+def test_a_long_word_is_shown_as_it_was_read(opened: Callable[..., Pipeline], image: Path) -> None:
+    answer = opened(k=1).ask(image, "Is it?", YES_NO)
+    report = "No left-" + "sided " * 30 + "a" * 200 + " effusion."
+    shown = replace(answer, contexts=(replace(answer.contexts[0], report=report),))
+    assert report in " ".join(answer_page(shown, with_prompt=False).split())
 
 
 def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], certificate: Certificate) -> None:
