@@ -169,7 +169,8 @@ _named_option_group = option_group(
 @click.argument(
     "corpus",
     type=click.Path(path_type=Path),
-    help="JSON lines, CSV, TSV, Parquet, a JSON list, or a folder of DICOM files with reports beside them.",
+    help="JSON lines, CSV, TSV, Parquet, a JSON list, a folder of DICOM files with reports beside them, or a public "
+    "archive's own table.",
 )
 @_corpus_option_group
 @index_option

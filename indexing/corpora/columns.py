@@ -56,6 +56,11 @@ class ColumnMap:
         """The columns that the user named."""
         return frozenset(self._given.values())
 
+    @property
+    def names_neither_image_nor_report(self) -> bool:
+        """Whether the user left both to the corpus."""
+        return not {"image", "report"}.intersection(self._given)
+
     def select(self, columns: Sequence[str], path: Path) -> list[str]:
         """The columns of a table that are needed, in the table's order.
 
@@ -150,7 +155,9 @@ class ColumnMap:
     def _required(self, row: Mapping[str, Any], name: str) -> str:
         text = self._text(row, name)
         if text is None:
-            raise InputError(f'"{self._column(row, name) or self._candidates[name][0]}" is missing or empty')
+            column = self._column(row, name)
+            remedy = "" if column is not None else f"; where it has another name, give --field {name}=NAME"
+            raise InputError(f'"{column or self._candidates[name][0]}" is missing or empty{remedy}')
         return text
 
     def _text(self, row: Mapping[str, Any], name: str) -> str | None:

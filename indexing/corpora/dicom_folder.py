@@ -11,6 +11,7 @@ from pathlib import Path
 
 from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import MAX_REPORT, text_of
+from indexing.corpora.published import published_table
 from indexing.images.files import read_image_bytes
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
@@ -59,6 +60,12 @@ class DicomFolder(Corpus):
         self._inside = os.path.realpath(path)
         self._key = secrets.token_bytes(32) if key is None else key
         if next(self._candidates(), None) is None:
+            if (table := published_table(path)) is not None:
+                unpacked = table.removesuffix(".gz")
+                first = "" if table == unpacked else f"unpack {table} and "
+                raise InputError(
+                    f"{path} holds no DICOM files, but the list of its images; {first}index {path / unpacked}"
+                )
             raise InputError(
                 f"{path} holds no DICOM files; for other images, index a .jsonl, .csv or .parquet file that names them"
             )

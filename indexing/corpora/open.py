@@ -10,6 +10,7 @@ from indexing.corpora.columns import ColumnMap
 from indexing.corpora.csv_table import CsvTable
 from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.json_corpora import JsonLines, JsonList
+from indexing.corpora.roco_captions import RocoCaptions, is_roco
 from titrate import InputError
 
 # The first bytes of what is often given the suffix of text.
@@ -36,9 +37,10 @@ def open_corpus(
     path
         ``.jsonl`` or ``.ndjson``: one object a line. ``.json``: a list of objects, or such lists by split, as RULE,
         MMed-RAG and R2Gen release them. ``.csv``, ``.tsv``, ``.parquet``: a table. A folder: its DICOM files with
-        their reports, see `DicomFolder`. Rows have ``image``, ``report`` and, where known, ``id`` (else the image's
-        path serves), ``domain``, ``patient``, ``study``, ``split``; ``image_path``, ``caption``, ``subject_id`` and
-        ``study_id`` are understood too, and other fields ignored.
+        their reports, see `DicomFolder`. Public archives are read as published, see `indexing.corpora.published`
+        and, for ROCO's ``captions.txt``, `RocoCaptions`. Rows have ``image``, ``report`` and, where known, ``id``
+        (else the image's path serves), ``domain``, ``patient``, ``study``, ``split``; ``image_path``, ``caption``,
+        ``subject_id`` and ``study_id`` are understood too, and other fields ignored.
     fields
         The corpus's column for each of these fields that has another name there, such as ``{"report": "findings"}``.
     root
@@ -57,10 +59,14 @@ def open_corpus(
         if fields or root is not None:
             raise InputError(f"{path} is a folder of DICOM files; it has no columns and is its own root")
         return DicomFolder(path, key)
-    _check_file(path)
+    beginning = _check_file(path)
     if root is not None and not os.path.isdir(root):
         raise InputError(f"image root {root} is not a folder; check --root")
     root = path.parent if root is None else root
+    if path.suffix.lower() in (".txt", ".tsv") and is_roco(beginning):
+        if fields:
+            raise InputError(f"{path} is ROCO's list of captions, which has no columns; leave out --field")
+        return RocoCaptions(path, root)
     match path.suffix.lower():
         case ".jsonl" | ".ndjson":
             return JsonLines(path, columns, root)
@@ -80,7 +86,8 @@ def open_corpus(
     )
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path) -> bytes:
+    """The file's first bytes."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"corpus {path} is not an ordinary file; it is read more than once")
@@ -96,3 +103,4 @@ def _check_file(path: Path) -> None:
                 raise InputError(f"corpus {path} is {what}")
         if b"\0" in beginning:
             raise InputError(f"corpus {path} is not text (it holds NUL bytes); export it as UTF-8")
+    return beginning

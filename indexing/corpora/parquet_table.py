@@ -69,6 +69,11 @@ class ParquetTable(Corpus):
     def _check(self, column: str, kind: Any) -> Any:
         """The type to read the column as: text as bytes, so that text which is not UTF-8 costs one row."""
         plain = _plain(kind)
+        if plain is None and pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+            raise InputError(
+                f"{self.path}: column {short_name(column)} holds {short_name(str(kind))}, not text: pictures, no "
+                "paths; write them to files, and their paths into a .csv or .jsonl"
+            )
         if plain is None:
             raise InputError(
                 f"{self.path}: column {short_name(column)} holds {short_name(str(kind))}, not text or whole numbers; "

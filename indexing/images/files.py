@@ -34,7 +34,7 @@ def resolve_image(root: Path, relative: str) -> Path:
     if not inside:
         raise InputError(f"image {relative} leads outside the corpus root; move it inside or set another root")
     if not found:
-        raise InputError(f"image {relative} does not exist; check the path and the corpus root")
+        raise InputError(f"image {relative} does not exist; check the path, or name its folder with --root")
     return path
 
 

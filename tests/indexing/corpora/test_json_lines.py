@@ -90,8 +90,11 @@ def test_a_number_too_long_in_a_field_of_no_interest_does_no_harm(tmp_path: Path
 
 
 def test_skipped_record_keeps_its_id(tmp_path: Path) -> None:
-    assert read_one(tmp_path, b'{"id": "a", "image": "a.png"}') == SkippedRecord(1, "a", '"report" is missing or empty')
-    assert read_one(tmp_path, b'{"image": "a.png"}') == SkippedRecord(1, "a.png", '"report" is missing or empty')
+    reason = '"report" is missing or empty; where it has another name, give --field report=NAME'
+    assert read_one(tmp_path, b'{"id": "a", "image": "a.png"}') == SkippedRecord(1, "a", reason)
+    assert read_one(tmp_path, b'{"image": "a.png"}') == SkippedRecord(1, "a.png", reason)
+    reason = '"report" is missing or empty'
+    assert read_one(tmp_path, b'{"id": "a", "image": "a.png", "report": ""}') == SkippedRecord(1, "a", reason)
 
 
 def test_missing_file_is_an_error_at_once(tmp_path: Path) -> None:
