@@ -57,7 +57,8 @@ HEADINGS: dict[Rank, tuple[str, ...]] = {
         "specimens?", "empfehlung", "procedere", "recommandations?", "recomendaci[oó]n(?:es)?",
     ),
     Rank.FINDINGS: (
-        "findings?", "results?", "observations?", "(?:microscop(?:y|ic)|histolog(?:y|ic|ical))(?: description)?",
+        "findings?", "captions?", "legend", "results?", "observations?",
+        "(?:microscop(?:y|ic)|histolog(?:y|ic|ical))(?: description)?",
         "description", "befund(?:e|ung)?", "r[eé]sultats?", "hallazgos", "achados", "referto", "reperti?",
         "descripci[oó]n", "(?:影像|检查)?所见",
     ),
@@ -86,8 +87,8 @@ def _names(ranks: tuple[Rank, ...]) -> str:
 
 _TELLING = (Rank.OTHER, Rank.FINDINGS, Rank.IMPRESSION)
 _IN_BRACKETS = r"(?:[^\S\n]*\([^()\n]{1,60}\))?"
-_BULLET = r"^[^\S\n]*[>*#_•-]*[^\S\n]*(?:\d{1,2}[.)][^\S\n]*)?"
-_END_OF_NAME = r"[^\S\n]*[*_]*[^\S\n]*(?:[:\uff1a]|[-–—](?=\s)|$)[*_]*"
+_BULLET = r"^[^\S\n]*[>*#_•\[-]*[^\S\n]*(?:\d{1,2}[.)][^\S\n]*)?"
+_END_OF_NAME = r"[^\S\n]*[*_\]]*[^\S\n]*(?:[:\uff1a]|[-–—](?=\s)|$)[*_]*"
 
 # What tells of the image may have words around its name, as in "CT CHEST FINDINGS"; background must be nothing else, so
 # that a line such as "Comparison shows progress: ..." is not taken for some.
@@ -103,9 +104,10 @@ _IN_A_LINE = re.compile(
     rf"(?:(?P<background>{_names(BACKGROUND)})|(?P<telling>{_names(_TELLING)})){_IN_BRACKETS}[^\S\n]*[:\uff1a]",
     re.IGNORECASE,
 )
+_IN_CAPITALS = re.compile(r"(?<=[.!?;)])\s+(?P<telling>FINDINGS|IMPRESSIONS?|CONCLUSIONS?)(?=\s+[A-Z0-9])")
 _SIGNED = re.compile(
     r"(?:^|(?<=[.!?;]))[^\S\n]*"
-    r"(?P<background>(?:report )?electronically (?:signed|approved)|(?:dictated|transcribed) (?:by|on))\b",
+    r"(?:(?:report )?electronically (?:signed|approved)|(?:dictated|transcribed) (?:by|on))\b",
     re.IGNORECASE | re.MULTILINE,
 )
 # Any other heading, and an empty line, ends what is background: what follows may be the findings.
@@ -140,18 +142,14 @@ def split_sections(report: str) -> list[Section]:
 
 def _headings(report: str) -> Iterator[tuple[int, int, Rank]]:
     """Start, end and rank of what looks like a heading."""
-    for pattern in (_ON_A_LINE, _IN_A_LINE, _SIGNED):
+    for match in _SIGNED.finditer(report):
+        yield match.start(), match.end(), Rank.SIGNATURE
+    for pattern in (_ON_A_LINE, _IN_A_LINE, _IN_CAPITALS):
         for match in pattern.finditer(report):
-            name = match["background"] or match["telling"]
-            if pattern is _SIGNED:
-                yield match.start(), match.end(), Rank.SIGNATURE
-            else:
-                among = BACKGROUND if match["background"] else _TELLING
-                yield (
-                    match.start(),
-                    match.end(),
-                    max(rank for rank, known in _BY_NAME if rank in among and known.search(name)),
-                )
+            background = match.groupdict().get("background")
+            name, among = (background, BACKGROUND) if background else (match["telling"], _TELLING)
+            rank = max(rank for rank, known in _BY_NAME if rank in among and known.search(name))
+            yield match.start(), match.end(), rank
 
 
 def _end_of_background(report: str, end: int, stop: int) -> int:

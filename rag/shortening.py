@@ -1,8 +1,8 @@
 """Cutting a report to a number of tokens, so that what was found is the last to go.
 
-Sections of background go first, whole, in the order of `Rank`; then text without a known heading, findings, and last of
-all the impression lose sentences. A sentence is kept whole or left out, because half of one may say the opposite; only
-where not even one fits is it broken off. " …" stands wherever something is missing.
+Sections lose sentences in the order of `Rank`: background first, then text without a known heading, then findings, and
+the impression last of all. A sentence is kept whole or left out, because half of one may say the opposite; only where
+not even one fits is it broken off. " …" stands wherever something is missing.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from rag.sections import BACKGROUND, HEADINGS, Rank, Section, split_sections
+from rag.sections import HEADINGS, Rank, Section, split_sections
 from rag.token_budget import estimated_tokens
 from titrate import hash_json, one_line
 
@@ -84,11 +84,8 @@ def shorten_report(report: str, limit: int, count: Counter) -> ReadReport:
         others = kept - set(own)
         if not own:
             continue
-        last = not others
-        if count(_joined(sentences, others)) > limit or (rank in BACKGROUND and not last):
+        if others and count(_joined(sentences, others)) > limit:
             kept = others
-            if count(_joined(sentences, kept)) <= limit:
-                break
             continue
         kept = _filled(sentences, others, own, limit, count, concluded=concluded)
         if not kept:

@@ -64,7 +64,7 @@ class ChatModel(TokenBudget):
 
     def count_tokens(self, text: str) -> int:
         """Number of tokens of a text by itself."""
-        return len(self._tokenizer(text, add_special_tokens=False).input_ids)
+        return len(self._tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
 
     @cached_property
     def tokens_per_report(self) -> int:

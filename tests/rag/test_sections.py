@@ -63,6 +63,9 @@ def test_a_report_of_mimic_with_its_lines_and_on_one_line() -> None:
         ("Hallazgos: nada. Impresión: normal.", ["findings", "impression"]),
         ("检查所见\uff1a双肺清晰。印象\uff1a正常。", ["findings", "impression"]),
         ("Impression: normal.\nElectronically signed by nobody.", ["impression", "signature"]),
+        ("Clear. IMPRESSION 1. Normal.", ["other", "impression"]),
+        ("[FINDINGS]: clear.\n[IMPRESSION]\nNormal.", ["findings", "impression"]),
+        ("Image caption: A cyst.\nCase findings: A cyst.", ["findings", "findings"]),
         # What is no heading:
         ("The findings are normal. In comparison, worse.", ["other"]),
         ("My impression is that of a nodule: 3 mm.", ["other"]),

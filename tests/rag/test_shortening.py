@@ -56,6 +56,12 @@ def test_without_an_impression_the_middle_goes() -> None:
     assert cut(report, 4) == "… Most likely failure."
 
 
+def test_findings_under_a_heading_of_background_are_not_all_lost() -> None:
+    """No heading tells where the findings begin: of each section, what fits is kept."""
+    report = "FINAL REPORT EXAMINATION: CT. Large effusion. Small heart. No nodule. HISTORY: Cough."
+    assert cut(report, 10) == "FINAL REPORT EXAMINATION: CT. … No nodule. HISTORY: Cough."
+
+
 def test_half_a_sentence_may_say_the_opposite() -> None:
     """Only where no sentence fits is one broken off, between two words."""
     report = "Impression: Normal heart. An effusion was excluded by ultrasound."
