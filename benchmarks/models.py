@@ -162,7 +162,7 @@ def certificates(calibrate: OutcomeTable, test: OutcomeTable) -> list[dict[str, 
                 "k": k, "certified": [one.policy.k for one in result.certified],
                 "calibration risk": result.best(alpha).risk,
                 "test risk": None if k is None else float(truth[domain][k]),
-                "patients": result.n_units, "units needed": result.units_needed,
+                "patients": result.n_units, "further patients": result.further_units,
             }  # fmt: skip
         row |= resampled(calibrate, truth, alpha)
         figures.append(row)

@@ -10,15 +10,16 @@ import scipy
 
 import titrate
 from calibration.certificate import FINGERPRINTS, Certificate
-from calibration.checks import BoolArray, FloatArray
+from calibration.checks import BoolArray, FloatArray, IntArray, check_spent
+from calibration.order import check_earlier, rounds_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import PolicyGrid
 from calibration.results import DomainResult, PolicyResult
 from calibration.testing.family import HypothesisFamily
 from calibration.testing.prior import check_disjoint
-from calibration.testing.pvalues import P_VALUES
-from calibration.testing.sample_size import units_needed
-from calibration.units import UnitMeans, order_of_testing
+from calibration.testing.pvalues import ANYTIME
+from calibration.testing.sample_size import further_units
+from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap, hash_patient
 
 
@@ -28,12 +29,15 @@ def certify(
     alpha: float,
     delta: float,
     fingerprints: Mapping[str, str],
-    procedure: str = "sgt",
-    p_value: str = "wsr",
+    procedure: str = "closed-e",
+    p_value: str = "star",
     gammas: Sequence[float] = (),
     taus: Sequence[float] = (),
     prior_outcomes: OutcomeTable | None = None,
     other_patient_hashes: Mapping[str, Collection[str]] | None = None,
+    earlier: Sequence[Collection[str]] = (),
+    look: int = 1,
+    spent: float = 0.0,
 ) -> Certificate:
     """Test every policy in every domain, all together at level delta, and choose among those that pass.
 
@@ -52,23 +56,30 @@ def certify(
     fingerprints
         Hashes of what the outcomes depend on: at least those of `FINGERPRINTS`.
     procedure
-        ``"sgt"`` (sequential graphical testing), ``"holm"`` or ``"bonferroni"``; the first certifies all that the last
-        does.
+        ``"closed-e"`` (closed testing by averaged capital), ``"sgt"`` (sequential graphical testing), ``"holm"`` or
+        ``"bonferroni"``.
     p_value
-        ``"wsr"``, ``"hoeffding-bentkus"``, or ``"binomial"`` where each patient has a single 0/1 loss and no threshold
-        is tried.
+        ``"star"`` (bets that aim; the only one for ``"closed-e"``), ``"wsr"``, ``"hoeffding-bentkus"``, or
+        ``"binomial"`` where each patient has a single 0/1 loss and no threshold is tried.
     gammas, taus
         Ratio cuts and confidence thresholds to try beside k = 0..K alone, fixed before looking at the outcomes.
     prior_outcomes
         Outcomes of other patients, from the `prefer` split, which say where certificates are likely: `prefer_prior`.
     other_patient_hashes
         `hash_patient` of each patient of other splits and the index, by name. None of them may be in the table.
+    earlier
+        The patients of each earlier calibration that this one continues, all of them, where patients were added since
+        and nothing else changed: the bets go on where they stood, so that delta holds over all rounds together. Whether
+        to go on may depend on what was seen, who is added may not.
+    look, spent
+        How many systems were calibrated on these patients, this one counted, and what of delta went to the others. What
+        is left of it is for this one, so that delta is the chance that a promise to any of them is false.
 
     Raises
     ------
     InputError
-        If alpha, delta or a name cannot be used, a fingerprint is missing, the losses do not suit the p-value, or
-        a patient or question is in two places.
+        If alpha, delta or a name cannot be used, a fingerprint is missing, the losses do not suit the p-value,
+        a patient or question is in two places, or the tests cannot be continued.
     """
     check_fingerprints(fingerprints)
     if prior_outcomes is not None:
@@ -76,18 +87,23 @@ def certify(
     check_no_overlap(table.units, other_patient_hashes or {})
     grid = PolicyGrid(table.max_k, tuple(gammas), tuple(taus))
     names = sorted(set(table.domains))
-    family = HypothesisFamily(alpha, delta, grid, names, procedure, p_value, prior_outcomes)
-    found = []
+    family = HypothesisFamily(alpha, delta - check_spent(spent, delta), grid, names, procedure, p_value, prior_outcomes)
+    check_earlier(earlier, table.units, anytime=p_value in ANYTIME)
+    found, planned = [], []
     for name in names:
         means = UnitMeans.read(table.select(name), grid, alpha)
-        found.append(means.take(order_of_testing(means.names)))
-    p_values = np.stack([family.p_values(row, means.tested) for row, means in enumerate(found)])
-    certified = family.certify(p_values)
+        order, plan = rounds_of_testing(means.names, earlier)
+        found.append(means.take(order))
+        planned.append(plan)
+    p_values, certified = family.test([means.tested for means in found], planned)
     domains = {
-        name: domain_result(family, row, means, p_values[row], certified[row])
+        name: domain_result(family, row, means, p_values[row], certified[row], planned=planned[row])
         for row, (name, means) in enumerate(zip(names, found, strict=True))
     }
-    return make_certificate(family, domains, table.units, fingerprints, other_patient_hashes or {})
+    certificate = make_certificate(family, domains, table.units, fingerprints, other_patient_hashes or {})
+    sizes = [len(names) for names in earlier]
+    rounds = (*sizes, len(set(table.units)) - sum(sizes))
+    return replace(certificate, delta=delta, rounds=rounds, look=look, spent=spent)
 
 
 def check_fingerprints(fingerprints: Mapping[str, str]) -> None:
@@ -106,7 +122,7 @@ def check_fingerprints(fingerprints: Mapping[str, str]) -> None:
 def make_certificate(
     family: HypothesisFamily,
     domains: Mapping[str, DomainResult],
-    patients: Iterable[str],
+    patients: Collection[str],
     fingerprints: Mapping[str, str],
     disjoint_from: Iterable[str],
     *,
@@ -149,6 +165,7 @@ def make_certificate(
         prior_table=family.prior.table,
         sequential=sequential,
         disjoint_from=tuple(sorted(disjoint_from)),
+        rounds=(len(set(patients)),),
     )
 
 
@@ -159,7 +176,8 @@ def domain_result(
     p_values: FloatArray,
     certified: BoolArray,
     *,
-    planned: tuple[int, int] | None = None,
+    planned: IntArray,
+    planned_questions: int | None = None,
     stopped: str = "all",
 ) -> DomainResult:
     """Return what was found in one domain, given which of its policies passed.
@@ -175,31 +193,25 @@ def domain_result(
     p_values, certified
         Of the domain's policies, ``[policies]``.
     planned
-        How many units and questions there were, where the tests ended early; None where all were used.
+        How many units there were to be, in all, when each was tested; see `rounds_of_testing`.
+    planned_questions
+        How many questions there were, where the tests ended early; None where all were used.
     stopped
         Why the tests ended: one of `calibration.results.STOPPED`.
     """
-    planned_units, planned_questions = planned or (len(means.names), means.n_questions)
     tests = zip(p_values.tolist(), family.prior.weights[domain].tolist(), certified.tolist(), strict=True)
     result = DomainResult(
         n_units=len(means.names),
         n_questions=means.n_questions,
-        planned_units=planned_units,
-        planned_questions=planned_questions,
+        planned_units=int(planned[-1]),
+        planned_questions=planned_questions or means.n_questions,
         stopped=stopped,
         policies=tuple(
             PolicyResult(**vars(measured), p_value=p_value, weight=weight, certified=passed)
             for measured, (p_value, weight, passed) in zip(means.measure(family.grid), tests, strict=True)
         ),
-        units_needed=None,
+        further_units=None,
     )
-    best = result.best(family.alpha)
-    if result.certified or best.excess(family.alpha) >= 0:
+    if result.certified or result.best(family.alpha).excess(family.alpha) >= 0:
         return result
-    level = best.weight * family.delta
-
-    def test(values: FloatArray) -> FloatArray:
-        return P_VALUES[family.p_value](values, family.alpha, np.array([level]))
-
-    column = family.grid.policies.index(best.policy)
-    return replace(result, units_needed=units_needed(means.tested[:, [column]], test, level))
+    return replace(result, further_units=further_units(family, domain, means.tested, planned))

@@ -11,11 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
+from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
 from calibration.results import DomainResult
 from calibration.testing.prior import PRIORS
-from calibration.units import order_of_testing
+from calibration.testing.pvalues import ANYTIME
 from calibration.wording import promise_sentence
 from titrate import InputError, JsonFields, NothingCertifiedError, hash_json, write_atomic
 
@@ -67,9 +68,14 @@ class Certificate:
         Whether the tests were looked at as outcomes came in, and ended early where they could.
     disjoint_from
         Names of the other splits that were found to share no patient with the calibration, sorted.
+    rounds
+        How many patients there were at each round: the first calibration, then each continuation with new ones.
+    look, spent
+        How many systems were calibrated on these patients, this one counted, and what of delta went to the others;
+        delta is the chance that a promise to any of them is false.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 4
+    SCHEMA_VERSION: ClassVar[int] = 5
 
     alpha: float
     delta: float
@@ -85,6 +91,14 @@ class Certificate:
     prior_table: str | None = None
     sequential: bool = False
     disjoint_from: tuple[str, ...] = ()
+    rounds: tuple[int, ...] = ()
+    look: int = 1
+    spent: float = 0.0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether new patients can be added to the tests; else they have to be calibrated by themselves."""
+        return self.p_value in ANYTIME and not self.sequential
 
     @property
     def certified_domains(self) -> tuple[str, ...]:
@@ -148,7 +162,7 @@ class Certificate:
         InputError
             If the calibration questions held none of this domain.
         """
-        return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit)
+        return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit, goes_on=self.goes_on)
 
     def tested_outcomes(self, domain: str, table: OutcomeTable) -> OutcomeTable:
         """Return the rows of a domain's patients that were tested, in the order of the table.
@@ -226,7 +240,14 @@ class Certificate:
             prior_table=None if value.get("prior_table") is None else read.text("prior_table"),
             sequential=read.flag("sequential"),
             disjoint_from=read.texts("disjoint_from"),
+            rounds=tuple(read.integers("rounds", least=0)),
+            look=read.integer("look", least=1),
+            spent=read.fraction("spent"),
         )
+        if certificate.spent >= certificate.delta:
+            raise read.error("spent leaves nothing of delta")
+        if sum(certificate.rounds) != len(certificate.patient_hashes):
+            raise read.error("rounds do not add up to the patients")
         if certificate.prior not in PRIORS or (certificate.prior == "uniform") != (certificate.prior_table is None):
             raise read.error("prior and prior_table do not go together")
         weights = [row.weight for result in certificate.domains.values() for row in result.policies]

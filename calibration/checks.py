@@ -25,6 +25,19 @@ def check_level(name: str, value: float) -> float:
     return float(value)
 
 
+def check_spent(spent: float, delta: float) -> float:
+    """Return what earlier looks at the same patients have used up of delta, where some is left.
+
+    Raises
+    ------
+    InputError
+        If nothing is left.
+    """
+    if not 0 <= spent < delta:
+        raise InputError(f"of delta = {delta:g}, {spent:g} is spent on these patients already; give more than that")
+    return float(spent)
+
+
 def check_unit_interval(name: str, values: ArrayLike, *, stacked: bool = False) -> FloatArray:
     """Return a non-empty table ``[rows, columns]`` of numbers in [0, 1] as float64.
 

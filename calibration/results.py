@@ -13,7 +13,7 @@ STOPPED = ("all", "certified", "futile")
 """Why the tests ended: every patient was used, or early, because a policy was certified or none can be."""
 
 _FIELDS = (
-    "n_units", "n_questions", "planned_units", "planned_questions", "stopped", "chosen", "units_needed", "policies",
+    "n_units", "n_questions", "planned_units", "planned_questions", "stopped", "chosen", "further_units", "policies",
 )  # fmt: skip
 _ROW = (
     "k", "gamma", "tau", "risk", "interval", "p_value", "coverage", "contexts", "deviation", "weight", "certified",
@@ -92,9 +92,10 @@ class DomainResult:
         One of `STOPPED`.
     policies
         A row for each policy of `grid`, in its order.
-    units_needed
-        Where nothing is certified: about how many patients like these would certify the best policy, in all. A rough
-        guide, None where the measured risk is not below alpha, so that no number would do.
+    further_units
+        Where nothing is certified: about how many more patients like these would certify something with a chance of
+        four in five (`calibration.testing.sample_size`). None where no measured risk is below alpha, or no ten thousand
+        would do.
     """
 
     n_units: int
@@ -103,7 +104,7 @@ class DomainResult:
     planned_questions: int
     stopped: str
     policies: tuple[PolicyResult, ...]
-    units_needed: int | None
+    further_units: int | None
 
     @cached_property
     def grid(self) -> PolicyGrid:
@@ -154,7 +155,7 @@ class DomainResult:
             "planned_questions": self.planned_questions,
             "stopped": self.stopped,
             "chosen": None if self.policy is None else _name_in_json(self.policy),
-            "units_needed": self.units_needed,
+            "further_units": self.further_units,
             "policies": [row.to_json() for row in self.policies],
         }
 
@@ -178,7 +179,7 @@ class DomainResult:
                 PolicyResult.from_json(row, f"{where}, policy {number}", remedy)
                 for number, row in enumerate(read.items("policies"), start=1)
             ),
-            units_needed=None if read.value["units_needed"] is None else read.integer("units_needed", least=1),
+            further_units=None if read.value["further_units"] is None else read.integer("further_units", least=1),
         )
         problem = _contradiction(result, read.value["chosen"])
         if problem:
@@ -198,8 +199,8 @@ def _contradiction(result: DomainResult, chosen: Any) -> str | None:
         return "policies are not every k = 0..K with every cut and threshold, once each and in order"
     if chosen != (None if result.policy is None else _name_in_json(result.policy)):
         return "chosen is not the certified policy that answers most, with the least risk"
-    if result.units_needed is not None and result.units_needed <= result.n_units:
-        return "units_needed is not above n_units"
+    if result.further_units is not None and result.certified:
+        return "further_units are named although something is certified"
     if result.stopped not in STOPPED:
         return f"stopped is none of {', '.join(STOPPED)}"
     if result.questions_saved < 0 or result.planned_units < result.n_units:

@@ -15,18 +15,20 @@ The risks measured up to a stop that came because they looked good are somewhat 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from calibration.calibrate import check_fingerprints, domain_result, make_certificate
 from calibration.certificate import Certificate
-from calibration.checks import FloatArray, check_same_length
+from calibration.checks import FloatArray, check_same_length, check_spent
+from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy, PolicyGrid
+from calibration.testing.betting import MAX_BET, wsr_log_capital
 from calibration.testing.family import HypothesisFamily
 from calibration.testing.prior import check_disjoint
-from calibration.testing.pvalues import MAX_BET, wsr_log_capital
-from calibration.units import UnitMeans, order_of_testing
+from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap
 
 _GIVE_UP_LEVEL = 0.05
@@ -48,8 +50,9 @@ class SequentialCertifier:
         Of all the questions there are, before any is answered.
     max_k
         K, the largest number of contexts that will be scored.
-    alpha, delta, procedure, gammas, taus, prior_outcomes, other_patient_hashes
-        As for `certify`; p-values are WSR's, since no other may be looked at before the end.
+    alpha, delta, procedure, gammas, taus, prior_outcomes, other_patient_hashes, look, spent
+        As for `certify`; p-values are WSR's, which may be looked at before the end and do not hurry towards it. So the
+        procedure is one that works by p-values.
 
     Raises
     ------
@@ -71,6 +74,8 @@ class SequentialCertifier:
         taus: Sequence[float] = (),
         prior_outcomes: OutcomeTable | None = None,
         other_patient_hashes: Mapping[str, Collection[str]] | None = None,
+        look: int = 1,
+        spent: float = 0.0,
     ) -> None:
         check_same_length(len(question_ids), units=units, domains=domains)
         if not question_ids:
@@ -81,7 +86,9 @@ class SequentialCertifier:
         check_no_overlap(units, self._other_patients)
         self._patients = set(units)
         grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus)), sorted(set(domains))
-        self.family = HypothesisFamily(alpha, delta, grid, names, procedure, "wsr", prior_outcomes)
+        left = delta - check_spent(spent, delta)
+        self.family = HypothesisFamily(alpha, left, grid, names, procedure, "wsr", prior_outcomes)
+        self._delta, self._look, self._spent = delta, look, spent
         self._questions: list[dict[str, list[str]]] = [{} for _ in names]
         for question, unit, domain in sorted(zip(question_ids, units, domains, strict=True)):
             self._questions[names.index(domain)].setdefault(unit, []).append(question)
@@ -190,12 +197,14 @@ class SequentialCertifier:
                 means,
                 self._p_values[row],
                 self._certified[row],
-                planned=(units, questions),
+                planned=np.full(len(means.names), units),
+                planned_questions=questions,
                 stopped=stopped,
             )
-        return make_certificate(
+        certificate = make_certificate(
             self.family, results, self._patients, fingerprints, self._other_patients, sequential=True
         )
+        return replace(certificate, delta=self._delta, look=self._look, spent=self._spent)
 
     def _seen(self, row: int) -> int:
         means = self._means[row]

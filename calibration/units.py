@@ -4,7 +4,6 @@ Questions about one patient share images, history and errors. Tested as if they 
 guarantee (0.12 to 0.17 false certificates at delta = 0.1, five questions an image), so their losses are averaged first.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +16,6 @@ from calibration.policies import Policy, PolicyGrid
 
 _DIGITS = 12
 """Numbers that differ only by rounding count as equal: the same losses summed in another order must not decide."""
-_ORDER_KEY = b"titrate: order of testing\0"
-"""Part of what is promised: with another key the same outcomes would give other certificates."""
 _COUNTS_AT_ONCE = 4_000_000
 """Bootstrap counts in memory at a time: 32 MB."""
 
@@ -222,27 +219,6 @@ def measure_policies(table: OutcomeTable, grid: PolicyGrid, *, alpha: float) -> 
         If the table holds too few contexts for the grid, or no similarities for its cuts.
     """
     return UnitMeans.read(table, grid, alpha).measure(grid)
-
-
-def order_of_testing(units: Sequence[str]) -> list[int]:
-    """The order in which units are tested: by SHA-256 of a constant and the unit's name.
-
-    A betting test feels the order, so it must look random whatever the names are, and names often sort by site, class
-    or number of questions. A permutation of the sorted names would put the same places first each time, and so the same
-    sites: up to 0.25 false certificates at delta = 0.1. A hash scatters names that are alike. Nothing else decides
-    the order, since whoever may try several and keep the best gets false certificates more often than delta.
-
-    Parameters
-    ----------
-    units
-        Different names, in any order.
-
-    Returns
-    -------
-    The position in ``units`` of the unit that is tested first, second and so on.
-    """
-    keys = [hashlib.sha256(_ORDER_KEY + unit.encode("utf-8", "surrogatepass")).digest() for unit in units]
-    return sorted(range(len(units)), key=lambda row: keys[row])
 
 
 def risk_intervals(

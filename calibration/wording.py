@@ -6,8 +6,20 @@ from calibration.policies import Policy
 from calibration.results import DomainResult
 
 
-def promise_sentence(domain: str, result: DomainResult, alpha: float, delta: float, unit: str) -> str:
-    """Say in one sentence what is promised for a domain, or why nothing is and what might help."""
+def promise_sentence(
+    domain: str, result: DomainResult, alpha: float, delta: float, unit: str, *, goes_on: bool = True
+) -> str:
+    """Say in one sentence what is promised for a domain, or why nothing is and what might help.
+
+    Parameters
+    ----------
+    domain, result
+        Its name, and what was found there.
+    alpha, delta, unit
+        As in `calibration.Certificate`.
+    goes_on
+        Whether the tests may go on with new units; else those have to be calibrated by themselves.
+    """
     row = result.chosen or result.best(alpha)
     among = "" if row.policy.tau == 0 else " among the answers given"
     promise = f"the average error per {unit}{among} is at most {_percent(alpha)}"
@@ -18,10 +30,11 @@ def promise_sentence(domain: str, result: DomainResult, alpha: float, delta: flo
             f"In {domain}, the model answers from {_sources(row.policy)}{_condition(row.policy, row.coverage)}: "
             f"{confidence}, {promise} (measured: {measured})."
         )
-    if result.units_needed is None:
+    if result.further_units is None:
         hope = f"more {unit}s like these would not help: allow a higher alpha or improve the model"
     else:
-        hope = f"about {result.units_needed - result.n_units} more {unit}s like these would be needed"
+        new = "more" if goes_on else "other"
+        hope = f"about {result.further_units} {new} {unit}s like these would be enough with a chance of 80%"
     tried = "policy" if result.grid.gammas or result.grid.taus else "number of reports k"
     return (
         f"In {domain}, nothing is certified: no {tried} shows {confidence} that {promise} "

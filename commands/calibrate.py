@@ -19,8 +19,8 @@ def _make_options(
     alpha: float,
     delta: float,
     prior_split: str | None,
-    procedure: str,
-    p_value: str,
+    procedure: str | None,
+    p_value: str | None,
     gammas: tuple[float, ...],
     taus: tuple[float, ...],
     sequential: bool,
@@ -71,16 +71,16 @@ _calibration_options = option_group(
         ),
         option(
             "--procedure",
-            type=click.Choice(["sgt", "holm", "bonferroni"]),
-            default="sgt",
-            help="How the chance of a false promise is kept over all that is tried.",
+            type=click.Choice(["closed-e", "sgt", "holm", "bonferroni"]),
+            help="How the chance of a false promise is kept over all that is tried.  [default: closed-e with star, or "
+            "else sgt]",
             section=_TEST,
         ),
         option(
             "--p-value",
-            type=click.Choice(["wsr", "hoeffding-bentkus", "binomial"]),
-            default="wsr",
-            help="Test of a single policy.",
+            type=click.Choice(["star", "wsr", "hoeffding-bentkus", "binomial"]),
+            help="Test of a single policy.  [default: binomial where every patient has one question with options and "
+            "no --tau is given, wsr with --sequential, or else star]",
             section=_TEST,
         ),
         option("--sequential", is_flag=True, help="Stop asking in a domain as soon as it is decided.", section=_TEST),

@@ -33,7 +33,7 @@ def domain_result(risks: Sequence[float], certified: Collection[int] = (), *, un
             policy_result(Policy(k), risk=risk, certified=k in certified, weight=1 / len(risks))
             for k, risk in enumerate(risks)
         ),
-        units_needed=None,
+        further_units=None,
     )
 
 

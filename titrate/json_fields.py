@@ -75,6 +75,10 @@ class JsonFields:
         """Return a number in [0, 1]."""
         return self._fraction(name, self.value[name])
 
+    def integers(self, name: str, least: int) -> tuple[int, ...]:
+        """Return a list of whole numbers of at least ``least``."""
+        return tuple(self._integer(name, value, least) for value in self.items(name))
+
     def fractions(self, name: str) -> tuple[float, ...]:
         """Return a list of numbers in [0, 1]."""
         return tuple(self._fraction(name, item) for item in self.items(name))

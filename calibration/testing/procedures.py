@@ -3,13 +3,16 @@
 All are valid however the p-values depend on each other, as those of one table always do.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 from calibration.checks import BoolArray, FloatArray, check_level
+from calibration.testing.betting import closed_wealth
 from titrate import InputError
 
-PROCEDURES = ("sgt", "holm", "bonferroni")
+PROCEDURES = ("closed-e", "sgt", "holm", "bonferroni")
 """The names that a certificate may carry."""
 
 
@@ -110,6 +113,63 @@ def sequential_graphical(p_values: FloatArray, delta: float, weights: ArrayLike,
         graph[pointing] = np.divide(joined, back, out=np.zeros_like(joined), where=back > 1e-12)
         graph[pointing, pointing] = 0.0
         graph[:, j], graph[j] = 0.0, 0.0
+
+
+def closed_betting(log_capitals: Sequence[FloatArray], delta: float, weights: FloatArray) -> BoolArray:
+    """Closed testing with averaged capital: policies that are all good win together (after arXiv 2501.09015).
+
+    Take any set S of policies, with shares w(S). While the risk of all of them is above alpha, the capital that they
+    hold in one domain, sum_{i in S} w_i K_i over the domain's policies, is a supermartingale, so by Ville's inequality
+    it ever comes to w(S) / delta with a chance of at most delta times the domain's part of w(S); and with at most
+    delta, in any of the domains, however those depend on each other. So S as a whole may be rejected when it comes
+    there. A policy is certified when all sets that hold it are rejected (closed testing, Marcus, Peritz & Gabriel
+    1976), and that takes no search: the set that is hardest to reject takes in whoever holds less than 1/delta and
+    everybody of the other domains, but for those that are certified already, for no set that holds one of those is
+    left. With G = 1/delta, policy j is certified as soon as
+
+        w_j K_j + sum of w_i min(K_i, G) over the others of its domain that are not certified yet
+            >= G times the shares of all policies, of all domains, that are not certified yet.
+
+    Parameters
+    ----------
+    log_capitals
+        log K of each domain, ``[units, policies]``, of bets that look back only.
+    delta
+        The chance of one or more false certificates to allow, in (0, 1).
+    weights
+        Shares of delta, ``[domains, policies]``, above 0, adding up to 1. Chosen without the data.
+
+    Returns
+    -------
+    Certified or not, ``[domains, policies]``.
+
+    Raises
+    ------
+    InputError
+        If delta is not in (0, 1), or the weights are none.
+
+    Examples
+    --------
+    Two policies that have each come to 10 only, which neither p-value alone would do at delta / 2:
+
+    >>> closed_betting([np.log([[5.0, 6.0], [10.0, 10.0]])], 0.1, np.array([[0.5, 0.5]])).tolist()
+    [[True, True]]
+    """
+    log_goal = -np.log(check_level("delta", delta))
+    if not (bool(np.all(weights > 0)) and abs(weights.sum() - 1) <= 1e-9):
+        raise InputError("weights must be one per policy, above 0, and add up to 1")
+    certified = np.zeros(weights.shape, dtype=np.bool_)
+    found = True
+    while found:
+        found = False
+        for row, capital in enumerate(log_capitals):
+            left = np.flatnonzero(~certified[row])
+            wealth = closed_wealth(capital[:, left], log_goal, weights[row, left])
+            needed = np.exp(log_goal) * (1 - weights[certified].sum())
+            passed = left[(wealth >= needed).any(axis=0)]
+            certified[row, passed] = True
+            found = found or passed.size > 0
+    return certified
 
 
 def neighbour_transitions(pairs: ArrayLike, groups: int, size: int) -> FloatArray:

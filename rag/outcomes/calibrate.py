@@ -1,14 +1,18 @@
 """A run over a question file becomes a certificate."""
 
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from calibration import Certificate, OutcomeTable, SequentialCertifier, certify
+from calibration import ANYTIME, Certificate, OutcomeTable, SequentialCertifier, certify, choose_tests
+from rag.outcomes.looks import Look, LookLedger
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
 from rag.prompt import ReportsRead
 from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
-from titrate import InputError
+from titrate import TitrateWarning
 
 _PATIENTS_AT_ONCE = 16
 
@@ -24,7 +28,7 @@ class CalibrationOptions:
     prior_split
         Questions of other patients that say where certificates are likely; None spreads delta evenly.
     procedure, p_value
-        See `calibration.certify`.
+        See `calibration.certify`; None for what suits the questions, see `calibration.choose_tests`.
     gammas, taus
         Ratio cuts and confidence thresholds to try besides k alone.
     sequential
@@ -33,23 +37,20 @@ class CalibrationOptions:
     Raises
     ------
     InputError
-        If the p-value may not be looked at before the end, and ``sequential`` wants to.
+        If the tests may not be looked at before the end, and ``sequential`` wants to.
     """
 
     alpha: float
     delta: float = 0.1
     prior_split: str | None = None
-    procedure: str = "sgt"
-    p_value: str = "wsr"
+    procedure: str | None = None
+    p_value: str | None = None
     gammas: tuple[float, ...] = ()
     taus: tuple[float, ...] = ()
     sequential: bool = False
 
     def __post_init__(self) -> None:
-        if self.sequential and self.p_value != "wsr":
-            raise InputError(
-                f"p-values of {self.p_value} may be looked at once only; leave out --sequential, or take wsr"
-            )
+        choose_tests(self.procedure, self.p_value, sequential=self.sequential, single_closed=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,37 +85,89 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
     """
     read = run.read(split)
     asked = run.retrieve(read)
-    prior_outcomes = None
-    if options.prior_split is not None:
-        prior_outcomes = run.score(run.retrieve(run.read(options.prior_split))).table
-    fingerprints = {**run.system.fingerprints, "questions": questions_fingerprint(read)}
+    system = run.system.fingerprints
+    fingerprints = {**system, "questions": questions_fingerprint(read)}
     if run.options.loss is not None:
         fingerprints["loss"] = loss_fingerprint(run.options.loss)
     others = run.other_patient_hashes(split)
-    if options.sequential:
-        return _sequential(run, asked, options, prior_outcomes, others, fingerprints)
-    table = run.score(asked).table
+    procedure, p_value = choose_tests(
+        options.procedure,
+        options.p_value,
+        sequential=options.sequential,
+        single_closed=_single_closed(asked) and not options.taus,
+    )
+    chosen: dict[str, Any] = {"procedure": procedure, "p_value": p_value, "other_patient_hashes": others}
+    with LookLedger(run.options.outcomes) as ledger:
+        prior_questions = None if options.prior_split is None else run.read(options.prior_split)
+        settings = {
+            **asdict(options),
+            "procedure": procedure,
+            "p_value": p_value,
+            "max_k": run.max_k,
+            "loss": fingerprints.get("loss"),
+            "prior": None if prior_questions is None else questions_fingerprint(prior_questions),
+        }
+        del settings["delta"]
+        goes_on = p_value in ANYTIME and not options.sequential
+        look = ledger.plan(asked.questions, system, settings, options.delta, goes_on=goes_on)
+        _tell(look)
+        prior = None if prior_questions is None else run.score(run.retrieve(prior_questions)).table
+        if options.sequential:
+            ledger.note(look, None)
+            return _sequential(run, asked, options, prior, chosen, look, fingerprints)
+        known = ledger.known(look, asked.questions)
+        done = set() if known is None else set(known.question_ids)
+        new = [row for row, question in enumerate(asked.questions) if question.id not in done]
+        table = run.score(asked.take(new)).table
+        table = table if known is None else OutcomeTable.join([known, table])
+        ledger.note(look, table)
     certificate = certify(
         table,
         alpha=options.alpha,
         delta=options.delta,
         fingerprints=fingerprints,
-        procedure=options.procedure,
-        p_value=options.p_value,
         gammas=options.gammas,
         taus=options.taus,
-        prior_outcomes=prior_outcomes,
-        other_patient_hashes=others,
+        prior_outcomes=prior,
+        earlier=look.earlier(set(table.units)),
+        look=look.number,
+        spent=look.spent,
+        **chosen,
     )
     return CalibrationResult(certificate, table, 0, run.reports_read(asked))
+
+
+def _single_closed(asked: Retrieved[Question]) -> bool:
+    """Whether every patient has one question in a domain, with options."""
+    each = Counter(zip(asked.domains, (question.unit for question in asked.questions), strict=True))
+    return max(each.values()) == 1 and all(question.options is not None for question in asked.questions)
+
+
+def _tell(look: Look) -> None:
+    """Tell of the looks before this one."""
+    *before, new = (len(names) for names in look.rounds)
+    if before:
+        warnings.warn(
+            f"an earlier calibration goes on: {sum(before)} patients were tested before, {new} are new",
+            TitrateWarning,
+            stacklevel=3,
+        )
+    if look.number > 1:
+        warnings.warn(
+            f"{look.number - 1} other systems were calibrated on these patients: {look.spent:g} of delta is spent, "
+            f"{look.delta - look.spent:g} is left for this one",
+            TitrateWarning,
+            stacklevel=3,
+        )
 
 
 def _sequential(
     run: QuestionRun,
     asked: Retrieved[Question],
     options: CalibrationOptions,
-    prior_outcomes: OutcomeTable | None,
-    others: dict[str, set[str]],
+    prior: OutcomeTable | None,
+    chosen: dict[str, Any],
+    look: Look,
     fingerprints: dict[str, str],
 ) -> CalibrationResult:
     """Score patients in random order until every domain is decided."""
@@ -126,15 +179,17 @@ def _sequential(
         max_k=run.max_k,
         alpha=options.alpha,
         delta=options.delta,
-        procedure=options.procedure,
+        procedure=chosen["procedure"],
         gammas=options.gammas,
         taus=options.taus,
-        prior_outcomes=prior_outcomes,
-        other_patient_hashes=others,
+        prior_outcomes=prior,
+        other_patient_hashes=chosen["other_patient_hashes"],
+        look=look.number,
+        spent=look.spent,
     )
     tables = []
-    while chosen := certifier.next(_PATIENTS_AT_ONCE):
-        tables.append(run.score(asked.take(sorted(row_of[name] for name in chosen))).table)
+    while names := certifier.next(_PATIENTS_AT_ONCE):
+        tables.append(run.score(asked.take(sorted(row_of[name] for name in names))).table)
         certifier.add(tables[-1])
     return CalibrationResult(
         certifier.certificate(fingerprints),

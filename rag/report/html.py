@@ -125,11 +125,12 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
 
 def _not_certified(certificate: Certificate, summary: DomainSummary) -> Html:
     result, best = summary.result, summary.shown
-    level, unit = best.weight * certificate.delta, f"{certificate.unit}s"
-    if result.units_needed is not None:
+    level, unit = best.weight * (certificate.delta - certificate.spent), f"{certificate.unit}s"
+    if result.further_units is not None:
+        how = "in addition to these" if certificate.goes_on else "calibrated by themselves"
         hope = (
-            f"If the {unit} to come are like these, about {result.units_needed - result.n_units} more of them "
-            f"({result.units_needed} in all) would be needed to certify it. This is a rough guide."
+            f"If the {unit} to come are like these, about {result.further_units} of them, {how}, would certify some "
+            "choice with a chance of 80%: tried on draws from these outcomes, taken for the truth."
         )
     elif best.risk >= certificate.alpha:
         hope = (
@@ -137,7 +138,7 @@ def _not_certified(certificate: Certificate, summary: DomainSummary) -> Html:
             "higher error, or improve the model or the collection."
         )
     else:
-        hope = f"Its measured error is so close to {percent(certificate.alpha)} that a million {unit} would not do."
+        hope = f"Its measured error is so close to {percent(certificate.alpha)} that ten thousand {unit} would not do."
     return element(
         "div",
         element("strong", "Nothing is certified here. Do not rely on any number of reports in this domain."),

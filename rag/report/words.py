@@ -48,11 +48,17 @@ LIMITS = (
 )
 
 _P_VALUES = {
+    "star": "betting that aims (Voráček and Orabona)",
     "wsr": "betting (Waudby-Smith and Ramdas)",
     "hoeffding-bentkus": "Hoeffding and Bentkus",
     "binomial": "exact binomial",
 }
-_PROCEDURES = {"sgt": "sequential graphical testing", "holm": "Holm", "bonferroni": "Bonferroni"}
+_PROCEDURES = {
+    "closed-e": "closed testing by averaged capital",
+    "sgt": "sequential graphical testing",
+    "holm": "Holm",
+    "bonferroni": "Bonferroni",
+}
 _PRIORS = {
     "uniform": "uniform: the same share of δ for every choice",
     "prefer": "from the outcomes of other patients",
@@ -71,6 +77,8 @@ def settings(certificate: Certificate, certificate_path: Path | None) -> list[tu
         ("Procedure", _PROCEDURES.get(certificate.procedure, certificate.procedure)),
         ("p-value", _P_VALUES.get(certificate.p_value, certificate.p_value)),
         ("Prior", prior),
+        ("Rounds", " + ".join(map(str, certificate.rounds)) + f" {certificate.unit}s"),
+        ("Systems calibrated on these", f"{certificate.look}; {certificate.spent:.6g} of δ went to others"),
         ("Stopped early where possible", "yes" if certificate.sequential else "no"),
         ("Independent unit", certificate.unit),
         ("Shares no patient with", ", ".join(certificate.disjoint_from) or "not checked"),

@@ -9,6 +9,7 @@ import pytest
 
 import calibration
 from calibration import (
+    P_VALUES,
     Certificate,
     DomainResult,
     OutcomeTable,
@@ -18,6 +19,7 @@ from calibration import (
     measure_policies,
     wsr_p_value,
 )
+from calibration.checks import FloatArray
 from tests.results import numbers_certified, with_certified
 from titrate import InputError, NothingCertifiedError
 
@@ -31,13 +33,13 @@ def risks(result: DomainResult) -> list[float]:
 
 
 def test_results_by_hand(certificate: Certify) -> None:
-    result = certificate().domains["radiology"]
+    result = certificate(procedure="sgt", p_value="wsr").domains["radiology"]
     assert (result.n_units, result.n_questions, result.grid) == (100, 100, PolicyGrid(2))
     assert risks(result) == [0.5, 0.0, 0.0]
     assert numbers_certified(result) == [1, 2]
     assert result.policy == Policy(1)  # as good as 2, with fewer contexts
     assert result.chosen == result.policies[1]
-    assert result.units_needed is None
+    assert result.further_units is None
     p_values = [row.p_value for row in result.policies]
     assert p_values[0] > 0.1 / 6 > p_values[1] == p_values[2]
     assert [row.weight for row in result.policies] == [1 / 6] * 3
@@ -64,36 +66,45 @@ def test_measured_without_a_test_is_what_the_certificate_holds(certificate: Cert
 def test_every_domain_and_every_k_is_in_the_family(outcomes: Outcomes) -> None:
     # 13 right of 13 at the largest bet, 0.75 / 0.6: p = 1.5^-13 = 0.0051, enough for 0.1 / 3, not for 0.1 / 21.
     few, many = np.zeros((13, 3)), np.zeros((13, 21))
-    three = certify(outcomes(few), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
+
+    def tested(losses: FloatArray, domains: list[str] | None = None) -> Certificate:
+        table = outcomes(losses, domains)
+        return certify(table, alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS, procedure="sgt", p_value="wsr")
+
+    three = tested(few)
     assert three.policy("radiology") == Policy(0)
     assert [row.p_value for row in three.domains["radiology"].policies] == pytest.approx(
         [1.5**-13] * 3, rel=1e-12, abs=0
     )
-    assert not certify(outcomes(many), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS).certified_domains
-    domains = [name for name in "abcdefg" for _ in range(13)]
-    seven = certify(outcomes(np.zeros((91, 3)), domains), alpha=0.4, delta=0.1, fingerprints=FINGERPRINTS)
+    assert not tested(many).certified_domains
+    seven = tested(np.zeros((91, 3)), [name for name in "abcdefg" for _ in range(13)])
     assert not seven.certified_domains
-    assert seven.domains["a"].units_needed == 14  # 1.5^-14 = 0.0034 <= 0.1 / 21 < 1.5^-13
+    assert seven.domains["a"].further_units == 1  # 1.5^-14 = 0.0034 <= 0.1 / 21 < 1.5^-13
 
 
 def test_nothing_certified_says_what_is_missing(certificate: Certify) -> None:
     result = certificate().domains["pathology"]
     assert (result.certified, result.chosen, result.policy) == ((), None, None)
     assert result.best(0.4).policy == Policy(0)
-    assert result.units_needed is not None
-    assert 200 < result.units_needed < 2000  # 7/20 against 0.4: (2 log 60) 0.35 0.65 / 0.05^2 = 746
+    assert result.further_units is not None
+    # 7/20 against 0.4: (2 log 20) 0.35 0.65 / 0.05^2 = 545 for an even chance, all three policies being alike.
+    assert 500 < result.further_units < 3000
     with pytest.raises(NothingCertifiedError, match=r"35\.0% over 20 patients") as error:
         certificate().policy("pathology")
-    assert f"about {result.units_needed - 20} more" in str(error.value)
+    assert f"about {result.further_units} more patients like these would be enough with a chance of 80%" in str(
+        error.value
+    )
+    other = certificate(procedure="sgt", p_value="binomial")
+    assert "other patients like these would be enough" in other.sentence("pathology")
     assert certificate().certified_domains == ("radiology",)
 
 
 def test_nothing_certified_and_no_hope(certificate: Certify, outcomes: Outcomes) -> None:
     hopeless = certificate(alpha=0.3)
-    assert hopeless.domains["pathology"].units_needed is None
+    assert hopeless.domains["pathology"].further_units is None
     assert "more patients like these would not help" in hopeless.sentence("pathology")
     close = outcomes(np.repeat([[0.0], [1.0]], [5001, 4999], axis=0))
-    assert certify(close, alpha=0.5001, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"].units_needed is None
+    assert certify(close, alpha=0.5001, delta=0.1, fingerprints=FINGERPRINTS).domains["radiology"].further_units is None
 
 
 def test_sentences(certificate: Certify) -> None:
@@ -159,9 +170,9 @@ def test_a_sorted_file_is_not_tested_in_its_order(outcomes: Outcomes) -> None:
     assert not certify(outcomes(losses), alpha=0.3, delta=level, fingerprints=FINGERPRINTS).certified_domains
 
 
-@pytest.mark.parametrize("p_value", ["wsr", "hoeffding-bentkus", "binomial"])
+@pytest.mark.parametrize("p_value", P_VALUES)
 def test_every_p_value_certifies_good_data_and_is_named(p_value: str, certificate: Certify) -> None:
-    made = certificate(p_value=p_value)
+    made = certificate(procedure="sgt", p_value=p_value)
     assert made.p_value == p_value
     assert made.policy("radiology") == Policy(1)
 
@@ -172,8 +183,9 @@ def test_every_p_value_certifies_good_data_and_is_named(p_value: str, certificat
         ({"alpha": 0.0}, "alpha is 0.0"),
         ({"alpha": float("nan")}, "alpha"),
         ({"delta": 1}, "delta is 1"),
-        ({"p_value": "bernstein"}, "unknown p-value bernstein; it can be wsr"),
-        ({"procedure": "argmin"}, "unknown procedure argmin; it can be sgt, holm, bonferroni"),
+        ({"p_value": "bernstein"}, "unknown p-value bernstein; it can be star, wsr"),
+        ({"procedure": "argmin"}, "unknown procedure argmin; it can be closed-e, sgt, holm, bonferroni"),
+        ({"p_value": "wsr"}, "closed-e tests by the capital of star, not by wsr"),
         ({"fingerprints": {}}, "no fingerprint of encoder, index, prompt, mllm, questions"),
         ({"fingerprints": FINGERPRINTS | {"index": ""}}, "no fingerprint of index"),
     ],

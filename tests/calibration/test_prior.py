@@ -1,6 +1,7 @@
 """How the `prefer` split's outcomes spread delta, and that they are nobody's calibration outcomes."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -90,10 +91,14 @@ def test_a_prior_certifies_what_an_even_spread_does_not(outcomes: Outcomes) -> N
     losses = np.ones((20, 12))
     losses[:, 7] = 0
     made = outcomes(losses)
-    assert not certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS).certified_domains  # 20 log(19/16) = 3.4
-    certificate = certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(made))
-    assert certificate.policy("radiology").k == 7
-    assert (certificate.prior, certificate.procedure) == ("prefer", "sgt")
+    for procedure, p_value in (("sgt", "wsr"), ("closed-e", "star")):
+        made_by = partial(
+            certify, made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, procedure=procedure, p_value=p_value
+        )
+        assert not made_by().certified_domains  # 20 log(19/16) = 3.4
+        certificate = made_by(prior_outcomes=elsewhere(made))
+        assert certificate.policy("radiology").k == 7
+        assert (certificate.prior, certificate.procedure) == ("prefer", procedure)
     assert certificate.prior_table == elsewhere(made).fingerprint
     assert certificate.domains["radiology"].policies[7].weight == pytest.approx(0.9 + 0.1 / 12)
 
@@ -116,10 +121,18 @@ def test_the_prior_never_sees_calibration_data(outcomes: Outcomes) -> None:
         attempt(same_question)
 
 
-def test_a_prior_needs_sgt_and_enough_contexts(outcomes: Outcomes) -> None:
+def test_a_prior_needs_weights_and_enough_contexts(outcomes: Outcomes) -> None:
     made = outcomes(np.zeros((9, 2)))
-    with pytest.raises(InputError, match="holm takes no prior; use sgt"):
-        certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(made), procedure="holm")
+    with pytest.raises(InputError, match="holm takes no prior; use closed-e or sgt"):
+        certify(
+            made,
+            alpha=0.2,
+            delta=0.1,
+            fingerprints=FINGERPRINTS,
+            prior_outcomes=elsewhere(made),
+            procedure="holm",
+            p_value="wsr",
+        )
     with pytest.raises(InputError, match="end at k = 0, the grid at 1"):
         certify(
             made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, prior_outcomes=elsewhere(outcomes(np.zeros((9, 1))))

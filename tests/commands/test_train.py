@@ -133,9 +133,12 @@ def test_trained_and_calibrated_in_one_go(
     tuned = TransformersMLLM.open(str(samples / "models/mllm"), adapter=tmp_path / "adapter", device="cpu")
     assert certificate["fingerprints"]["mllm"] == tuned.fingerprint
     assert (certificate["alpha"], certificate["delta"]) == (0.99, 0.3)
+    # The same patients calibrate another system: it gets what is left of delta.
+    (tmp_path / "titrate.toml").write_text("[calibrate]\nmax_k = 1\ndelta = 0.5\n")
     negative = run(
         *words[:-4], "--out", "other", "--window=-600,1500", *words[-4:], "--alpha", 0.99, "--index", index_folder
     )
     assert negative.exit_code == 0, negative.output
     windowed = json.loads((tmp_path / "certificate.json").read_text())
     assert windowed["fingerprints"] != certificate["fingerprints"]
+    assert (windowed["look"], windowed["spent"], windowed["delta"]) == (2, 0.3, 0.5)

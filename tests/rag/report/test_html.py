@@ -92,15 +92,15 @@ def test_says_why_nothing_is_certified(report: Callable[..., str], two_domains: 
     certificate = certify(two_domains, alpha=0.4, delta=0.1, fingerprints=PRINTS)
     result = certificate.domains["pathology"]
     said = Page(report(two_domains, certificate)).said
-    assert result.units_needed is not None
+    assert result.further_units is not None
     assert "The best choice tried, k = 0, had an average error of 35.0% (" in said
     # Six tests share delta = 0.1 evenly: 0.0167 each.
     assert f"is {result.policies[0].p_value:.2g}; on its own it would need 0.017 or less." in said
-    assert f"about {result.units_needed - 20} more of them ({result.units_needed} in all)" in said
+    assert f"about {result.further_units} of them, in addition to these, would certify some choice" in said
     hopeless = Page(report(outcomes(np.ones((30, 2))))).said
     assert "measured error is not below 40%, so more patients would not help" in hopeless
     close = outcomes(np.repeat([[0.0], [1.0]], [5001, 4999], axis=0))
-    assert "a million patients would not do" in Page(report(close, alpha=0.5001)).said
+    assert "ten thousand patients would not do" in Page(report(close, alpha=0.5001)).said
 
 
 def test_thresholds_and_cuts(report: Callable[..., str], graded: OutcomeTable) -> None:
@@ -163,7 +163,7 @@ def test_the_foot(tmp_path: Path, two_domains: OutcomeTable) -> None:
         "Certificate mine.json",
         "Promised error α 0.4",
         "Chance δ that a promise is false 0.1",
-        "Procedure sequential graphical testing",
+        "Procedure closed testing by averaged capital",
         "p-value betting",
         "Prior uniform",
         "Independent unit patient",

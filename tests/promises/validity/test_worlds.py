@@ -5,7 +5,7 @@ The bound on an error rate is delta plus three standard errors of the simulation
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,14 @@ from calibration import (
     SequentialCertifier,
     binomial_p_value,
     certify,
+    closed_betting,
     hoeffding_bentkus_p_value,
     mean_per_unit,
+    star_p_value,
     wsr_log_capital,
     wsr_p_value,
 )
-from calibration.checks import FloatArray
+from calibration.checks import BoolArray, FloatArray
 
 ALPHA, DELTA, RUNS = 0.2, 0.1, 2000
 
@@ -34,6 +36,7 @@ Test = Callable[[FloatArray], FloatArray]
 TESTS: dict[str, Test] = {
     "wsr": lambda losses: wsr_p_value(losses, ALPHA, DELTA),
     "wsr at a small level": lambda losses: wsr_p_value(losses, ALPHA, 0.001),
+    "star": lambda losses: star_p_value(losses, ALPHA, DELTA),
     "hoeffding-bentkus": lambda losses: hoeffding_bentkus_p_value(losses, ALPHA),
 }
 
@@ -104,13 +107,14 @@ WORLDS = {
 }
 CHUNK = 100
 DESIGNS = ("bonferroni", "holm", "sgt", "sgt with a prior")
+CLOSED = ("closed-e", "closed-e with a prior")
 
 
 def family_of(name: str, world: World, rng: np.random.Generator) -> HypothesisFamily:
     """A family of one domain; its prior, if any, from 150 patients of a `prefer` split of its own."""
     k = len(world.risks)
     prefer = None
-    if name == "sgt with a prior":
+    if name.endswith("with a prior"):
         losses = world.draw(1, 150, rng)[0]
         prefer = OutcomeTable(
             question_ids=[f"q{row}" for row in range(150)],
@@ -120,7 +124,9 @@ def family_of(name: str, world: World, rng: np.random.Generator) -> HypothesisFa
             confidences=losses,
             answers=[[""] * k] * 150,
         )
-    return HypothesisFamily(ALPHA, DELTA, PolicyGrid(k - 1), ["d"], procedure=name.split()[0], prior_outcomes=prefer)
+    procedure = name.split()[0]
+    p_value = "star" if procedure == "closed-e" else "wsr"
+    return HypothesisFamily(ALPHA, DELTA, PolicyGrid(k - 1), ["d"], procedure, p_value, prefer)
 
 
 def certified_at(log_capital: FloatArray, family: HypothesisFamily) -> tuple[FloatArray, FloatArray]:
@@ -136,10 +142,9 @@ def rates(world: World, n: int, rng: np.random.Generator) -> dict[str, tuple[flo
     invalid = np.array(world.risks) >= ALPHA
     counts: dict[str, list[int]] = {}
 
-    def count(method: str, p_values: FloatArray, family: HypothesisFamily) -> None:
+    def count(method: str, table: Iterable[BoolArray]) -> None:
         wrong, found = counts.setdefault(method, [0, 0])
-        for row in p_values:
-            certified = family.certify(row[None])[0]
+        for certified in table:
             wrong += bool(np.any(certified & invalid))
             found += bool(np.any(certified & ~invalid))
         counts[method] = [wrong, found]
@@ -157,7 +162,11 @@ def rates(world: World, n: int, rng: np.random.Generator) -> dict[str, tuple[flo
                 capital[weights.tobytes()] = wsr_log_capital(losses, ALPHA, weights * DELTA)
             stopped, whole = certified_at(capital[weights.tobytes()], family)
             for p_value, values in {**fixed, "wsr": whole, "wsr, stopped early": stopped}.items():
-                count(f"{name}, {p_value}", values, family)
+                count(f"{name}, {p_value}", (family.certify(row[None])[0] for row in values))
+        for name in CLOSED:
+            family = family_of(name, world, rng)
+            together = family.log_capital(0, losses)
+            count(name, (closed_betting([capital], DELTA, family.prior.weights)[0] for capital in together))
     return {method: (wrong / RUNS, found / RUNS) for method, (wrong, found) in counts.items()}
 
 
@@ -195,7 +204,7 @@ def selective(n: int, runs: int, slope: float, correlation: float, rng: np.rando
 def test_thresholds_name_an_invalid_policy_no_more_often(slope: float, correlation: float, n: int) -> None:
     """R_s(tau) = alpha - slope tau / 2: exactly alpha at every tau without a slope, and at tau = 0 with one."""
     rng = np.random.default_rng([n, int(100 * slope), int(100 * correlation)])
-    family = HypothesisFamily(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"])
+    family = HypothesisFamily(ALPHA, DELTA, PolicyGrid(2, taus=(0.25, 0.5, 0.75)), ["d"], "sgt", "wsr")
     invalid = np.array([slope == 0 or policy.tau == 0 for policy in family.grid.policies])
     wrong = dict.fromkeys(("wsr", "hoeffding-bentkus"), 0)
     found = 0
