@@ -183,7 +183,11 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
         "questions",
         _make_questions,
         (
-            click.argument("questions", type=FILE, help="JSON lines, a question each; see samples/README.md."),
+            click.argument(
+                "questions",
+                type=FILE,
+                help="JSON lines, a question each: see samples/README.md. Or a file of RULE, VQA-RAD, SLAKE, PMC-VQA.",
+            ),
             option("--root", type=FOLDER, help="Folder of the images.  [default: the file's]", section=QUESTIONS),
             option(
                 "--max-k",

@@ -9,6 +9,7 @@ from .copies import perceptual_hash as perceptual_hash
 from .copies import same_picture as same_picture
 from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
+from .corpora.table_file import TableFile as TableFile
 from .encoder import Encoder as Encoder
 from .encoder_files import check_encoder_files as check_encoder_files
 from .folder.fixed_settings import FixedSettings as FixedSettings

@@ -1,12 +1,14 @@
-"""Questions about images: reading them from JSON lines and checking them before any model runs."""
+"""Questions about images: reading them from a file and checking them before any model runs."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from indexing import resolve_image
-from titrate import InputError, hash_json, independent_unit, normal_id, read_jsonl
+from rag.question_files import QuestionRow, question_rows
+from titrate import InputError, TitrateWarning, hash_json, independent_unit, normal_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,9 @@ def option_key(text: str) -> str:
 def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str] | None = None) -> list[Question]:
     """Read a question file: one JSON object a line, images relative to the root.
 
+    The files of RULE, VQA-RAD, SLAKE and PMC-VQA are read as published, see `rag.question_files`. What of them cannot
+    be used is left out, with a `TitrateWarning` that says how many questions were read and how.
+
     Parameters
     ----------
     path
@@ -118,10 +123,21 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     questions: list[Question] = []
     seen: set[str] = set()
     split_of: dict[str, str | None] = {}
-    for line, value in read_jsonl(path):
-        question = parse_question(value, f"{path}, line {line}", folder)
-        if question.id in seen:
-            raise InputError(f"{path}, line {line}: id {question.id} comes twice; give every question its own")
+    source: str | None = None
+    left_out: list[str] = []
+    for row in question_rows(path, folder):
+        line, source = row.line, row.source
+        try:
+            if row.problem is not None:
+                raise InputError(f"{path}, line {line}: {row.problem}")
+            question = parse_question(row.value, f"{path}, line {line}", folder)
+            if question.id in seen:
+                raise InputError(f"{path}, line {line}: id {question.id} comes twice; give every question its own")
+        except InputError as error:
+            if source is None:
+                raise
+            left_out.append(str(error))
+            continue
         seen.add(question.id)
         if question.patient and split_of.setdefault(question.patient, question.split) != question.split:
             raise InputError(
@@ -129,14 +145,32 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
                 f"{question.split}; split by patient"
             )
         questions.append(question)
-    if splits is not None and any(question.split for question in questions):
+    if source is not None:
+        warnings.warn(_how_read(path, source, questions, left_out), TitrateWarning, stacklevel=2)
+    there = sorted({question.split for question in questions if question.split})
+    if splits is not None and there:
         questions = [question for question in questions if question.split in splits]
     for question in questions:
         resolve_image(folder, str(question.image.relative_to(folder)))
     if not questions:
         wanted = f" in split {' or '.join(splits)}" if splits else ""
-        raise InputError(f"{path} holds no questions{wanted}; check the file and --split")
+        known = f" (it has {', '.join(there[:5])})" if there else ""
+        raise InputError(f"{path} holds no questions{wanted}; check the file and --split{known}")
     return questions
+
+
+def _how_read(path: Path, source: str, questions: Sequence[Question], left_out: Sequence[str]) -> str:
+    closed = sum(question.options is not None for question in questions)
+    lost = f"; {len(left_out)} are left out, the first because {left_out[0]}" if left_out else ""
+    return f"{path} is read as {source}'s: {closed} questions with options, {len(questions) - closed} open{lost}"
+
+
+def published_question(row: QuestionRow, path: Path, folder: Path) -> Question | None:
+    """The question of a row of a published file; None if it cannot be used, which `read_questions` tells of."""
+    try:
+        return None if row.problem else parse_question(row.value, f"{path}, line {row.line}", folder)
+    except InputError:
+        return None
 
 
 def closed_questions(questions: Sequence[Question], path: Path) -> list[Question]:

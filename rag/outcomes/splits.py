@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from indexing import Exclusion, Index, load_image, perceptual_hash, same_picture
-from rag.questions import Question, parse_question
-from titrate import InputError, hash_patient, independent_unit, normal_id, patient_or_study, read_jsonl
+from rag.question_files import question_rows
+from rag.questions import Question, parse_question, published_question
+from titrate import InputError, hash_patient, independent_unit, normal_id, patient_or_study
 
 
 def other_patient_hashes(path: Path, split: str, index: Index, root: Path | None = None) -> dict[str, set[str]]:
@@ -44,9 +45,12 @@ def other_patient_hashes(path: Path, split: str, index: Index, root: Path | None
     """
     ours: list[_Asked] = []
     others: dict[str, list[_Asked]] = {}
-    for _, value in read_jsonl(path):
-        other = value.get("split")
-        asked = _Asked.of(value, path.parent if root is None else root)
+    folder = path.parent if root is None else root
+    for row in question_rows(path, folder):
+        if row.source is not None and published_question(row, path, folder) is None:
+            continue
+        other = row.value.get("split")
+        asked = _Asked.of(row.value, folder)
         (ours if other in (None, split) else others.setdefault(str(other), [])).append(asked)
     pictures = _Pictures(index)
     found = {"the index": _in_index(ours, index, pictures)}
@@ -148,6 +152,11 @@ def known_questions(path: Path, root: Path | None, judged: Sequence[Question]) -
     if not any(question.split for question in judged):
         return []
     folder = path.parent if root is None else root
-    known = [parse_question(value, f"{path}, line {line}", folder) for line, value in read_jsonl(path)]
+    known: list[Question] = []
+    for row in question_rows(path, folder):
+        if row.source is None:
+            known.append(parse_question(row.value, f"{path}, line {row.line}", folder))
+        elif (question := published_question(row, path, folder)) is not None:
+            known.append(question)
     asked = {question.id for question in judged}
     return [question for question in known if question.split == "train" and question.id not in asked]

@@ -1,0 +1,166 @@
+"""Question files line by line: in the form of this project, and as RULE, VQA-RAD, SLAKE and PMC-VQA publish theirs."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from indexing import TableFile
+from titrate import InputError, read_jsonl
+
+_YES_OR_NO = re.compile(r"(yes|no)\s*(?:[.,;:!(\u2013-].*)?", re.IGNORECASE | re.DOTALL)
+_PLACEHOLDER = "<image>"
+_MIMIC = re.compile(r"p\d\d/p(\d{8})/s(\d{8})/")
+_IU_STUDY = re.compile(r"(CXR\d+_IM-[\d-]+)/")
+_ARTICLE = re.compile(r"(PMC\d+)_")
+_LETTERS = "ABCD"
+_PMC_COLUMNS = ("Figure_path", "Question", "Answer", *(f"Choice {letter}" for letter in _LETTERS))
+_PICTURES = {"VQA-RAD": "VQA_RAD Image Folder", "SLAKE": "imgs", "PMC-VQA": "images"}
+"""The folder of the images beside the published file."""
+
+
+@dataclass(frozen=True)
+class QuestionRow:
+    """One question as it stands in a file.
+
+    Attributes
+    ----------
+    line
+        From 1: the line, or the number of the entry in a list.
+    value
+        The fields that `rag.questions.parse_question` reads, unchecked.
+    source
+        The name of the published set, whose layout the file has; None for the form of this project.
+    problem
+        Why nothing of the row could be read; None where it could.
+    """
+
+    line: int
+    value: dict[str, Any]
+    source: str | None = None
+    problem: str | None = None
+
+
+def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
+    """The questions of a file.
+
+    A published question has options where its answer is yes or no, or where it is a row with choices; else it is open,
+    because nothing says what else could have been answered. Images of one MIMIC patient, MedPix case or PMC article are
+    of one unit.
+
+    Parameters
+    ----------
+    path
+        JSON lines; or the ``.json`` or ``.csv`` of one of those sets.
+    folder
+        That image paths are relative to; where it holds the set's own folder of images, that one.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or has none of these forms.
+    """
+    rows: Iterator[tuple[int, dict[str, Any] | str]]
+    match path.suffix.lower():
+        case ".csv" | ".tsv":
+            rows = _choices(path)
+        case ".json":
+            rows = _listed(path)
+        case ".parquet":
+            raise InputError(f"{path} is Parquet; write its pictures to files, and its questions as JSON lines")
+        case _:
+            rows = ((line, value) for line, value in read_jsonl(path))
+    for line, value in rows:
+        if isinstance(value, str):
+            yield QuestionRow(line, {}, "PMC-VQA", value)
+            continue
+        row = _converted(line, value)
+        if row.source is None and path.suffix.lower() == ".json":
+            raise InputError(
+                f"{path} is no list of questions as VQA-RAD or SLAKE have it; write one object a line, .jsonl"
+            )
+        beside = _PICTURES.get(row.source or "")
+        if beside is not None and (folder / beside).is_dir():
+            row.value["image"] = f"{beside}/{row.value['image']}"
+        yield row
+
+
+def _listed(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} is not JSON, or not UTF-8 text; one object a line belongs in a .jsonl file"
+        ) from error
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(f"{path} is no list of questions; write one object a line, .jsonl")
+    yield from enumerate(entries, start=1)
+
+
+def _choices(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
+    table = TableFile(path, set(_PMC_COLUMNS).issubset, lambda name: name == "Figure_path")
+    missing = [name for name in _PMC_COLUMNS if name not in table.columns]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]}, as PMC-VQA has; write questions as JSON lines")
+    for line, cells in table.rows():
+        yield line, cells if isinstance(cells, str) else dict(zip(table.columns, cells, strict=True))
+
+
+def _converted(line: int, value: dict[str, Any]) -> QuestionRow:
+    if "question_id" in value and "id" not in value:
+        return QuestionRow(line, _of_rule(value), "RULE")
+    if "qid" in value and "image_name" in value:
+        split = "test" if str(value.get("phrase_type")).startswith("test") else "train"
+        fields = {"image": value["image_name"], "patient": value.get("image_case_url"), "split": split}
+        return QuestionRow(line, {"id": str(value["qid"]), **fields, **_asked(value)}, "VQA-RAD")
+    if "qid" in value and "img_name" in value:
+        return QuestionRow(line, {"id": str(value["qid"]), "image": value["img_name"], **_asked(value)}, "SLAKE")
+    if "Figure_path" in value:
+        return QuestionRow(line, _of_pmc(line, value), "PMC-VQA")
+    return QuestionRow(line, value)
+
+
+def _of_rule(value: Mapping[str, Any]) -> dict[str, Any]:
+    """RULE's and MMed-RAG's; patients and studies stand in the paths of MIMIC-CXR and IU X-Ray."""
+    image = str(value.get("image"))
+    fields: dict[str, Any] = {"id": str(value["question_id"]), "image": value.get("image")}
+    if (mimic := _MIMIC.search(image)) is not None:
+        fields["patient"], fields["study"] = mimic.groups()
+    elif (study := _IU_STUDY.search(image)) is not None:
+        fields["study"] = study[1]
+    return {**fields, **_asked(value)}
+
+
+def _asked(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Question, answer and options of a set that names no options."""
+    question, answer = value.get("question"), value.get("answer")
+    asked = question.replace(_PLACEHOLDER, "").strip() if isinstance(question, str) else question
+    said = answer.strip() if isinstance(answer, str) else str(answer) if isinstance(answer, int | float) else ""
+    closed = _YES_OR_NO.fullmatch(said) if str(value.get("answer_type")).strip().upper() != "OPEN" else None
+    if closed is None:
+        return {"question": asked, "answer": said, "options": None}
+    return {"question": asked, "answer": closed[1].lower(), "options": ["yes", "no"]}
+
+
+def _of_pmc(line: int, value: Mapping[str, str]) -> dict[str, Any]:
+    """PMC-VQA's: choices may begin with their letter, and the answer is a letter in one of two columns, or a text."""
+    choices: dict[str, str] = {}
+    for letter in _LETTERS:
+        text = re.sub(rf"^{letter}\s*[:.)]\s*", "", value.get(f"Choice {letter}", "").strip()).strip()
+        if text:
+            choices[letter] = text
+    label = (value.get("Answer_label") or value.get("Answer", "")).strip()
+    article = _ARTICLE.match(value["Figure_path"])
+    return {
+        "id": str(line),
+        "image": value["Figure_path"],
+        "question": value.get("Question"),
+        "answer": choices.get(label, "" if label in _LETTERS else label),
+        "options": list(choices.values()),
+        "study": article and article[1],
+        "split": value.get("split") or None,
+    }
