@@ -128,6 +128,18 @@ class Index:
         with Ledger(self._path / LEDGER) as ledger:
             return ledger.has_unnamed()
 
+    def holds_study(self, study: str) -> bool:
+        """Whether an indexed record belongs to a study, whoever its patient is.
+
+        Raises
+        ------
+        TitrateError
+            If a collection cannot be read.
+        """
+        anywhere = np.full((1, self.manifest.dimension), self.manifest.dimension**-0.5, np.float32)
+        wanted = [FieldFilter("study", (study,))]
+        return any(self.search(domain, anywhere, 1, filters=wanted)[0] for domain in self.domains)
+
     def recognise(self, exclusion: Exclusion) -> Exclusion:
         """The same study and patient, also by the pseudonyms that they have in an index of DICOM files."""
         if self._key is None:

@@ -55,7 +55,7 @@ def other_patient_hashes(path: Path, split: str, index: Index, root: Path | None
     pictures = _Pictures(index)
     found = {"the index": _in_index(ours, index, pictures)}
     for name, theirs in others.items():
-        same = {hash_patient(asked.unit) for asked in theirs if asked.named}
+        same = {hash_patient(asked.unit) for asked in theirs if asked.named} | _same_study(ours, theirs)
         unnamed = [asked for asked in theirs if not asked.named]
         to_compare = ours if unnamed else [asked for asked in ours if not asked.named]
         compared = theirs if any(not mine.named for mine in to_compare) else unnamed
@@ -70,14 +70,22 @@ def other_patient_hashes(path: Path, split: str, index: Index, root: Path | None
     return found
 
 
+def _same_study(ours: Sequence["_Asked"], theirs: Sequence["_Asked"]) -> set[str]:
+    """Hashes of our units whose study is theirs too, where one side does not name the patient; else patients decide."""
+    everyone = {asked.own.study for asked in theirs if asked.own.study}
+    unnamed = {asked.own.study for asked in theirs if asked.own.study and not asked.own.patient}
+    return {hash_patient(mine.unit) for mine in ours if mine.own.study in (unnamed if mine.own.patient else everyone)}
+
+
 def _in_index(ours: Sequence["_Asked"], index: Index, pictures: "_Pictures") -> set[str]:
     """Hashes of the index's patients, and of the units of those questions that are recognised there otherwise."""
     indexed = index.patients()
     recognised: set[str] = set()
     for asked in ours:
         own = index.recognise(asked.own)
-        names = own.patients if own.patient else own.studies
-        if any(hash_patient(name) in indexed for name in names if name):
+        # A study stands among the patients where its records name none, and else only the records know it.
+        known = any(hash_patient(name) in indexed for name in (*own.patients, *own.studies) if name)
+        if known or (own.study and not own.patient and index.holds_study(own.study)):
             recognised.add(hash_patient(asked.unit))
     to_compare = ours if index.has_unnamed_records() else [asked for asked in ours if not asked.named]
     copies = index.copies([pictures.of(asked.image)[1] for asked in to_compare]) if to_compare else []

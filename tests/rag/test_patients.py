@@ -132,3 +132,46 @@ def test_without_ids_the_picture_tells_who_is_in_two_places(samples: Path, encod
         assert found("bare", (images[4], "calibrate", "p8"), ("again.bin", "train", patient))["train"] == (not patient)
     assert "train" not in found("bare", new, ("missing.png", "train", None))  # nothing can be said of it
     assert found("bare", new, ("missing.png", "train", "p3"), ("again.bin", "train", None))["train"]
+
+
+def test_a_study_is_compared_where_one_side_names_no_patient(samples: Path, encoder: Encoder, tmp_path: Path) -> None:
+    images = sample_images(samples, tmp_path, 5)
+
+    def found(folder: str, *lines: tuple[str, str | None, str | None]) -> dict[str, bool]:
+        """Whether each place shares the unit of the first question, which is of the calibration."""
+        path = tmp_path / "questions.jsonl"
+        fields = [
+            {"image": images[3 + (split != "calibrate")], "split": split, "patient": patient, "study": study}
+            for split, patient, study in lines
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in fields))
+        with Index.open(tmp_path / folder) as index:
+            others = other_patient_hashes(path, "calibrate", index)
+        unit = hash_patient(str(lines[0][1] or lines[0][2]))
+        return {name: unit in hashes for name, hashes in others.items()}
+
+    rows = [{"id": f"r{row}", "image": image, "report": f"Report {row}."} for row, image in enumerate(images[:3])]
+    named: dict[str, dict[str, str]] = {"both": {"patient": "p1", "study": "1.2"}, "study": {"study": "1.2"}}
+    for folder, given in named.items():
+        (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({**row, **given}) + "\n" for row in rows))
+        build_index(tmp_path / "corpus.jsonl", tmp_path / folder, encoder)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for row, image in enumerate(images[:3]):
+        pixels = np.asarray(Image.open(tmp_path / image).convert("L"))
+        data = image_file(pixels, PatientID="p1", StudyInstanceUID="1.2")
+        (archive / f"{row}.dcm").write_bytes(data)
+        (archive / f"{row}.txt").write_text("Report.")
+    build_index(archive, tmp_path / "dicom", encoder)
+    for folder in ("both", "study", "dicom"):
+        assert found(folder, ("calibrate", None, "1.2"))["the index"]
+        assert not found(folder, ("calibrate", None, "1.3"))["the index"]
+    assert found("study", ("calibrate", "p9", "1.2"))["the index"]
+    assert not found("both", ("calibrate", "p9", "1.2"))["the index"]  # both name a patient, who has a study 1.2 too
+    for ours, theirs, same in (
+        ((None, "1.2"), ("p1", "1.2"), True),
+        (("p1", "1.2"), (None, "1.2"), True),
+        ((None, "1.2"), (None, "1.3"), False),
+        (("p1", "1.2"), ("p2", "1.2"), False),
+    ):
+        assert found("both", ("calibrate", *ours), ("train", *theirs))["train"] == same
