@@ -228,7 +228,7 @@ def index(
             checked = check_corpus(corpus, options, progress=show)
         click.echo(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
         _tell_long_reports(checked.long_reports, checked.usable)
-        _show(checked.problems, checked.skipped)
+        _show(checked.problems, checked.skipped, checked.no_pictures)
         return
     encoder = encoder or (None if held is None else held.encoder_id)
     if not encoder:
@@ -265,7 +265,7 @@ def _print_report(index: Path, report: "BuildReport") -> None:
     _tell_long_reports(report.long_reports, report.embedded + report.unchanged)
     if made.threshold_source != "prefer":
         click.echo(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
-    _show(report.problems, report.skipped)
+    _show(report.problems, report.skipped, report.no_pictures)
     if report.skipped:
         click.echo(f"all of them are in {index / 'skipped.jsonl'}", err=True)
 
@@ -282,8 +282,10 @@ def _tell_long_reports(long: int, reports: int) -> None:
         )
 
 
-def _show(problems: "list[SkippedRecord]", skipped: int) -> None:
+def _show(problems: "list[SkippedRecord]", skipped: int, no_pictures: int) -> None:
     for problem in problems[:_SHOWN]:
         click.echo(f"line {problem.line}: {problem.reason}", err=True)
     if skipped > _SHOWN:
         click.echo(f"and {skipped - _SHOWN} more", err=True)
+    if no_pictures:
+        click.echo(f"{no_pictures} of those skipped are no pictures: masks, doses, documents, slide labels", err=True)

@@ -54,8 +54,11 @@ class SkippedRecord:
         Of the record; None if not even that could be read.
     reason
         One line of text.
+    no_picture
+        Whether it was left out because it is no picture of a patient: a mask, a form, the label of a slide.
     """
 
     line: int
     id: str | None
     reason: str
+    no_picture: bool = False

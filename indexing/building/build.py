@@ -63,6 +63,8 @@ class BuildReport:
         Records of each domain that the index now holds.
     long_reports
         How many of the records read have a report of more than `LONG_REPORT` words, of which a model may read a part.
+    no_pictures
+        How many of the skipped are no pictures of patients: masks, doses, documents, labels of slides.
     """
 
     embedded: int
@@ -73,6 +75,7 @@ class BuildReport:
     problems: list[SkippedRecord]
     counts: dict[str, int]
     long_reports: int = 0
+    no_pictures: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class CorpusReport:
     skipped: int
     problems: list[SkippedRecord]
     long_reports: int = 0
+    no_pictures: int = 0
 
 
 def check_corpus(
@@ -107,7 +111,9 @@ def check_corpus(
             usable += not prepared.held_out
             reader.advance()
     counts = reader.counts
-    return CorpusReport(usable, counts.other_split, counts.skipped, counts.problems, counts.long_reports)
+    return CorpusReport(
+        usable, counts.other_split, counts.skipped, counts.problems, counts.long_reports, counts.no_pictures
+    )
 
 
 def build_index(

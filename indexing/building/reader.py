@@ -16,6 +16,7 @@ from indexing.corpora.base import Corpus
 from indexing.folder.ledger import Ledger
 from indexing.images.decode import decode_image, decoding_version
 from indexing.images.files import read_image_bytes, resolve_image
+from indexing.images.not_pictures import NoPictureError
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json
@@ -84,6 +85,7 @@ class BuildCounts:
     skipped: int = 0
     problems: list[SkippedRecord] = field(default_factory=list)
     long_reports: int = 0
+    no_pictures: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +197,7 @@ class CorpusReader(Generic[Pixels]):
             image = decode_image(data, record.image, view)
             return Prepared(record, content, self._prepare_image(image), held_out, perceptual_hash(image))
         except InputError as error:
-            return SkippedRecord(record.line or 0, record.id, str(error))
+            return SkippedRecord(record.line or 0, record.id, str(error), isinstance(error, NoPictureError))
 
     def _usable(self, result: Prepared[Pixels] | SkippedRecord) -> Iterator[Prepared[Pixels]]:
         if isinstance(result, SkippedRecord):
@@ -212,6 +214,7 @@ class CorpusReader(Generic[Pixels]):
         if self._options.strict:
             raise InputError(f"line {record.line} of the corpus cannot be used: {record.reason}")
         self.counts.skipped += 1
+        self.counts.no_pictures += record.no_picture
         if len(self.counts.problems) < MAX_PROBLEMS:
             self.counts.problems.append(record)
         self._on_skipped(record)

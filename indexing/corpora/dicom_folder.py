@@ -13,17 +13,12 @@ from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import MAX_REPORT, text_of
 from indexing.corpora.published import published_table
 from indexing.images.files import read_image_bytes
+from indexing.images.not_pictures import NoPictureError
 from indexing.records import Record, SkippedRecord
 from titrate import InputError
 
 _SUFFIXES = (".dcm", ".dicom")
 _HEAD = 256
-# In the standard's names of SOP classes (DICOM PS3.6, table A-1).
-_NO_PICTURES = (
-    "Segmentation", "RT ", "Presentation State", "Parametric Map", "Real World Value", "Registration", " SR ",
-    "Key Object", "Waveform", "Fiducials", "Encapsulated", "Raw Data", "Measurements", "Tractography",
-)  # fmt: skip
-_PICTURES_OF_RADIOTHERAPY = ("RT Image Storage", "Enhanced RT Image Storage", "Enhanced Continuous RT Image Storage")
 _OUTSIDE = "a link to a file outside the folder; copy the file here"
 _REMEDY = "or index a .csv with columns image and report, whose images are these files"
 
@@ -34,8 +29,8 @@ class DicomFolder(Corpus):
     A file is DICOM if it is called ``.dcm`` or ``.dicom`` or begins like DICOM; ``DICOMDIR`` and all else is ignored.
     The report of ``NAME.dcm`` is ``NAME.txt`` or ``NAME.dcm.txt`` beside it, else ``report.txt`` in its folder, else
     the text file beside its folder and called like it, as MIMIC-CXR has ``s50414267.txt`` beside ``s50414267/``. What
-    is no picture by its SOP class (see `no_picture`) is skipped with the reason. Links to folders are not followed, and
-    links to files only within the folder. The names of one folder are held in memory.
+    is no picture by its header (see `why_no_picture`) is skipped with the reason. Links to folders are not followed,
+    and links to files only within the folder. The names of one folder are held in memory.
 
     Parameters
     ----------
@@ -77,13 +72,13 @@ class DicomFolder(Corpus):
                     raise InputError(problem)
                 yield self._record(name, ordinal)
             except InputError as error:
-                yield SkippedRecord(ordinal, _printable(name), str(error))
+                yield SkippedRecord(ordinal, _printable(name), str(error), isinstance(error, NoPictureError))
 
     def __len__(self) -> int:
         return sum(1 for _ in self._candidates())
 
     def _record(self, name: str, ordinal: int) -> Record:
-        from indexing.images.dicom import is_dicom
+        from indexing.images.dicom import is_dicom, why_no_picture
         from indexing.images.pseudonyms import pseudonyms
 
         text_of(name, "image")
@@ -91,9 +86,8 @@ class DicomFolder(Corpus):
         if not is_dicom(_head(path)):
             raise InputError("named like DICOM, but is not; replace or rename it")
         data = read_image_bytes(path)
-        reason = no_picture(data)
-        if reason is not None:
-            raise InputError(reason)
+        if (kind := why_no_picture(data, _printable(name))) is not None:
+            raise NoPictureError(f"is no picture but {kind}; left out")
         report = self._report(name)
         patient, study = pseudonyms(data, self._key)
         return Record(_without_suffix(name), name, report, patient=patient, study=study, line=ordinal)
@@ -157,33 +151,6 @@ class DicomFolder(Corpus):
     def _leads_outside(self, path: str) -> bool:
         """Whether it is a link out of the folder; what lies between is not, as links to folders are not followed."""
         return os.path.islink(path) and os.path.commonpath([self._inside, os.path.realpath(path)]) != self._inside
-
-
-def no_picture(data: bytes) -> str | None:
-    """Why a DICOM file is no picture that a report describes, by its SOP class; None where it may be one.
-
-    Segmentations, dose maps, parametric maps and presentation states stand beside the images that they were made from.
-    Their pixels, where they have any, are labels or amounts.
-
-    Parameters
-    ----------
-    data
-        The file's bytes. One that cannot be read is left to those who decode it.
-    """
-    from pydicom import uid  # pydicom is needed for folders of DICOM only
-
-    from indexing.images.dicom import read_tags, silence_pydicom
-
-    silence_pydicom()
-    try:
-        dataset = read_tags(data, "file", ("SOPClassUID",))
-        given = uid.UID(str(dataset.get("SOPClassUID") or dataset.file_meta.MediaStorageSOPClassUID).strip(" \0"))
-    except Exception:  # hostile bytes make pydicom raise nearly anything, and its texts quote the header
-        return None
-    name = given.name if given.name != given else ""
-    if name not in _PICTURES_OF_RADIOTHERAPY and any(kind in name for kind in _NO_PICTURES):
-        return f"is no picture ({name.removesuffix(' Storage')}); left out"
-    return None
 
 
 def _without_suffix(name: str) -> str:

@@ -18,6 +18,7 @@ from indexing.images.deep_colour import decode_deep, is_deep
 from indexing.images.files import read_image_bytes
 from indexing.images.greyscale import stretch
 from indexing.images.limits import MAX_PAGES, MAX_PIXELS, check_size
+from indexing.images.not_pictures import NoPictureError
 from indexing.images.tiff_pages import default_page, imagej_images, read_pages
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from titrate import InputError
@@ -168,7 +169,7 @@ def _choose_page(data: bytes, name: str, view: ImageView) -> tuple[int, int]:
     if view.frame is not None:
         return view.choose(len(pages), name), 0
     if (page := default_page(pages)) is None:
-        raise InputError(
+        raise NoPictureError(
             f"image {name} holds nothing but the label or the overview of a slide; leave it out, or choose a frame"
         )
     return page, 0

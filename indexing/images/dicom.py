@@ -24,7 +24,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from indexing.images.jpeg_colour import decode_jpeg_colour
 from indexing.images.limits import MAX_BYTES
-from indexing.images.not_pictures import NOT_PICTURE_TAGS, what_instead
+from indexing.images.not_pictures import NOT_PICTURE_TAGS, NoPictureError, what_beside, what_instead
 from indexing.images.presentation import PRESENTATION_TAGS, to_rgb
 from indexing.images.stored_pixels import (
     DECODERS,
@@ -62,7 +62,9 @@ def is_dicom(data: bytes) -> bool:
 
 
 def why_no_picture(data: bytes, name: str) -> str | None:
-    """What a DICOM file is instead of a picture, by its header alone, such as "a segmentation"; None if it may be one.
+    """What a DICOM file is instead of a picture that a report beside it is about; None if it may be one.
+
+    By its header alone, such as "a segmentation".
 
     Parameters
     ----------
@@ -78,7 +80,8 @@ def why_no_picture(data: bytes, name: str) -> str | None:
     """
     silence_pydicom()
     try:
-        return what_instead(read_tags(data, name, NOT_PICTURE_TAGS))
+        dataset = read_tags(data, name, NOT_PICTURE_TAGS)
+        return what_instead(dataset) or what_beside(dataset)
     except InputError:
         raise
     except Exception:  # its text may quote the header
@@ -117,7 +120,7 @@ def decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
                 "copy it again from the archive"
             )
         if (kind := what_instead(dataset)) is not None:
-            raise InputError(f"image {name} is no picture but {kind}; leave it out")
+            raise NoPictureError(f"image {name} is no picture but {kind}; leave it out")
         frame = check_header(dataset, name, view)
         array, photometric = _decode_pixels(dataset, kept[0], frame, name)
         if _CONTRADICTORY.get(photometric) == str(dataset.get("PresentationLUTShape", "")).strip().upper():

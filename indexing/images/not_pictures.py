@@ -3,7 +3,12 @@
 Told by the header alone: the SOP class, or where that is missing or a general one, modality and image type.
 """
 
-from pydicom.dataset import Dataset
+from typing import TYPE_CHECKING
+
+from titrate import InputError
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 NOT_PICTURE_TAGS = ("SOPClassUID", "Modality", "ImageType", "ConversionType", "SpecimenLabelInImage")
 
@@ -32,9 +37,34 @@ _SLIDE_PARTS = {"LABEL": "the label of a slide", "OVERVIEW": "the overview of a 
 # What scanners of slides write: microscopy, photographs, and secondary captures.
 _SLIDE_CLASSES = tuple(_STORAGE + number for number in ("77.1.2", "77.1.3", "77.1.4", "77.1.6", "7", "7.2", "7.4"))
 _WHOLE_SLIDE = _STORAGE + "77.1.6"
+# In the standard's names of SOP classes (PS3.6, table A-1): what stands beside images and has no pixels, or amounts.
+_BESIDE = (
+    "RT ", "Parametric Map", "Real World Value", "Registration", "Waveform", "Fiducials", "Raw Data", "Measurements",
+    "Tractography",
+)  # fmt: skip
+_PICTURES_OF_RADIOTHERAPY = ("RT Image Storage", "Enhanced RT Image Storage", "Enhanced Continuous RT Image Storage")
 
 
-def what_instead(dataset: Dataset) -> str | None:
+class NoPictureError(InputError):
+    """A file that might be an image is no picture of a patient."""
+
+
+def what_beside(dataset: "Dataset") -> str | None:
+    """What the file is, if a folder's report is surely not about it; None if nothing says so.
+
+    A plan, a registration or a map of measured values stands beside the images that it was made from. A map may be
+    looked at by itself, so that `what_instead` has no objection.
+    """
+    from pydicom import uid
+
+    given = uid.UID(_text(dataset, "SOPClassUID") or str(dataset.file_meta.get("MediaStorageSOPClassUID", "")))
+    name = given.name if given.name != given else ""
+    if name not in _PICTURES_OF_RADIOTHERAPY and any(kind in name for kind in _BESIDE):
+        return name.removesuffix(" Storage")
+    return None
+
+
+def what_instead(dataset: "Dataset") -> str | None:
     """What the file is instead of a picture, with its article; None if nothing speaks against a picture.
 
     Parameters
@@ -61,10 +91,10 @@ def what_instead(dataset: Dataset) -> str | None:
     return None
 
 
-def _values(dataset: Dataset, keyword: str) -> list[str]:
+def _values(dataset: "Dataset", keyword: str) -> list[str]:
     value = dataset.get(keyword) or []
     return [str(part).strip(" \0").upper() for part in ([value] if isinstance(value, str) else value)]
 
 
-def _text(dataset: Dataset, keyword: str) -> str:
+def _text(dataset: "Dataset", keyword: str) -> str:
     return next(iter(_values(dataset, keyword)), "")

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import uid
 
 from indexing import (
     BuildReport,
@@ -176,3 +177,26 @@ def test_a_json_list_is_read_twice_once_to_check_it_and_once_to_use_it(
     monkeypatch.setattr(JsonList, "_entries", counted)
     assert build_index(listed, tmp_path / "index", encoder).embedded == 3
     assert len(passes) == 2
+
+
+def test_what_is_no_picture_is_counted(encoder: Encoder, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    kinds: dict[str, dict[str, Any]] = {
+        "ct": {"SOPClassUID": uid.CTImageStorage},
+        "dose": {"SOPClassUID": uid.RTDoseStorage},
+        "form": {"SOPClassUID": uid.SecondaryCaptureImageStorage, "ConversionType": "SD"},
+        "label": {"SOPClassUID": uid.VLWholeSlideMicroscopyImageStorage, "ImageType": ["ORIGINAL", "PRIMARY", "LABEL"]},
+        "state": {"SOPClassUID": uid.GrayscaleSoftcopyPresentationStateStorage},
+    }
+    for name, tags in kinds.items():
+        (folder / f"{name}.dcm").write_bytes(image_file(pixels, **tags))
+    (folder / "report.txt").write_text("Nodule.")
+    rows = [{"id": name, "image": f"{name}.dcm", "report": "r"} for name in kinds] + [{"image": "none", "report": "r"}]
+    (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for corpus, skipped in ((folder, 4), (folder / "corpus.jsonl", 5)):
+        checked = check_corpus(corpus)
+        assert (checked.usable, checked.skipped, checked.no_pictures) == (1, skipped, 4)
+        report = build_index(corpus, tmp_path / f"index{skipped}", encoder)
+        assert (report.embedded, report.skipped, report.no_pictures) == (1, skipped, 4)

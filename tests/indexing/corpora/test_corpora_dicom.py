@@ -198,5 +198,8 @@ def test_what_is_no_picture_is_skipped_and_says_what_it_is(tmp_path: Path) -> No
         "a-ct", "f-portal", "g-mammogram", "h-unknown"
     ]  # fmt: skip
     dose = found["c-dose.dcm"]
-    assert isinstance(dose, SkippedRecord) and dose.reason == "is no picture (RT Dose); left out"
+    assert isinstance(dose, SkippedRecord) and dose.reason == "is no picture but a grid of radiation doses; left out"
+    assert {name for name, record in found.items() if isinstance(record, SkippedRecord) and record.no_picture} == {
+        "b-seg.dcm", "c-dose.dcm", "d-state.dcm", "e-map.dcm"
+    }  # fmt: skip
     assert len(found) == len(classes)

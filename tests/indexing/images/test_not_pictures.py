@@ -74,6 +74,17 @@ def test_pictures_stay_pictures(tags: dict[str, Any]) -> None:
     assert np.asarray(decode_image(data, "a.dcm")).shape == (2, 2, 3)
 
 
+def test_what_stands_beside_pictures_is_left_out_of_folders_only() -> None:
+    for kind, name in (
+        (uid.ParametricMapStorage, "Parametric Map"),
+        (uid.RTPlanStorage, "RT Plan"),
+        (uid.SpatialRegistrationStorage, "Spatial Registration"),
+    ):
+        data = image_file(RAMP, SOPClassUID=kind)
+        assert why_no_picture(data, "a.dcm") == name
+        assert np.asarray(decode_image(data, "a.dcm")).shape == (2, 2, 3)
+
+
 def test_segmentations_and_doses_that_pydicom_ships() -> None:
     for name, kind in (
         ("liver_1frame.dcm", "a segmentation"),
