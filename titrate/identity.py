@@ -19,6 +19,7 @@ NOTHING = frozenset(["", "NaN", "nan", "NULL", "null", "None", "N/A", "NA", "n/a
 patient of all whose patient is not known."""
 
 _WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0*", re.ASCII)
+_POWER = re.compile(r"(-?[0-9])(?:\.([0-9]+))?[eE]\+0*([0-9]+)", re.ASCII)
 _DIGITS = 60
 
 
@@ -26,8 +27,10 @@ def normal_id(given: str | int | float | Decimal | None) -> str | None:
     """One spelling for an id of a patient, a study or a record, however a file or a caller writes it.
 
     A column of whole numbers with a gap in it is written as 10000032.0 by pandas, so a whole number with nothing but
-    zeros after its point is that whole number. Leading zeros are part of an id, and neither ``1e7`` nor ``1.5`` is a
-    whole number written out, so these stay as they are. Letters with accents are composed (Unicode NFC).
+    zeros after its point is that whole number. So is one with a power of ten, as 1.0000032e+07, if all of its digits
+    are there; spreadsheets write 1.00E+07 for many numbers, which is refused. Leading zeros are part of an id, and
+    neither ``1e7`` nor ``1.5`` is a whole number written out, so these stay as they are. Letters with accents are
+    composed (Unicode NFC).
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def normal_id(given: str | int | float | Decimal | None) -> str | None:
     Raises
     ------
     InputError
-        If it is a number, but not a whole one of at most 60 digits, or neither text nor a number.
+        If it is a number, but not a whole one of at most 60 digits, a rounded one, or neither text nor a number.
 
     >>> [normal_id(given) for given in (10000032, 10000032.0, "10000032.0", " 10000032 ", "007", "1e7", "1.5", "nan")]
     ['10000032', '10000032', '10000032', '10000032', '007', '1e7', '1.5', None]
@@ -55,6 +58,12 @@ def normal_id(given: str | int | float | Decimal | None) -> str | None:
         text = unicodedata.normalize("NFC", text).strip()
     if text in NOTHING:
         return None
+    power = _POWER.fullmatch(text)
+    if power is not None:
+        if len(power[2] or "") < int(power[3]):
+            # Not quoted: it may come from the header of a DICOM file, of which nothing is told.
+            raise InputError("an id was rounded, as to 1.00E+07 by spreadsheets; write ids as text, with every digit")
+        return normal_id(Decimal(text))
     whole = _WHOLE.fullmatch(text)
     if whole is None:
         return text

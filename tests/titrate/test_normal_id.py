@@ -8,14 +8,17 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from indexing import Exclusion, FieldFilter, Record
+from indexing import Exclusion, FieldFilter, Record, SkippedRecord
 from indexing.corpora.open import open_corpus
+from indexing.images.pseudonyms import pseudonym
 from rag import make_query, read_questions
+from tests.indexing.dicom_files import file_bytes, image_dataset
 from titrate import InputError, check_no_overlap, hash_patient, normal_id
 
 
@@ -35,6 +38,9 @@ from titrate import InputError, check_no_overlap, hash_patient, normal_id
         ("007", "007"),
         ("007.0", "007.0"),
         ("1e7", "1e7"),
+        ("1.0000032e+07", "10000032"),
+        ("1.0000032E+007", "10000032"),
+        ("5E+0", "5"),
         ("1.50", "1.50"),
         ("1.2.0", "1.2.0"),
         ("p1.0", "p1.0"),
@@ -57,10 +63,34 @@ def test_what_is_no_id(given: Any) -> None:
         normal_id(given)
 
 
+@pytest.mark.parametrize("given", ["1.00E+07", "1e+05", "1.23457E+11", "1.2e+1000000000000"])
+def test_what_a_spreadsheet_has_rounded_is_no_id(tmp_path: Path, given: str) -> None:
+    with pytest.raises(
+        InputError, match=r"an id was rounded, as to 1.00E\+07 by spreadsheets; write ids as text, with"
+    ):
+        normal_id(given)
+    path = write_corpus(tmp_path / "corpus.csv", [("a", given), ("b", "7")])
+    skipped, kept = open_corpus(path)
+    assert isinstance(skipped, SkippedRecord) and "an id was rounded" in skipped.reason
+    assert isinstance(kept, Record) and kept.patient == "7"
+
+
 def spellings(number: int, rng: random.Random) -> list[str]:
     """Texts that all mean this number."""
     digits = str(number)
     return [digits, f"{digits}.0", f"{digits}.{'0' * rng.randint(1, 6)}", f"  {digits} ", f"{digits}.0 "]
+
+
+def write_archive(folder: Path, ids: list[str]) -> Path:
+    """A folder of DICOM files of one patient each, with their studies."""
+    folder.mkdir()
+    for row, text in enumerate(ids):
+        image = image_dataset(np.zeros((2, 2), np.uint8))
+        image.PatientID = text
+        image.StudyInstanceUID = str(normal_id(text))
+        (folder / f"{row}.dcm").write_bytes(file_bytes(image))
+        (folder / f"{row}.txt").write_text("r")
+    return folder
 
 
 def write_corpus(path: Path, rows: list[tuple[str, Any]]) -> Path:
@@ -104,6 +134,11 @@ def test_one_id_is_one_identity_in_every_format(tmp_path: Path, seed: int) -> No
     with_gap = [("a", float(number)), ("b", float("nan"))]  # a column of whole numbers with a gap, as pandas has it
     for suffix in ("csv", "tsv", "parquet"):
         assert patients(write_corpus(tmp_path / f"gap.{suffix}", with_gap)) == {str(number), None}
+
+    key = b"sixteen bytes or more"
+    archive = open_corpus(write_archive(tmp_path / "archive", [text for _, text in texts]), key=key)
+    known = {(record.patient, record.study) for record in archive if isinstance(record, Record)}
+    assert known == {(pseudonym(str(number), "patient", key), pseudonym(str(number), "study", key))}
 
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
     everyone: list[Any] = [text for _, text in texts] + [number, float(number)]
