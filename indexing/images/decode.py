@@ -119,7 +119,7 @@ def decode_image(data: bytes, name: str, view: ImageView = AS_THE_FILE_SAYS) -> 
     except Image.DecompressionBombError as error:  # WebP, whose canvas is made as soon as the file is opened
         raise InputError(f"image {name} has too many pixels; the limit is {MAX_PIXELS:,}") from error
     except Exception as error:  # hostile bytes make the decoders raise nearly anything
-        raise InputError(f"image {name} is damaged and cannot be decoded; replace or remove it") from error
+        raise InputError(f"image {name} {_why_not(data, error)}") from error
 
 
 def _decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
@@ -128,6 +128,15 @@ def _decode_dicom(data: bytes, name: str, view: ImageView) -> Image.Image:
     if not is_dicom(data):
         raise InputError(f"image {name} is not PNG, JPEG, TIFF, WebP or DICOM; convert it to PNG first")
     return decode_dicom(data, name, view)
+
+
+def _why_not(data: bytes, error: Exception) -> str:
+    """What is wrong with an image that its decoder cannot read, and what mends it."""
+    if data.startswith(b"MM\0+"):
+        return "is a BigTIFF with the upper byte first, which is not decoded here; save it as PNG or another TIFF"
+    if data.startswith((b"II", b"MM")) and "unknown pixel mode" in str(error):
+        return "is a TIFF whose pixels are of a kind that is not decoded here, or damaged; save it as PNG"
+    return "is damaged and cannot be decoded; replace or remove it"
 
 
 def _open_page(

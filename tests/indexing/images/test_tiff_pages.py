@@ -159,3 +159,18 @@ def test_directories_that_overlap_are_read_in_bounded_time() -> None:
     chain = b"".join(struct.pack("<HI", 0xFFFF, 0) for _ in range(2))
     with pytest.raises(InputError):
         decode_image(b"II*\0" + struct.pack("<I", 8) + chain, "a")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "options", "told"),
+    [
+        (np.zeros((8, 8), np.uint8), {"bigtiff": True, "byteorder": ">"}, "is a BigTIFF with the upper byte first"),
+        (np.zeros((8, 8), np.float64), {}, "is a TIFF whose pixels are of a kind that is not decoded here"),
+        (np.zeros((8, 8, 3), np.float32), {"photometric": "rgb"}, "is a TIFF whose pixels are of a kind that is not"),
+    ],
+)
+def test_what_pillow_cannot_read_is_named(pixels: np.ndarray, options: dict[str, Any], told: str) -> None:
+    data = BytesIO()
+    tifffile.imwrite(data, pixels, **options)
+    with pytest.raises(InputError, match=told):
+        decode_image(data.getvalue(), "a.tif")
