@@ -11,7 +11,7 @@ from pathlib import Path
 
 from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import MAX_REPORT, text_of
-from indexing.corpora.published import published_table
+from indexing.corpora.published import REPORT_FOLDERS, published_table
 from indexing.images.files import read_image_bytes
 from indexing.images.not_pictures import NoPictureError
 from indexing.records import Record, SkippedRecord
@@ -28,9 +28,10 @@ class DicomFolder(Corpus):
 
     A file is DICOM if it is called ``.dcm`` or ``.dicom`` or begins like DICOM; ``DICOMDIR`` and all else is ignored.
     The report of ``NAME.dcm`` is ``NAME.txt`` or ``NAME.dcm.txt`` beside it, else ``report.txt`` in its folder, else
-    the text file beside its folder and called like it, as MIMIC-CXR has ``s50414267.txt`` beside ``s50414267/``. What
-    is no picture by its header (see `why_no_picture`) is skipped with the reason. Links to folders are not followed,
-    and links to files only within the folder. The names of one folder are held in memory.
+    the text file beside its folder and called like it, as MIMIC-CXR has ``s50414267.txt`` beside ``s50414267/``, or at
+    the same place below ``mimic-cxr-reports``. What is no picture by its header (see `why_no_picture`) is skipped with
+    the reason. Links to folders are not followed, and links to files only within the folder. The names of one folder
+    are held in memory.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ class DicomFolder(Corpus):
         bare = _without_suffix(name)
         folder = os.path.dirname(name)
         beside = (f"{bare}.txt", f"{name}.txt", os.path.join(folder, "report.txt"))
-        for sidecar in dict.fromkeys((*beside, f"{folder}.txt") if folder else beside):
+        apart = (os.path.join(top, f"{folder}.txt") for top in ("", *REPORT_FOLDERS))
+        for sidecar in dict.fromkeys((*beside, *apart) if folder else beside):
             path = self.path / sidecar
             if not path.is_file():
                 continue

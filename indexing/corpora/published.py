@@ -23,6 +23,9 @@ _IU_FOLDERS = ("images/images_normalized", "images_normalized", "images")
 _MIMIC_JPG, _MIMIC = ("dicom_id", "study_id", "subject_id", "split"), ("dicom_id", "study_id", "subject_id", "path")
 _MIMIC_SPLIT = "mimic-cxr-2.0.0-split.csv"
 
+REPORT_FOLDERS = ("mimic-cxr-reports",)
+"""Where MIMIC-CXR's reports may have been unpacked, with the folders of the images below."""
+
 TABLES = ("captions.txt", "train_captions.csv", "indiana_reports.csv", _MIMIC_SPLIT, "annotation.json")
 """What names the images in the folders of these archives."""
 
@@ -140,7 +143,8 @@ class _MimicReports:
         place = row.get("path") or f"files/p{patient[:2]}/p{patient}/s{study}/{image}.jpg"
         name = f"{PurePosixPath(place).parent}.txt"
         try:
-            with resolve_image(self._root, name).open("rb") as file:
+            unpacked = next((top for top in ("", *REPORT_FOLDERS) if (self._root / top / name).is_file()), "")
+            with resolve_image(self._root, os.path.join(unpacked, name)).open("rb") as file:
                 data = file.read(4 * MAX_REPORT + 4)
         except (InputError, OSError):
             raise InputError(

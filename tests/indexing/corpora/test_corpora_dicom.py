@@ -172,6 +172,9 @@ def test_mimic_cxr_has_a_report_beside_the_folder_of_its_study(tmp_path: Path) -
     for study in ("s51", "s52", "s54"):
         (patient / f"{study}.txt").write_text(f"Report of {study}.")
     (patient / "s52/view-1.txt").write_text("Report of the view.")  # nearer, so it is taken
+    apart = tmp_path / "mimic-cxr-reports/files/p10/p10000032"  # where unpacking may have put them
+    apart.mkdir(parents=True)
+    (patient / "s51.txt").rename(apart / "s51.txt")
     found = list(open_corpus(tmp_path, key=KEY))
     assert [record.report if isinstance(record, Record) else record.reason[:9] for record in found] == [
         "Report of s51.", "Report of s51.", "Report of the view.", "no report", "no report"

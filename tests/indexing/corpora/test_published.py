@@ -131,6 +131,10 @@ def test_mimic_cxr_of_jpegs_takes_the_reports_beside_the_studies(tmp_path: Path)
         ),
         SkippedRecord(5, "e084-4", "subject_id or study_id is no number"),
     ]
+    reports = tmp_path / "mimic-cxr-reports"  # where unpacking may have put them
+    reports.mkdir()
+    (tmp_path / "files").rename(reports / "files")
+    assert [isinstance(record, Record) for record in open_corpus(path)] == [True, True, False, False]
     listed = (
         f"subject_id,study_id,dicom_id,path\n10000032,50414267,02aa-1,{study}/02aa-1.dcm\n1,2,x,../../etc/a/x.dcm\n"
     )
