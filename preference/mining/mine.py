@@ -9,7 +9,7 @@ from preference.mining.balance import Group, balance_pairs
 from preference.mining.candidates import DEFAULT_KINDS, MINED_KINDS, Candidate, find_candidates
 from preference.noise import ImageNoise, Noise
 from preference.pairs import ANCHOR, COPYING, PreferencePair
-from rag import Outcomes, PromptTemplate
+from rag import Outcomes
 from titrate import InputError
 
 _FREQUENT_KINDS = (COPYING, ANCHOR)
@@ -42,7 +42,6 @@ class MinedPairs:
 
 def mine_pairs(
     outcomes: Outcomes,
-    prompt: PromptTemplate,
     *,
     kinds: Sequence[str] = DEFAULT_KINDS,
     noised: Outcomes | None = None,
@@ -60,8 +59,6 @@ def mine_pairs(
     outcomes
         The answers to the questions of the ``prefer`` split, with every number of contexts. An answer counts as right
         if its loss is below one half.
-    prompt
-        The template that the questions were asked with.
     kinds
         The kinds of pairs to make. Whatever their order here, they are mined in the order of `MINED_KINDS`.
 
@@ -113,7 +110,7 @@ def mine_pairs(
         if not candidates:
             notes.append(f"{kind}: no question shows it.")
             continue
-        made = [_make_pair(kind, candidate, outcomes, prompt) for candidate in candidates]
+        made = [_make_pair(kind, candidate, outcomes) for candidate in candidates]
         limit = (most or None) if kind in _FREQUENT_KINDS and per_kind is None else per_kind
         groups = [_group(candidate, outcomes, balance=balance) for candidate in candidates]
         kept, left_out = balance_pairs(made, groups, rng, limit=limit)
@@ -154,14 +151,14 @@ def _draw(candidates: Iterator[list[Candidate]], per_question: int, rng: random.
         yield from sorted(drawn, key=lambda candidate: candidate.k)
 
 
-def _make_pair(kind: str, candidate: Candidate, outcomes: Outcomes, prompt: PromptTemplate) -> PreferencePair:
+def _make_pair(kind: str, candidate: Candidate, outcomes: Outcomes) -> PreferencePair:
     question, matches = outcomes.questions[candidate.row], outcomes.matches[candidate.row]
     reports = [match.record.report for match in matches[: candidate.k]]
     try:
         return PreferencePair(
             id=f"{question.id}@{candidate.k}/{kind}",
             image=question.image,
-            prompt=prompt.render(question.text, question.options, reports),
+            prompt=outcomes.prompt.render(question.text, question.options, reports),
             chosen=candidate.chosen,
             rejected=candidate.rejected,
             kind=kind,

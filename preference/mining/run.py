@@ -159,7 +159,6 @@ def mine_run(
         measured(reliance)
     mined = mine_pairs(
         outcomes,
-        run.system.prompt,
         kinds=options.kinds,
         noised=noised,
         noise=noise,

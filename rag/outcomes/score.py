@@ -26,11 +26,22 @@ _IMAGES_AT_ONCE = 16
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """The outcome table, with the questions and what was retrieved for them, all in the same order."""
+    """The outcome table, with the questions and what was retrieved for them, all in the same order.
+
+    Attributes
+    ----------
+    table
+        What the answers came to.
+    questions, matches
+        A question, and the cases that it may read, for each row.
+    prompt
+        What they were asked with; it cuts reports as the model did that answered.
+    """
 
     table: OutcomeTable
     questions: tuple[Question, ...]
     matches: tuple[tuple[Match, ...], ...]
+    prompt: PromptTemplate
 
 
 def score_outcomes(
@@ -103,7 +114,7 @@ def score_outcomes(
         answers=[outcome.answers for outcome in outcomes],
         similarities=similarities if falling else None,  # fused rankings have no one similarity to cut at
     )
-    return Outcomes(table, retrieved.questions, retrieved.matches)
+    return Outcomes(table, retrieved.questions, retrieved.matches, prompt.for_model(mllm))
 
 
 def _outcomes(

@@ -119,11 +119,11 @@ def make_outcomes(
         confidences=np.full(losses.shape, 0.5),
         answers=answers,
     )
-    return Outcomes(table, tuple(questions), tuple(found for _ in questions))
+    return Outcomes(table, tuple(questions), tuple(found for _ in questions), PromptTemplate())
 
 
 def make_pairs(images: Sequence[Path]) -> list[PreferencePair]:
     """Four pairs on four images, with 1, 1, 2 and 3 contexts, that all prefer yes."""
     questions = [make_question(n, "yes", image, patient=f"p{n}") for n, image in enumerate(images)]
     outcomes = make_outcomes(questions, ["+-++", "+-++", "++-+", "+++-"], ["radiology"] * 4)
-    return list(mine_pairs(outcomes, PromptTemplate(), kinds=["over-reliance"], balance=False).pairs)
+    return list(mine_pairs(outcomes, kinds=["over-reliance"], balance=False).pairs)

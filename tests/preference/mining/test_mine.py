@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from indexing import load_image
+from indexing import Record, load_image
 from preference import ImageNoise, MinedPairs, PreferencePair, mine_pairs
-from rag import Outcomes, PromptTemplate
+from rag import Outcomes, PromptTemplate, TokenBudget
 from tests.preference.tiny import make_outcomes, make_question
 from titrate import InputError
 
@@ -25,7 +25,7 @@ def table(
 
 
 def mine(rows: list[tuple[str, str]], *, matches: int | None = None, **options: Any) -> tuple[PreferencePair, ...]:
-    return mine_pairs(table(rows, matches=matches), PROMPT, **{"kinds": ["over-reliance"], **options}).pairs
+    return mine_pairs(table(rows, matches=matches), **{"kinds": ["over-reliance"], **options}).pairs
 
 
 def test_over_reliance_is_right_alone_and_wrong_with_contexts() -> None:
@@ -57,7 +57,7 @@ def test_under_use_is_wrong_alone_and_right_with_contexts() -> None:
 def test_an_anchor_is_right_alone_and_asked_alone() -> None:
     # q0 is right throughout, q1 only alone, q2 never.
     outcomes = table([("yes", "+++"), ("no", "+--"), ("yes", "---")])
-    mined = mine_pairs(outcomes, PROMPT, kinds=["anchor"], balance=False)
+    mined = mine_pairs(outcomes, kinds=["anchor"], balance=False)
     assert [(pair.id, pair.kind, pair.k, pair.chosen, pair.rejected) for pair in mined.pairs] == [
         ("q0@0/anchor", "anchor", 0, "yes", "no"),
         ("q1@0/anchor", "anchor", 0, "no", "yes"),
@@ -69,7 +69,7 @@ def test_an_anchor_is_right_alone_and_asked_alone() -> None:
 def test_an_anchor_of_free_text_rejects_what_contexts_made_the_model_say() -> None:
     rows = [("yes", "+-+"), ("no", "+++")]
     free = replace(table(rows), questions=tuple(replace(q, options=None) for q in table(rows).questions))
-    found = mine_pairs(free, PROMPT, kinds=["anchor"], balance=False).pairs
+    found = mine_pairs(free, kinds=["anchor"], balance=False).pairs
     assert [(pair.question, pair.rejected) for pair in found] == [("q0", "no")]  # nothing to reject for q1
 
 
@@ -77,7 +77,6 @@ def test_anchors_are_cut_to_the_other_kinds() -> None:
     # Over-reliance: q0 (yes) and q1 (no). Anchors: all four.
     mined = mine_pairs(
         table([("yes", "+-+"), ("no", "+-+"), ("yes", "+++"), ("no", "+++")]),
-        PROMPT,
     )
     assert mined.found == {"over-reliance": 2, "anchor": 4}
     assert Counter((pair.kind, pair.chosen) for pair in mined.pairs) == {
@@ -90,7 +89,7 @@ def noised_pairs(images: list[Path], noised: list[str], **options: Any) -> Mined
     questions = [make_question(n, answers[n], image, patient=f"p{n}") for n, image in enumerate(images)]
     clean = make_outcomes(questions, ["++-", "+-+", "+++", "-++"], ["radiology"] * 4)
     return mine_pairs(
-        clean, PROMPT, noised=make_outcomes(questions, noised, ["radiology"] * 4), noise=ImageNoise(300, 64), **options
+        clean, noised=make_outcomes(questions, noised, ["radiology"] * 4), noise=ImageNoise(300, 64), **options
     )
 
 
@@ -130,11 +129,27 @@ def test_copying_needs_noise_of_the_same_questions(images: list[Path]) -> None:
     with pytest.raises(InputError, match="other questions or contexts"):
         mine_pairs(
             table([("yes", "+-")]),
-            PROMPT,
             kinds=["copying"],
             noised=make_outcomes(other, ["++"], ["x"]),
             noise=ImageNoise(),
         )
+
+
+class Words(TokenBudget):
+    """Counts words."""
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+
+def test_a_pair_shows_reports_as_the_model_read_them() -> None:
+    outcomes = table([("yes", "+-"), ("no", "+-")])
+    report = "Technique: " + "upright " * 20 + ".\nImpression: Effusion."
+    near = replace(outcomes.matches[0][0], record=Record("near", "near.png", report))
+    prompt = PromptTemplate("Look.", max_report_tokens=16).for_model(Words())
+    read = replace(outcomes, matches=((near,), (near,)), prompt=prompt)
+    for pair in mine_pairs(read, kinds=["over-reliance"]).pairs:
+        assert pair.prompt.startswith("Look.\nReport [1]: … Impression: Effusion.\nQuestion: ")
 
 
 def test_the_prompt_holds_the_contexts_that_misled() -> None:
@@ -171,7 +186,7 @@ def test_fewer_cases_than_k_give_no_repeated_prompts() -> None:
 def test_both_answers_are_chosen_equally_often_in_each_domain() -> None:
     # Radiology chooses yes 8 times (4 questions) and no 3 times; pathology yes once and no twice.
     rows = [("yes", "+--")] * 4 + [("no", "+-+")] * 3 + [("yes", "+-+"), ("no", "+-+"), ("no", "++-")]
-    mined = mine_pairs(table(rows, ["radiology"] * 7 + ["pathology"] * 3), PROMPT, kinds=["over-reliance"])
+    mined = mine_pairs(table(rows, ["radiology"] * 7 + ["pathology"] * 3), kinds=["over-reliance"])
     counts = Counter((pair.domain, pair.chosen) for pair in mined.pairs)
     assert counts == {
         ("radiology", "yes"): 3,
@@ -197,7 +212,7 @@ def test_one_side_only_is_explained_and_can_be_kept() -> None:
 def test_a_kind_that_no_question_shows_is_said() -> None:
     with pytest.raises(InputError, match="over-reliance: no question shows it"):
         mine([("yes", "+++"), ("no", "---")])
-    mined = mine_pairs(table([("yes", "-+"), ("no", "-+")]), PROMPT, kinds=["under-use", "over-reliance"])
+    mined = mine_pairs(table([("yes", "-+"), ("no", "-+")]), kinds=["under-use", "over-reliance"])
     assert mined.found == {"over-reliance": 0, "under-use": 2}
     assert mined.notes == ("over-reliance: no question shows it.",)
 
@@ -206,7 +221,7 @@ def test_a_kind_that_no_question_shows_is_said() -> None:
 def test_held_back_questions_are_refused(split: str) -> None:
     questions = [make_question(0, "yes", IMAGE, patient="p", split=split)]
     with pytest.raises(InputError, match=f"question q0: it is of the {split} split"):
-        mine_pairs(make_outcomes(questions, ["+-"], ["radiology"]), PROMPT)
+        mine_pairs(make_outcomes(questions, ["+-"], ["radiology"]))
 
 
 @pytest.mark.parametrize(

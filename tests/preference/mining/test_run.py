@@ -54,7 +54,7 @@ def test_it_is_every_step_in_turn(run: QuestionRun) -> None:
     noise = ImageNoise(300, run.system.mllm.image_side, seed=3)
     clean, noised = run.score(retrieved), run.score(retrieved, alter=noise.apply, alteration=asdict(noise))
     chosen: dict[str, Any] = {"kinds": ("copying",), "per_kind": 4, "seed": 3}
-    mined = mine_pairs(clean, run.system.prompt, noised=noised, noise=noise, view=run.system.view, **chosen)
+    mined = mine_pairs(clean, noised=noised, noise=noise, view=run.system.view, **chosen)
     result = mine_run(run, options=MiningOptions(strength=300, **chosen))
     assert result.reliance == tuple(measure_reliance(clean, run.known_questions(clean.questions), 1, noised=noised))
     assert result.reliance[0].copying is not None

@@ -8,7 +8,7 @@ import pytest
 
 from calibration import Certificate, DomainResult, OutcomeTable
 from indexing import Match, Record
-from rag import Baselines, Outcomes, Question, bootstrap_interval, evaluate, format_scores, measure
+from rag import Baselines, Outcomes, PromptTemplate, Question, bootstrap_interval, evaluate, format_scores, measure
 from tests.results import domain_result
 from titrate import InputError
 
@@ -108,7 +108,7 @@ def outcomes() -> Outcomes:
         [q.id for q in asked], [q.unit for q in asked], ["a", "a", "a", "b"], losses, np.full((4, 2), 0.9), answers
     )
     near = [(Match(Record(name, "i.png", "Report."), 0.5),) for name in ("r3", "r1", "r3", "r1")]
-    return Outcomes(table, asked, tuple(near))
+    return Outcomes(table, asked, tuple(near), PromptTemplate())
 
 
 def certificate(**k: int | None) -> Certificate:

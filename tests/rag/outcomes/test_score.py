@@ -19,6 +19,7 @@ def check_against_ask(index: Index, encoder: Encoder, mllm: TransformersMLLM, qu
     outcomes = score_outcomes(mllm, PromptTemplate(), retrieved, MAX_K)
     table = outcomes.table
     assert table.losses.shape == (len(questions), MAX_K + 1)
+    assert outcomes.prompt.report_tokens == mllm.tokens_per_report != PromptTemplate().report_tokens
     assert outcomes.questions == retrieved.questions
     for row, question in enumerate(outcomes.questions):
         for k in range(MAX_K + 1):
