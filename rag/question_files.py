@@ -10,8 +10,13 @@ from typing import Any
 from indexing import TableFile
 from titrate import InputError, read_jsonl
 
+MAX_LIST = 1 << 28
+"""Bytes of a file that is one list, which is read into memory whole; the largest published one has 4 MiB."""
+
 _YES_OR_NO = re.compile(r"(yes|no)\s*(?:[.,;:!(\u2013-].*)?", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = "<image>"
+_CHOOSE = re.compile(r"\s*Please choose from the following two options: \[yes, no\]\s*$")
+"""How RULE's field ``text`` goes on after the question."""
 _MIMIC = re.compile(r"p\d\d/p(\d{8})/s(\d{8})/")
 _IU_STUDY = re.compile(r"(CXR\d+_IM-[\d-]+)/")
 _ARTICLE = re.compile(r"(PMC\d+)_")
@@ -53,7 +58,7 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
     Parameters
     ----------
     path
-        JSON lines; or the ``.json`` or ``.csv`` of one of those sets.
+        JSON lines, whatever its name; or the list or ``.csv`` of one of those sets.
     folder
         That image paths are relative to; where it holds the set's own folder of images, that one.
 
@@ -63,21 +68,22 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
         If the file cannot be read, or has none of these forms.
     """
     rows: Iterator[tuple[int, dict[str, Any] | str]]
-    match path.suffix.lower():
-        case ".csv" | ".tsv":
-            rows = _choices(path)
-        case ".json":
-            rows = _listed(path)
-        case ".parquet":
-            raise InputError(f"{path} is Parquet; write its pictures to files, and its questions as JSON lines")
-        case _:
-            rows = ((line, value) for line, value in read_jsonl(path))
+    beginning = _beginning(path)
+    listed = beginning.startswith("[") and path.suffix.lower() not in (".jsonl", ".ndjson")
+    if listed:
+        rows = _listed(path)
+    elif path.suffix.lower() in (".csv", ".tsv") and not beginning.startswith("{"):
+        rows = _choices(path)
+    elif beginning.startswith("PAR1"):
+        raise InputError(f"{path} is Parquet; write its pictures to files, and its questions as JSON lines")
+    else:
+        rows = ((line, value) for line, value in read_jsonl(path))
     for line, value in rows:
         if isinstance(value, str):
             yield QuestionRow(line, {}, "PMC-VQA", value)
             continue
         row = _converted(line, value)
-        if row.source is None and path.suffix.lower() == ".json":
+        if row.source is None and listed:
             raise InputError(
                 f"{path} is no list of questions as VQA-RAD or SLAKE have it; write one object a line, .jsonl"
             )
@@ -87,15 +93,24 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
         yield row
 
 
+def _beginning(path: Path) -> str:
+    """The first characters that are not blank; what cannot be read is left to those who read it all."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return file.read(1 << 10).lstrip()
+    except (OSError, ValueError):
+        return ""
+
+
 def _listed(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
+        if path.stat().st_size > MAX_LIST:
+            raise InputError(f"{path} is a list of more than {MAX_LIST >> 20} MiB; write one object a line, .jsonl")
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path} is not JSON, or not UTF-8 text; one object a line belongs in a .jsonl file"
-        ) from error
+        raise InputError(f"{path} is damaged JSON, or not UTF-8 text; get a whole copy of it") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path} is no list of questions; write one object a line, .jsonl")
     yield from enumerate(entries, start=1)
@@ -137,8 +152,8 @@ def _of_rule(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def _asked(value: Mapping[str, Any]) -> dict[str, Any]:
     """Question, answer and options of a set that names no options."""
-    question, answer = value.get("question"), value.get("answer")
-    asked = question.replace(_PLACEHOLDER, "").strip() if isinstance(question, str) else question
+    question, answer = value.get("question", value.get("text")), value.get("answer")
+    asked = _CHOOSE.sub("", question.replace(_PLACEHOLDER, "")).strip() if isinstance(question, str) else question
     said = answer.strip() if isinstance(answer, str) else str(answer) if isinstance(answer, int | float) else ""
     closed = _YES_OR_NO.fullmatch(said) if str(value.get("answer_type")).strip().upper() != "OPEN" else None
     if closed is None:

@@ -42,6 +42,10 @@ def test_rule_and_mmed_rag(tmp_path: Path) -> None:
             "report": "Normal.",
         },
         {"question_id": 5, "question": "Glaucoma?\n<image>", "answer": "yes", "image": "slo_fundus_08003.jpg"},
+        {
+            "question_id": 7, "answer": "no", "image": "slo_fundus_08003.jpg",
+            "text": "Cupping? Please choose from the following two options: [yes, no]\n<image>",
+        },
         {"question_id": 5, "question": "Treated?\n<image>", "answer": "no", "image": "slo_fundus_08003.jpg"},
         {"question_id": 6, "question": "Seen?\n<image>", "image": "slo_fundus_08003.jpg"},
     ]  # fmt: skip
@@ -49,12 +53,13 @@ def test_rule_and_mmed_rag(tmp_path: Path) -> None:
         picture(tmp_path / row["image"])
     path = tmp_path / "mimic_test.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    first, second, third, fourth, fifth = read(
+    first, second, third, fourth, fifth, sixth = read(
         path,
-        "is read as RULE's: 4 questions with options, 1 open; 2 are left out, the first because .*line 6: id 5 come",
+        "is read as RULE's: 5 questions with options, 1 open; 2 are left out, the first because .*line 7: id 5 come",
     )
     assert (first.id, first.patient, first.study, first.unit) == ("1", "15518538", "53078789", "15518538")
     assert closed(first) == ("Clear lungs?", "yes", ("yes", "no"))
+    assert closed(sixth) == ("Cupping?", "no", ("yes", "no"))
     assert closed(second) == ("Effusion?", "no", ("yes", "no"))
     assert closed(third) == ("Bones?", "No information is given.", None)
     assert (fourth.patient, fourth.study, fourth.answer) == (None, "CXR3030_IM-1405", "no")
@@ -153,8 +158,9 @@ def test_pmc_vqa_of_both_versions(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("q.json", "[{}]", "is no list of questions as VQA-RAD or SLAKE have it; write one object a line, .jsonl"),
-        ("q.json", "{}", "is no list of questions; write one object a line, .jsonl"),
-        ("q.json", "{} {}", "is not JSON, or not UTF-8 text; one object a line belongs in a .jsonl file"),
+        ("q.json", "[1]", "is no list of questions; write one object a line, .jsonl"),
+        ("q.json", "[{}", "is damaged JSON, or not UTF-8 text; get a whole copy of it"),
+        ("q.json", "{} {}", "line 1: not JSON"),
         ("q.csv", "Figure_path,Question\n", "has no column Answer, as PMC-VQA has; write questions as JSON lines"),
         ("q.parquet", "PAR1", "is Parquet; write its pictures to files, and its questions as JSON lines"),
     ],
@@ -169,7 +175,8 @@ def test_what_has_none_of_these_forms(tmp_path: Path, name: str, content: str, m
 def test_nothing_is_told_of_files_in_our_form(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     row = {"id": "a", "question_id": 1, "image": "a.png", "question": "?", "answer": "x", "options": None}
-    (tmp_path / "q.jsonl").write_text(json.dumps(row))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_questions(tmp_path / "q.jsonl")[0].id == "a"
+    for name in ("q.jsonl", "q.json", "q.csv", "q"):  # the suffix does not matter
+        (tmp_path / name).write_text(json.dumps(row))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert read_questions(tmp_path / name)[0].id == "a"
