@@ -111,6 +111,8 @@ class _IuStudies:
         try:
             with other.open(newline="", encoding="utf-8-sig") as file:
                 for row in csv.DictReader(file, strict=True):
+                    if not row["uid"] or not row["filename"]:
+                        raise KeyError("a row without a name")
                     uid = normal_id(row["uid"]) or ""
                     self._images.setdefault(uid, []).append((row["projection"] != "Frontal", row["filename"]))
         except OSError as error:

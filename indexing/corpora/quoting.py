@@ -5,6 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
+_IMAGES = frozenset((".dcm", ".dicom", ".jpeg", ".jpg", ".png", ".svs", ".tif", ".tiff", ".webp"))
+
 SWALLOWED = "a quote that is never closed runs on into the rows below; double the quotes inside a quoted cell"
 
 
@@ -34,8 +36,10 @@ def swallows_rows(lines: Sequence[str], cells: Sequence[str], delimiter: str, wi
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two keys are written alike: both empty, of the same suffix, or the same but for letters and digits."""
+    """Whether two keys are written alike: both of image files, of the same suffix, or but for letters and digits."""
     ends = [PurePath(text.strip()).suffix.lower() for text in (one, other)]
+    if all(end in _IMAGES for end in ends):
+        return True
     if any(end and end[1:].isalpha() for end in ends):
         return ends[0] == ends[1]
     return _shape(one) == _shape(other)

@@ -100,9 +100,10 @@ def test_iu_xray_joins_its_two_tables(tmp_path: Path) -> None:
         open_corpus(other)
     corpus = open_corpus(path, fields={"image": "image", "report": "findings"})  # the user's word goes first
     assert len(corpus) == 4
-    write(other, "uid,file\n1,1_a.png\n")
-    with pytest.raises(InputError, match="is no table with the columns uid, filename, projection"):
-        open_corpus(path)
+    for damaged in ("uid,file\n1,1_a.png\n", "uid,filename,projection\n1\n", 'uid,filename,projection\n1,"a.png\n'):
+        write(other, damaged)
+        with pytest.raises(InputError, match="is no table with the columns uid, filename, projection"):
+            open_corpus(path)
 
 
 def test_mimic_cxr_of_jpegs_takes_the_reports_beside_the_studies(tmp_path: Path) -> None:

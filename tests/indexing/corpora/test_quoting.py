@@ -32,6 +32,9 @@ def test_wherever_the_report_stands_and_whatever_the_images_are_called(tmp_path:
     rows = ["id,report,image", '1,"Consolidation,1.2.840.1', "2,clear,1.2.840.2", '3,effusion",1.2.840.33']
     kept, skipped = read(tmp_path / "corpus.csv", "\n".join(rows) + "\n")
     assert kept == {"2": "clear", "3": 'effusion"'} and list(skipped) == [2]
+    rows = ["id,image,report", '1,a.PNG,"Consolidation', "2,b.jpg,clear", '3,c.dcm,effusion"']
+    kept, skipped = read(tmp_path / "corpus.csv", "\n".join(rows) + "\n")
+    assert kept == {"2": "clear", "3": 'effusion"'} and list(skipped) == [2]
     rows = ["report,image", '"Consolidation,a.png', "clear,b.png", 'effusion, mild",c.png', "nodule,d.png"]
     kept, skipped = read(tmp_path / "corpus.csv", "\n".join(rows) + "\n")
     assert kept == {"b.png": "clear", "d.png": "nodule"}
