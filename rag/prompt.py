@@ -6,9 +6,11 @@ that stands before context k + 1, so that a key-value cache can be reused (see d
 
 import json
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from rag.shortening import ReadReport, shorten_report, shortening_fingerprint
@@ -23,6 +25,9 @@ _PLACEHOLDER = re.compile(
     r"|[<\[](?:images?|reports?|contexts?|references?|questions?|options?|choices|query|input|prompt)[>\]]",
     re.IGNORECASE,
 )
+
+
+_INSTRUCTIONS = "Answer the question about this medical image. Reports of similar cases may help or mislead."
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class PromptTemplate:
         If ``max_report_tokens`` is below 16.
     """
 
-    instructions: str = "Answer the question about this medical image. Reports of similar cases may help or mislead."
+    instructions: str = _INSTRUCTIONS
     max_report_tokens: int | None = None
     budget: TokenBudget = field(default_factory=TokenBudget, repr=False, compare=False)
 
@@ -77,10 +82,13 @@ class PromptTemplate:
             )
         return replace(self, budget=budget)
 
-    @property
+    @cached_property
     def report_tokens(self) -> int:
-        """How many tokens a report may take."""
-        return self.max_report_tokens or self.budget.tokens_per_report
+        """How many tokens a report may take: fewer where the instructions are longer than the built-in ones."""
+        if self.max_report_tokens is not None:
+            return self.max_report_tokens
+        longer = self.budget.count_tokens(self.instructions) - self.budget.count_tokens(_INSTRUCTIONS)
+        return max(FEWEST, self.budget.tokens_per_report - max(0, -(-longer // REPORTS)))
 
     def read(self, report: str) -> ReadReport:
         """A report as the model reads it; whatever was read once is read the same again."""
@@ -133,8 +141,8 @@ def read_instructions(path: Path) -> str:
     Raises
     ------
     InputError
-        If the file cannot be read, is empty, too long or no plain text in UTF-8, or holds a placeholder: nothing is
-        filled in.
+        If the file cannot be read, is empty, too long or no plain text in UTF-8, is JSON or TOML, or holds a
+        placeholder: nothing is filled in.
     """
     try:
         data = path.read_bytes()
@@ -156,4 +164,17 @@ def read_instructions(path: Path) -> str:
             f"prompt {path} holds {placeholder.group()}, and nothing is filled in; write the instructions only: "
             "reports, question and options follow them by themselves"
         )
+    if _is_data(text):
+        raise InputError(f"prompt {path} is JSON or TOML; write the instructions themselves, as plain text")
     return text
+
+
+def _is_data(text: str) -> bool:
+    """Whether a text is a JSON value or has TOML's settings; either would be read to the model word for word."""
+    for read in (json.loads, tomllib.loads):
+        try:
+            if read(text) != {}:
+                return True
+        except (ValueError, RecursionError):
+            continue
+    return False

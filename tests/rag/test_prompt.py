@@ -68,6 +68,10 @@ def test_who_sets_how_much_of_a_report_is_read() -> None:
     assert PromptTemplate().for_model(Words()).report_tokens == 20
     assert PromptTemplate(max_report_tokens=40).for_model(Words()).report_tokens == 40
     assert PromptTemplate(max_report_tokens=40).for_model(Words()).read(LONG).cut is False
+    longer = PromptTemplate("word " * 24).for_model(Words())
+    assert longer.report_tokens == 20 - 2, "9 words more than the built-in 15 are 2 of each of eight reports"
+    assert PromptTemplate("word " * 999).for_model(Words()).report_tokens == 16
+    assert PromptTemplate("word " * 999, 40).for_model(Words()).report_tokens == 40
     read = PromptTemplate().for_model(Words()).reports_read([LONG, "Short.", LONG + " "])
     assert read == ReportsRead(reports=3, cut=2, tokens=20)
 
@@ -102,6 +106,8 @@ def test_instructions_from_a_file(tmp_path: Path) -> None:
     assert read_instructions(path) == "You see a radiograph.\nCite reports as [1]."
     opening = PromptTemplate(read_instructions(path)).opening()
     assert opening == "You see a radiograph.\nCite reports as [1].\n"
+    path.write_text("# Task\n\nLook.", encoding="utf-8")
+    assert read_instructions(path) == "# Task\n\nLook."
     path.write_text('Look. Write {"answer": 1} for 3 < 5.', encoding="utf-8")
     assert read_instructions(path) == 'Look. Write {"answer": 1} for 3 < 5.', "braces alone are no placeholder"
 
@@ -121,6 +127,9 @@ def test_instructions_from_a_file(tmp_path: Path) -> None:
         (b"[QUESTION]", r"holds \[QUESTION\], and nothing is filled in"),
         (b"<|im_start|>user", r"holds <\|, and nothing is filled in"),
         (b"Answer %s.", "holds %s, and nothing is filled in"),
+        (b'{"instructions": "Look."}', "is JSON or TOML; write the instructions themselves"),
+        (b'"Look."', "is JSON or TOML"),
+        (b'# mine\ninstructions = "Look."', "is JSON or TOML"),
         (b"a" * 16_385, "has 16,385 bytes; instructions have at most 16,384"),
     ],
 )
