@@ -1,6 +1,7 @@
 from .calibrate import certify as certify
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate
+from .coverage import QuestionKind as QuestionKind
 from .order import order_of_testing as order_of_testing
 from .order import rounds_of_testing as rounds_of_testing
 from .outcome_table import OutcomeTable as OutcomeTable

@@ -4,26 +4,26 @@ It is plain JSON. The digest in the file catches edits and damage; it is no sign
 much as the place it came from. Patient ids appear as SHA-256 only, which hides names but not ids that can be guessed.
 """
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from calibration.coverage import QuestionKind, why_not_covered
 from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
 from calibration.results import DomainResult
+from calibration.sealed import REMEDY, digest, intact, read_object, render
 from calibration.testing.prior import PRIORS
 from calibration.testing.pvalues import ANYTIME
 from calibration.wording import promise_sentence
-from titrate import InputError, JsonFields, NothingCertifiedError, hash_json, write_atomic
+from titrate import InputError, JsonFields, NothingCertifiedError, write_atomic
 
 FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
-_REMEDY = "run calibrate again"
 _ROUNDING = 1e-6
 _SPOKEN = {
     "mllm": "model or its adapter",
@@ -73,6 +73,8 @@ class Certificate:
     look, spent
         How many systems were calibrated on these patients, this one counted, and what of delta went to the others;
         delta is the chance that a promise to any of them is false.
+    questions
+        The kinds of questions calibrated in each domain. Nothing else is covered.
     """
 
     SCHEMA_VERSION: ClassVar[int] = 5
@@ -94,6 +96,7 @@ class Certificate:
     rounds: tuple[int, ...] = ()
     look: int = 1
     spent: float = 0.0
+    questions: Mapping[str, tuple[QuestionKind, ...]] = field(default_factory=dict)
 
     @property
     def goes_on(self) -> bool:
@@ -124,7 +127,7 @@ class Certificate:
         changed = [name for name in names if self.fingerprints.get(name) != fingerprints.get(name)]
         if changed:
             spoken = " and ".join(f"the {_SPOKEN.get(name, name)}" for name in changed)
-            raise InputError(f"{spoken} changed since calibration; {_REMEDY}")
+            raise InputError(f"{spoken} changed since calibration; {REMEDY}")
 
     def result(self, domain: str) -> DomainResult:
         """Return the result for a domain.
@@ -153,6 +156,10 @@ class Certificate:
         if policy is None:
             raise NothingCertifiedError(self.sentence(domain))
         return policy
+
+    def why_not_covered(self, domain: str, text: str, options: Sequence[str] | None) -> str | None:
+        """Why no promise covers a question in a domain; see `calibration.coverage.why_not_covered`."""
+        return why_not_covered(self.questions.get(domain, ()), text, options)
 
     def sentence(self, domain: str) -> str:
         """Say in one plain sentence what is promised for a domain, or why nothing is.
@@ -200,13 +207,14 @@ class Certificate:
         """
         content = {
             "schema_version": self.SCHEMA_VERSION,
-            **{field.name: getattr(self, field.name) for field in fields(self)},
+            **{one.name: getattr(self, one.name) for one in fields(self)},
             "fingerprints": dict(self.fingerprints),
             "versions": dict(self.versions),
             "domains": {name: self.domains[name].to_json() for name in sorted(self.domains)},
+            "questions": {name: [kind.to_json() for kind in self.questions[name]] for name in sorted(self.questions)},
         }
-        content["digest"] = _digest(content)
-        write_atomic(path, _render(content) + "\n")
+        content["digest"] = digest(content)
+        write_atomic(path, render(content) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> "Certificate":
@@ -217,11 +225,13 @@ class Certificate:
         InputError
             If the file cannot be read, is of another schema version, or is not as it was written.
         """
-        value = _read_object(path)
+        value = read_object(path)
         if value.get("schema_version") != cls.SCHEMA_VERSION:
-            raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {_REMEDY}")
-        names = ("schema_version", *(field.name for field in fields(cls)), "digest")
-        read = JsonFields(value, str(path), names, _REMEDY)
+            raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {REMEDY}")
+        names = ("schema_version", *(one.name for one in fields(cls)), "digest")
+        read = JsonFields(value, str(path), names, REMEDY)
+        kinds_read = read.object("questions")
+        questions = JsonFields(kinds_read, f"{path}, questions", tuple(kinds_read), REMEDY)
         certificate = cls(
             alpha=read.fraction("alpha"),
             delta=read.fraction("delta"),
@@ -232,7 +242,7 @@ class Certificate:
             versions=read.text_map("versions"),
             created=read.text("created"),
             domains={
-                name: DomainResult.from_json(item, f"{path}, domain {name}", _REMEDY)
+                name: DomainResult.from_json(item, f"{path}, domain {name}", REMEDY)
                 for name, item in read.object("domains").items()
             },
             patient_hashes=read.texts("patient_hashes"),
@@ -243,6 +253,10 @@ class Certificate:
             rounds=tuple(read.integers("rounds", least=0)),
             look=read.integer("look", least=1),
             spent=read.fraction("spent"),
+            questions={
+                name: tuple(QuestionKind.from_json(kind, f"{path}, questions of {name}", REMEDY) for kind in kinds)
+                for name, kinds in ((name, questions.items(name)) for name in questions.value)
+            },
         )
         if certificate.spent >= certificate.delta:
             raise read.error("spent leaves nothing of delta")
@@ -253,48 +267,10 @@ class Certificate:
         weights = [row.weight for result in certificate.domains.values() for row in result.policies]
         if abs(sum(weights) - 1) > _ROUNDING:
             raise read.error("the weights of all policies of all domains do not add up to 1")
-        if not _intact(value):
+        if not intact(value):
             raise read.error("edited or damaged since it was written")
         try:
             datetime.fromisoformat(certificate.created)
         except ValueError as error:
             raise read.error("created is not a time in ISO 8601") from error
         return certificate
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    """Hash everything but the time, so that the same calibration gives the same digest."""
-    return hash_json({name: item for name, item in content.items() if name not in ("created", "digest")})
-
-
-def _render(value: Any, margin: str = "\n") -> str:
-    """JSON with a line for each entry of an object and for each item of a list, whatever the item holds."""
-    if isinstance(value, dict) and value:
-        entries = (f"{margin} {_render(name)}: {_render(item, margin + ' ')}" for name, item in value.items())
-        return "{" + ",".join(entries) + margin + "}"
-    if isinstance(value, list | tuple) and value:
-        return "[" + ",".join(f"{margin} {_line(item)}" for item in value) + margin + "]"
-    return _line(value)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _intact(content: Mapping[str, Any]) -> bool:
-    try:
-        return bool(content["digest"] == _digest(content))
-    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair, which is no text
-        return False
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path or {_REMEDY}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON; {_REMEDY}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"{path} is not a certificate; {_REMEDY}")
-    return value

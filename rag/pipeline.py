@@ -155,7 +155,8 @@ class Pipeline:
             The question.
         options
             Answers to choose from; without them the answer is free text, which a certificate
-            covers only if it was calibrated with open questions too.
+            covers only if it was calibrated with open questions. Options, and words of the question, that were not
+            calibrated are not covered.
         patient, study
             Whose image it is, so that nothing of theirs is retrieved. Its own image never is, and where that is in
             the index, neither is anything else of its patient.
@@ -197,7 +198,7 @@ class Pipeline:
             domain_probability=retrieved.probabilities[0],
             in_domain=in_domain,
             contexts=contexts,
-            certified=self.source.covers(query, in_domain),
+            certified=self.source.covers(domain, query, in_domain),
             statement=self.source.sentence(domain, query, in_domain),
             prompt=prompt.render(query.text, query.options, [match.record.report for match in matches]),
         )

@@ -30,13 +30,13 @@ class PolicySource(ABC):
         """
 
     @abstractmethod
-    def covers(self, query: Query, in_domain: bool) -> bool:
+    def covers(self, domain: str, query: Query, in_domain: bool) -> bool:
         """Whether a promise covers the answer to a question.
 
         Parameters
         ----------
-        query
-            The question.
+        domain, query
+            The domain that its image looks like, and the question.
         in_domain
             Whether its image looks like one of the index's domains.
         """
@@ -71,7 +71,7 @@ class FixedK(PolicySource):
         """The same in every domain."""
         return Policy(self.k)
 
-    def covers(self, query: Query, in_domain: bool) -> bool:
+    def covers(self, domain: str, query: Query, in_domain: bool) -> bool:
         """A number that was set by hand carries no promise."""
         return False
 
@@ -96,17 +96,19 @@ class Certified(PolicySource):
         """The certificate's; see `calibration.Certificate.policy`."""
         return self.certificate.policy(domain)
 
-    def covers(self, query: Query, in_domain: bool) -> bool:
-        """Images like the index's, and free text only if that was calibrated too, by a loss."""
-        return in_domain and (query.options is not None or "loss" in self.certificate.fingerprints)
+    def covers(self, domain: str, query: Query, in_domain: bool) -> bool:
+        """Images like the index's, and questions of a kind that was calibrated in the domain."""
+        return in_domain and self._why_not(domain, query) is None
 
     def sentence(self, domain: str, query: Query, in_domain: bool) -> str:
         """The certificate's sentence, or why it does not hold here."""
         if not in_domain:
             return _OUTSIDE
-        if not self.covers(query, in_domain):
-            return "Not certified: the certificate covers questions with options, not free text."
-        return self.certificate.sentence(domain)
+        reason = self._why_not(domain, query)
+        return self.certificate.sentence(domain) if reason is None else f"Not certified: {reason}."
+
+    def _why_not(self, domain: str, query: Query) -> str | None:
+        return self.certificate.why_not_covered(domain, query.text, query.option_keys)
 
 
 _OUTSIDE = "Not certified: the image looks like none of the index's domains."

@@ -67,6 +67,11 @@ class Query:
         """What counts as independent: the patient, or else the study, or else the image."""
         return independent_unit(self.patient, self.study, str(self.image))
 
+    @property
+    def option_keys(self) -> tuple[str, ...] | None:
+        """`option_key` of each option; None for an open question."""
+        return None if self.options is None else tuple(option_key(option) for option in self.options)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question(Query):

@@ -2,17 +2,17 @@
 
 import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from calibration import ANYTIME, Certificate, OutcomeTable, SequentialCertifier, certify, choose_tests
+from calibration import ANYTIME, Certificate, OutcomeTable, QuestionKind, SequentialCertifier, certify, choose_tests
 from rag.outcomes.looks import Look, LookLedger
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
 from rag.prompt import ReportsRead
 from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
-from titrate import TitrateWarning
+from titrate import InputError, TitrateWarning
 
 _PATIENTS_AT_ONCE = 16
 
@@ -81,9 +81,15 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
     Raises
     ------
     InputError
-        As `QuestionRun.read`, `calibration.certify`.
+        As `QuestionRun.read`, `calibration.certify`, or if some questions have options and others are open.
     """
     read = run.read(split)
+    closed = sum(question.options is not None for question in read)
+    if 0 < closed < len(read):
+        raise InputError(
+            f"split {split} has {closed} questions with options and {len(read) - closed} open ones; their mean vouches "
+            "for neither: leave out --loss, or calibrate the open ones from a file of their own"
+        )
     asked = run.retrieve(read)
     system = run.system.fingerprints
     fingerprints = {**system, "questions": questions_fingerprint(read)}
@@ -134,7 +140,20 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         spent=look.spent,
         **chosen,
     )
+    certificate = replace(certificate, questions=_kinds(asked, table))
     return CalibrationResult(certificate, table, 0, run.reports_read(asked))
+
+
+def _kinds(asked: Retrieved[Question], table: OutcomeTable) -> dict[str, tuple[QuestionKind, ...]]:
+    """The kinds of questions whose outcomes are in a table, for each domain."""
+    of = {question.id: question for question in asked.questions}
+    found: dict[str, list[Question]] = {}
+    for name, domain in zip(table.question_ids, table.domains, strict=True):
+        found.setdefault(domain, []).append(of[name])
+    return {
+        domain: QuestionKind.collect((one.unit, one.text, one.option_keys) for one in questions)
+        for domain, questions in found.items()
+    }
 
 
 def _single_closed(asked: Retrieved[Question]) -> bool:
@@ -191,9 +210,10 @@ def _sequential(
     while names := certifier.next(_PATIENTS_AT_ONCE):
         tables.append(run.score(asked.take(sorted(row_of[name] for name in names))).table)
         certifier.add(tables[-1])
+    table = OutcomeTable.join(tables)
     return CalibrationResult(
-        certifier.certificate(fingerprints),
-        OutcomeTable.join(tables),
+        replace(certifier.certificate(fingerprints), questions=_kinds(asked, table)),
+        table,
         certifier.questions_saved,
         run.reports_read(asked),
     )

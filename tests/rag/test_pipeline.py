@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from calibration import Certificate, DomainResult
+from calibration import Certificate, DomainResult, QuestionKind
 from indexing import DECODING_VERSION, Encoder, ImageView, Index
 from rag import Answer, Certified, Pipeline, PromptTemplate, TransformersMLLM, answer_json, answer_page
 from tests.rag.small import pipeline_of, query_image
@@ -43,6 +43,7 @@ def certificate(opened: Callable[..., Pipeline]) -> Certificate:
         created="2026-01-01T00:00:00+00:00",
         domains={"pathology": result(2), "radiology": result(None)},
         patient_hashes=(),
+        questions={"pathology": QuestionKind.collect([("p1", "Is it?", ("no", "yes"))])},
     )
 
 
@@ -86,6 +87,12 @@ def test_the_certificate_decides(opened: Callable[..., Pipeline], certificate: C
     assert answer.statement == certificate.sentence("pathology")
     by_hand = opened(certificate=certificate, k=1).ask(image, "Is it?", YES_NO)
     assert (by_hand.k, by_hand.certified) == (1, False)
+
+
+def test_another_kind_is_not_certified(opened: Callable[..., Pipeline], certificate: Certificate, image: Path) -> None:
+    assert opened(certificate=certificate).ask(image, "is IT", ["No.", " YES"]).certified
+    football = opened(certificate=certificate).ask(image, "Is it football?", YES_NO)
+    assert not football.certified and "of another kind" in football.statement
 
 
 def test_free_text_is_not_certified(opened: Callable[..., Pipeline], certificate: Certificate, image: Path) -> None:
@@ -274,7 +281,11 @@ def test_another_window_voids_the_certificate(opened: Callable[..., Pipeline], c
 def test_free_text_is_certified_only_where_open_questions_were_calibrated(
     opened: Callable[..., Pipeline], certificate: Certificate, image: Path
 ) -> None:
-    with_open = replace(certificate, fingerprints={**certificate.fingerprints, "loss": "tokens"})
+    kinds = {"pathology": QuestionKind.collect([("p1", "What is it?", None)])}
+    with_open = replace(certificate, questions=kinds)
+    assert not opened(certificate=with_open).ask(image, "What is it?", YES_NO).certified, (
+        "open vouches for no closed one"
+    )
     assert not opened(certificate=certificate).ask(image, "What is it?").certified
     assert opened(certificate=with_open).ask(image, "What is it?").certified
 
