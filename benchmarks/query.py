@@ -34,7 +34,7 @@ from indexing import (
     VectorStore,
 )
 from indexing.folder.lock import LOCK
-from indexing.folder.manifest import CLASSIFIER, NOVELTY
+from indexing.folder.manifest import CLASSIFIER, NOVELTY, hash_file
 from indexing.stores.edge import EdgeBackend
 
 DIMENSION, INTRINSIC, CLUSTERS, CHUNK = 512, 32, 256, 5000
@@ -176,7 +176,9 @@ def describe(folder: Path, settings: StoreSettings, mixture: Mixture, size: int)
     DomainClassifier.fit(samples, labels).save(folder / CLASSIFIER)
     NoveltyDetector.fit(samples, labels).save(folder / NOVELTY)
     (folder / LOCK).touch()
-    Manifest("none", "", "", DIMENSION, 1.0, {"pathology": OTHERS, "radiology": size}, settings).save(folder)
+    classifier, detector = hash_file(folder / CLASSIFIER), hash_file(folder / NOVELTY)
+    domains = {"pathology": OTHERS, "radiology": size}
+    Manifest("none", "", "", "", classifier, detector, DIMENSION, 1.0, domains, settings).save(folder)
 
 
 def fill(store: VectorStore, mixture: Mixture, count: int, domain: str) -> None:

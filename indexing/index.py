@@ -75,7 +75,7 @@ class Index:
         Raises
         ------
         InputError
-            If there is no complete index in this folder, it is damaged, or a build is changing it.
+            If there is no complete index in this folder, it is damaged or was edited, or a build is changing it.
         TitrateError
             If a collection cannot be read, or the server not reached.
         """
@@ -83,6 +83,7 @@ class Index:
         with ExitStack() as stack:
             stack.enter_context(lock_index(path, exclusive=False))
             manifest = Manifest.load(path)
+            manifest.check_files(path)
             classifier = DomainClassifier.load(path / CLASSIFIER)
             detector = NoveltyDetector.load(path / NOVELTY)
             lengths = {classifier.weights.shape[1], detector.means.shape[1], manifest.dimension}
@@ -153,7 +154,7 @@ class Index:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the encoder and of every record's content."""
+        """SHA-256 of the encoder, every record's content, and how queries are routed and searched."""
         return self.manifest.fingerprint
 
     def route(self, vectors: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float64]]:

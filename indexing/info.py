@@ -28,7 +28,7 @@ class IndexInfo:
     encoder, encoder_fingerprint
         What `Encoder.open` takes, and the hash of the encoder that made the vectors.
     fingerprint
-        Of the encoder and every record's content.
+        Of the encoder, every record's content, and how queries are routed and searched.
     dimension
         Length of a vector.
     quantization
@@ -86,6 +86,7 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
     Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
     with lock_index(path, exclusive=False):
         manifest = Manifest.load(path)
+        manifest.check_files(path)
         detector = NoveltyDetector.load(path / NOVELTY)
         patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
         with open_backend(manifest.store, path, api_key) as backend:

@@ -9,11 +9,11 @@ from indexing.building.writer import IndexWriter, Sample
 from indexing.encoder import Encoder
 from indexing.folder.fixed_settings import FixedSettings
 from indexing.folder.ledger import Ledger
-from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource
+from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource, hash_file
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.conformal import hold_out_patients
 from indexing.routing.novelty import NoveltyDetector
-from titrate import InputError
+from titrate import InputError, hash_json
 
 
 def finish_index(
@@ -38,7 +38,10 @@ def finish_index(
     manifest = Manifest(
         encoder=encoder.id,
         encoder_fingerprint=encoder.fingerprint,
-        fingerprint=ledger.fingerprint(encoder.fingerprint),
+        records=ledger.fingerprint(encoder.fingerprint),
+        zero_shot=hash_json(fixed.zero_shot),
+        classifier="",
+        detector="",
         dimension=encoder.dimension,
         logit_scale=encoder.logit_scale,
         domains=ledger.counts(),
@@ -51,7 +54,12 @@ def finish_index(
     classifier, detector, source = _parts(encoder, fixed, writer.sample(), ledger)
     classifier.save(index / CLASSIFIER)
     detector.save(index / NOVELTY)
-    replace(manifest, threshold_source=source).save(index)
+    replace(
+        manifest,
+        classifier=hash_file(index / CLASSIFIER),
+        detector=hash_file(index / NOVELTY),
+        threshold_source=source,
+    ).save(index)
 
 
 def _parts(
@@ -83,7 +91,9 @@ def _is_complete(index: Path, manifest: Manifest) -> bool:
     try:
         parts = DomainClassifier.load(index / CLASSIFIER), NoveltyDetector.load(index / NOVELTY)
         found = Manifest.load(index)
+        found.check_files(index)
     except InputError:
         return False
-    same = replace(found, threshold_source=manifest.threshold_source) == manifest  # it follows from the rest
-    return same and all(part.domains == [*manifest.domains] for part in parts)
+    # These follow from the rest.
+    bare = replace(found, classifier="", detector="", threshold_source=manifest.threshold_source)
+    return bare == manifest and all(part.domains == [*manifest.domains] for part in parts)

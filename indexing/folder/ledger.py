@@ -186,11 +186,15 @@ class Ledger:
         return dict(self._database.execute("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
 
     def fingerprint(self, encoder: str) -> str:
-        """SHA-256 of the encoder's fingerprint and every (id, content hash), indexed or held out, in order of id."""
+        """SHA-256 of the encoder's fingerprint, and of every record in order of id: id, content hash, and its domain.
+
+        Records that are held out for the thresholds are in it with the patient, or else study or id, that they count
+        for instead of a domain.
+        """
         digest = hashlib.sha256(encoder.encode())
-        for table in ("record", "held_out"):
-            for id, content in self._database.execute(f"SELECT id, hash FROM {table} ORDER BY id"):
-                digest.update(f"{table} {len(id.encode())} {id} {content}\n".encode())
+        for table, place in (("record", "domain"), ("held_out", "unit")):
+            for id, content, where in self._database.execute(f"SELECT id, hash, {place} FROM {table} ORDER BY id"):
+                digest.update(f"{table} {len(id.encode())} {id} {content} {where}\n".encode())
         return digest.hexdigest()
 
     def _one(self, query: str, *values: str) -> tuple[str, ...] | None:

@@ -1,13 +1,14 @@
 """The index folder: where its parts lie, and the manifest that marks it complete."""
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
 from indexing.images.view import ImageView
-from indexing.stores.settings import StoreSettings
-from titrate import InputError, write_atomic
+from indexing.stores.settings import QUANTILE, StoreSettings
+from titrate import InputError, hash_json, write_atomic
 
 MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "manifest.json",
@@ -26,7 +27,7 @@ THRESHOLD_SOURCES = {
 }
 """What each source of the threshold means, in words that follow 'threshold of "none of these":'."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,12 @@ class Manifest:
         What `Encoder.open` takes.
     encoder_fingerprint
         Of the encoder that made every vector here.
-    fingerprint
-        Of the encoder and every record's content; any change of the index changes it.
+    records
+        `Ledger.fingerprint`: of the encoder and every record's content and domain.
+    zero_shot
+        Hash of the prompts of domains, for records that name none.
+    classifier, detector
+        SHA-256 of the files of the domain classifier and of the novelty detector.
     dimension
         Length of a vector.
     logit_scale
@@ -58,7 +63,10 @@ class Manifest:
 
     encoder: str
     encoder_fingerprint: str
-    fingerprint: str
+    records: str
+    zero_shot: str
+    classifier: str
+    detector: str
     dimension: int
     logit_scale: float
     domains: dict[str, int]
@@ -66,6 +74,24 @@ class Manifest:
     view: ImageView = field(default_factory=ImageView)
     threshold_source: ThresholdSource = "none"
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of all that says which records a query gets from this index; any change of the index changes it."""
+        quantization = [self.store.quantization, QUANTILE if self.store.quantization == "int8" else None]
+        return hash_json([self.records, self.zero_shot, self.classifier, self.detector, quantization])
+
+    def check_files(self, index: Path) -> None:
+        """Check that classifier and detector are those of the build that wrote this manifest.
+
+        Raises
+        ------
+        InputError
+            If one of their files is missing or was changed since.
+        """
+        for name, expected in ((CLASSIFIER, self.classifier), (NOVELTY, self.detector)):
+            if hash_file(index / name) != expected:
+                raise InputError(f"{index / name} was changed since the index was built; build the index again")
 
     def save(self, index: Path) -> None:
         """Write into the index folder, whole or not at all."""
@@ -99,7 +125,8 @@ class Manifest:
             manifest = cls(**{**value, **parts})
         except (InputError, TypeError, ValueError, LookupError) as error:
             raise InputError(f"{path} is malformed; build the index again") from error
-        texts = (manifest.encoder, manifest.encoder_fingerprint, manifest.fingerprint)
+        hashes = (manifest.encoder_fingerprint, manifest.records, manifest.zero_shot)
+        texts = (manifest.encoder, *hashes, manifest.classifier, manifest.detector)
         sound = (
             all(isinstance(text, str) for text in texts)
             and isinstance(manifest.dimension, int)
@@ -112,6 +139,20 @@ class Manifest:
         if not sound:
             raise InputError(f"{path} is malformed; build the index again")
         return manifest
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a part of an index.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; build the index again") from error
 
 
 def swapped_out(index: Path) -> Path:

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,4 +189,5 @@ def test_death_at_each_step_is_made_good(
     assert {name: record for name, (record, _, _) in again.items()} == {name: entry[0] for name, entry in held.items()}
     for name, (_, image, text) in held.items():  # rounding depends on what was embedded together
         np.testing.assert_allclose([image, text], again[name][1:], atol=1e-4)
-    assert Manifest.load(fresh) == Manifest.load(index)
+    one, other = (replace(Manifest.load(folder), classifier="", detector="") for folder in (index, fresh))
+    assert one == other

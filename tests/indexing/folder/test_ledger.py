@@ -49,8 +49,11 @@ def test_the_fingerprint_by_hand() -> None:
         ledger.confirm([("é", "h2", "ct", "", b""), ("a", "h1", "mri", "p", b"")])
         ledger.keep_held_out([("x", "h3", "unit", b"1234")])
         assert ledger.held_out() == [("unit", b"1234")] and ledger.held_out_hash("x") == "h3"
-        content = "encoder" + "record 1 a h1\n" + "record 2 é h2\n" + "held_out 1 x h3\n"
+        content = "encoder" + "record 1 a h1 mri\n" + "record 2 é h2 ct\n" + "held_out 1 x h3 unit\n"
         assert ledger.fingerprint("encoder") == hashlib.sha256(content.encode()).hexdigest()
+        before = ledger.fingerprint("encoder")
+        ledger.confirm([("a", "h1", "ct", "p", b"")])
+        assert ledger.fingerprint("encoder") != before, "the same record in another domain"
         ledger.drop_held_out("x")
         assert ledger.held_out() == []
 

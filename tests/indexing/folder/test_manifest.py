@@ -2,13 +2,14 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from indexing import BuildReport, Encoder, Index, Manifest, build_index
-from indexing.folder.manifest import MANIFEST
+from indexing import BuildReport, Encoder, Index, Manifest, NoveltyDetector, StoreSettings, build_index, index_info
+from indexing.folder.manifest import CLASSIFIER, MANIFEST, NOVELTY
 from titrate import InputError
 
 Built = tuple[Path, Path, BuildReport]
@@ -42,14 +43,14 @@ def test_a_manifest_of_an_earlier_version_is_refused(built: Built, encoder: Enco
     index, corpus, _ = built
     value = json.loads((index / MANIFEST).read_text())
     assert (value["schema_version"], value["threshold_source"], value["view"]) == (
-        3,
+        4,
         "none",
         {"window": None, "frame": None},
     )
-    old = {**value, "schema_version": 2, "threshold": value["threshold_source"]}
+    old = {**value, "schema_version": 3, "threshold": value["threshold_source"]}
     del old["threshold_source"]
     (index / MANIFEST).write_text(json.dumps(old))
-    with pytest.raises(InputError, match="has schema 2, this version reads 3; build the index again"):
+    with pytest.raises(InputError, match="has schema 3, this version reads 4; build the index again"):
         Manifest.load(index)
     for threshold_source in (None, "other"):
         (index / MANIFEST).write_text(json.dumps({**value, "threshold_source": threshold_source}))
@@ -57,3 +58,37 @@ def test_a_manifest_of_an_earlier_version_is_refused(built: Built, encoder: Enco
             Manifest.load(index)
     assert build_index(corpus, index, encoder).embedded == 0
     assert Manifest.load(index).threshold_source == "none"
+
+
+def test_an_edited_detector_or_classifier_is_refused_and_another_index_by_its_fingerprint(
+    built: Built, encoder: Encoder
+) -> None:
+    index, corpus, _ = built
+    made = Manifest.load(index)
+    detector = NoveltyDetector.load(index / NOVELTY)
+    replace(detector, means=detector.means + 1).save(index / NOVELTY)
+    for opened in (Index.open, index_info):
+        with pytest.raises(InputError, match=r"novelty\.safetensors was changed since the index was built; build the"):
+            opened(index)
+    assert build_index(corpus, index, encoder).embedded == 0
+    assert Manifest.load(index) == made, "the next build makes the same detector again"
+    os.unlink(index / CLASSIFIER)
+    with pytest.raises(InputError, match=r"cannot read .*domains\.safetensors: No such file.*; build the index again"):
+        Index.open(index)
+    assert build_index(corpus, index, encoder).embedded == 0
+    with Index.open(index) as opened_again:
+        assert opened_again.fingerprint == made.fingerprint
+
+
+def test_the_fingerprint_covers_routing_and_search(built: Built) -> None:
+    made = Manifest.load(built[0])
+    others = [
+        replace(made, records="0" * 64),
+        replace(made, zero_shot="0" * 64),
+        replace(made, classifier="0" * 64),
+        replace(made, detector="0" * 64),
+        replace(made, store=StoreSettings(quantization="int8")),
+    ]
+    assert len({manifest.fingerprint for manifest in (made, *others)}) == 6
+    elsewhere = replace(made, store=StoreSettings(url="http://localhost:6333", shards=2))
+    assert elsewhere.fingerprint == made.fingerprint, "where the vectors are changes no answer"
