@@ -29,7 +29,7 @@ from rag import (
     SystemOptions,
     evaluate,
     format_scores,
-    probabilities,
+    normalised,
     read_questions,
 )
 
@@ -138,7 +138,7 @@ def stated_answers(system: AnsweringSystem, outcomes: Outcomes, known: Sequence[
             for reports in ([], [stating[question.text, "yes"]], [stating[question.text, "no"]])
         ]
         scores = system.mllm.score(prompts, [("yes", "no")] * len(prompts))
-        yes = np.array([probabilities(row)[0] for row in scores]).reshape(-1, 3)
+        yes = np.array([np.exp(normalised(row))[0] for row in scores]).reshape(-1, 3)
         figures[domain] = {
             "questions": len(chosen),
             "P(yes) alone": float(yes[:, 0].mean()),

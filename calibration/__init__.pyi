@@ -1,12 +1,16 @@
 from .calibrate import certify as certify
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate
+from .choices import Choices as Choices
 from .coverage import QuestionKind as QuestionKind
+from .grid import PolicyGrid as PolicyGrid
+from .grid import answers_of as answers_of
 from .order import order_of_testing as order_of_testing
 from .order import rounds_of_testing as rounds_of_testing
 from .outcome_table import OutcomeTable as OutcomeTable
+from .policies import BLENDS as BLENDS
+from .policies import Blend as Blend
 from .policies import Policy as Policy
-from .policies import PolicyGrid as PolicyGrid
 from .policies import PolicyOutcomes as PolicyOutcomes
 from .results import DomainResult as DomainResult
 from .results import PolicyResult as PolicyResult

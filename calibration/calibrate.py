@@ -11,9 +11,10 @@ import scipy
 import titrate
 from calibration.certificate import FINGERPRINTS, Certificate
 from calibration.checks import BoolArray, FloatArray, IntArray, check_spent
+from calibration.grid import PolicyGrid
 from calibration.order import check_earlier, rounds_of_testing
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import PolicyGrid
+from calibration.policies import Blend
 from calibration.results import DomainResult, PolicyResult
 from calibration.testing.family import HypothesisFamily
 from calibration.testing.prior import check_disjoint
@@ -33,6 +34,8 @@ def certify(
     p_value: str = "star",
     gammas: Sequence[float] = (),
     taus: Sequence[float] = (),
+    blends: Sequence[Blend] = (),
+    gates: Sequence[float] = (),
     prior_outcomes: OutcomeTable | None = None,
     other_patient_hashes: Mapping[str, Collection[str]] | None = None,
     earlier: Sequence[Collection[str]] = (),
@@ -63,6 +66,8 @@ def certify(
         ``"binomial"`` where each patient has a single 0/1 loss and no threshold is tried.
     gammas, taus
         Ratio cuts and confidence thresholds to try beside k = 0..K alone, fixed before looking at the outcomes.
+    blends, gates
+        Blends and gates to try too; see `PolicyGrid`. They need outcomes that hold the probabilities of options.
     prior_outcomes
         Outcomes of other patients, from the `prefer` split, which say where certificates are likely: `prefer_prior`.
     other_patient_hashes
@@ -85,7 +90,7 @@ def certify(
     if prior_outcomes is not None:
         check_disjoint(table.units, table.question_ids, prior_outcomes)
     check_no_overlap(table.units, other_patient_hashes or {})
-    grid = PolicyGrid(table.max_k, tuple(gammas), tuple(taus))
+    grid = PolicyGrid(table.max_k, tuple(gammas), tuple(taus), tuple(blends), tuple(gates))
     names = sorted(set(table.domains))
     family = HypothesisFamily(alpha, delta - check_spent(spent, delta), grid, names, procedure, p_value, prior_outcomes)
     check_earlier(earlier, table.units, anytime=p_value in ANYTIME)

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from calibration.checks import FloatArray, check_same_length, check_unit_interval
+from calibration.choices import Choices
 from titrate import InputError, JsonFields, hash_json, read_jsonl, write_atomic
 
 _COLUMNS = ("question", "unit", "domain", "losses", "confidences", "answers")
-_SIMILARITIES = "similarities"
+_SIMILARITIES, _CHOICES = "similarities", "choices"
 _REMEDY = "score the questions again"
 
 
@@ -40,12 +41,15 @@ class OutcomeTable:
     similarities
         log S = s cos of each context, best first, ``[questions, K]``, NaN where fewer were retrieved; None where ratio
         cuts are not wanted. Kept as a read-only copy.
+    choices
+        Of each question what the model thinks of its options, None where it has none; None where neither blends nor
+        gates are wanted.
 
     Raises
     ------
     InputError
-        If the table is empty, a number is outside [0, 1] or NaN, the shapes differ, a question comes twice, or
-        similarities do not come best first.
+        If the table is empty, a number is outside [0, 1] or NaN, the shapes differ, a question comes twice,
+        similarities do not come best first, or an answer or its loss is not that of the likeliest option.
     """
 
     question_ids: Sequence[str]
@@ -55,6 +59,7 @@ class OutcomeTable:
     confidences: FloatArray
     answers: Sequence[Sequence[str]]
     similarities: FloatArray | None = None
+    choices: Sequence[Choices | None] | None = None
 
     def __post_init__(self) -> None:
         for name in ("losses", "confidences"):
@@ -76,6 +81,20 @@ class OutcomeTable:
             similarities = _check_similarities(self.similarities, rows, columns - 1)
             similarities.setflags(write=False)
             object.__setattr__(self, "similarities", similarities)
+        if self.choices is not None:
+            check_same_length(rows, choices=self.choices)
+            for row, choices in enumerate(self.choices):
+                self._check_choices(row, choices)
+
+    def _check_choices(self, row: int, choices: Choices | None) -> None:
+        if choices is None:
+            return
+        best = choices.log_probabilities.argmax(axis=1)
+        told = [choices.options[number] for number in best]
+        if list(self.answers[row]) != told or not np.array_equal(self.losses[row], choices.losses[best]):
+            raise InputError(
+                f"an answer to {self.question_ids[row]}, or its loss, is not that of the likeliest option; {_REMEDY}"
+            )
 
     @property
     def max_k(self) -> int:
@@ -112,6 +131,7 @@ class OutcomeTable:
             confidences=self.confidences[chosen],
             answers=[self.answers[row] for row in rows],
             similarities=None if self.similarities is None else self.similarities[chosen],
+            choices=None if self.choices is None else [self.choices[row] for row in rows],
         )
 
     @classmethod
@@ -128,6 +148,9 @@ class OutcomeTable:
         similarities = [table.similarities for table in tables if table.similarities is not None]
         if len(similarities) not in (0, len(tables)):
             raise InputError("outcome tables can be joined where all have similarities, or none has")
+        choices = [table.choices for table in tables if table.choices is not None]
+        if len(choices) not in (0, len(tables)):
+            raise InputError("outcome tables can be joined where all know the options, or none does")
         return cls(
             question_ids=[name for table in tables for name in table.question_ids],
             units=[name for table in tables for name in table.units],
@@ -136,6 +159,7 @@ class OutcomeTable:
             confidences=np.concatenate([table.confidences for table in tables]),
             answers=[answers for table in tables for answers in table.answers],
             similarities=np.concatenate(similarities) if similarities else None,
+            choices=[one for several in choices for one in several] if choices else None,
         )
 
     @property
@@ -160,6 +184,8 @@ class OutcomeTable:
         )
         if self.similarities is not None:
             columns[_SIMILARITIES] = [row[np.isfinite(row)].tolist() for row in self.similarities]
+        if self.choices is not None:
+            columns[_CHOICES] = [None if choices is None else choices.to_json() for choices in self.choices]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def save(self, path: Path) -> None:
@@ -185,8 +211,8 @@ class OutcomeTable:
         lines = list(read_jsonl(path))
         if not lines:
             raise InputError(f"{path} holds no questions; {_REMEDY}")
-        cut = _SIMILARITIES in lines[0][1]
-        names = (*_COLUMNS, _SIMILARITIES) if cut else _COLUMNS
+        cut, told = (name in lines[0][1] for name in (_SIMILARITIES, _CHOICES))
+        names = (*_COLUMNS, *((_SIMILARITIES,) if cut else ()), *((_CHOICES,) if told else ()))
         rows = [JsonFields(value, f"{path}, line {number}", names, _REMEDY) for number, value in lines]
         losses, confidences = ([row.fractions(name) for row in rows] for name in ("losses", "confidences"))
         answers = [row.texts("answers") for row in rows]
@@ -208,6 +234,7 @@ class OutcomeTable:
             confidences=np.array(confidences, dtype=np.float64),
             answers=answers,
             similarities=similarities,
+            choices=[Choices.from_json(row.value[_CHOICES], _REMEDY) for row in rows] if told else None,
         )
 
 

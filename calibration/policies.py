@@ -1,18 +1,22 @@
-"""Policies: how many of the retrieved contexts the model reads, and when it answers.
+"""Policies: how many of the retrieved contexts the model reads, what is made of that, and when it answers.
 
-A grid of policies is read off one outcome table, without asking the model again (docs/methods.md, sections 2 and 4).
+docs/methods.md, sections 2 and 4. `calibration.grid` reads many of them off one outcome table.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
 from calibration.checks import BoolArray, FloatArray, IntArray
-from calibration.outcome_table import OutcomeTable
 from titrate import InputError
+
+Blend = Literal["none", "pair", "all"]
+BLENDS: tuple[Blend, ...] = ("pair", "all")
+"""What may be averaged: the probabilities of the options alone and with k contexts, half and half, or the
+log-probabilities with each of 0..k contexts."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,18 @@ class Policy:
         Largest fall in log similarity to read on after, 0 or more; infinite means no cut.
     tau
         Least confidence to answer with, in [0, 1]; 0 means that every question is answered.
+    blend
+        ``"pair"`` or ``"all"``: answer by a mean over several numbers of contexts (`BLENDS`).
+    gate
+        Answer without contexts where the confidence is at least so much then, in (0, 1], and read k contexts
+        elsewhere (after BalanceRAG, arXiv 2605.20084); infinite means no gate.
+
+    A cut, a blend and a gate exclude each other. Blends and gates need options to choose from.
 
     Raises
     ------
     InputError
-        If one of them is out of its range.
+        If one of them is out of its range, or two of them exclude each other.
 
     Examples
     --------
@@ -48,6 +59,8 @@ class Policy:
     k: int
     gamma: float = math.inf
     tau: float = 0.0
+    blend: Blend = "none"
+    gate: float = math.inf
 
     def __post_init__(self) -> None:
         if self.k < 0:
@@ -56,6 +69,12 @@ class Policy:
             raise InputError(f"gamma is {self.gamma}; give 0 or more")
         if not 0 <= self.tau <= 1:
             raise InputError(f"tau is {self.tau}; give a confidence from 0 to 1")
+        if self.blend not in ("none", *BLENDS):
+            raise InputError(f"unknown blend {self.blend}; it can be {', '.join(BLENDS)}")
+        if not (0 < self.gate <= 1 or math.isinf(self.gate)):
+            raise InputError(f"gate is {self.gate}; give a confidence above 0, at most 1")
+        if (not math.isinf(self.gamma)) + (self.blend != "none") + (not math.isinf(self.gate)) > 1:
+            raise InputError("a ratio cut, a blend and a gate exclude each other; give one of them")
 
     def count(self, similarities: Sequence[float] | FloatArray) -> int:
         """Return how many of the contexts, best first, the model reads: all up to the cut, at most k.
@@ -73,6 +92,44 @@ class Policy:
         steep = np.flatnonzero(falls > self.gamma)
         before_fall = int(steep[0]) + 1 if steep.size else len(similarities)
         return min(before_fall, self.k)
+
+    @property
+    def needs_options(self) -> bool:
+        """Whether it takes the probabilities of options: a blend or a gate."""
+        return self.blend != "none" or not math.isinf(self.gate)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The numbers of contexts to ask the model with, rising, unless a ratio cut says otherwise."""
+        if self.blend == "all":
+            return tuple(range(self.k + 1))
+        return tuple(sorted({0, self.k})) if self.needs_options else (self.k,)
+
+    def decide(self, log_probabilities: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """Make one answer of those with each of `ks` contexts.
+
+        Parameters
+        ----------
+        log_probabilities
+            Of each option, normalised over the options, ``[..., len(ks), options]``.
+
+        Returns
+        -------
+        log_probabilities
+            Of each option, ``[..., options]``: the likeliest is the answer, its probability the confidence.
+        alone
+            Whether the answer is the one without contexts, which none was read for, ``[...]``.
+        """
+        alone = np.zeros(log_probabilities.shape[:-2], dtype=np.bool_)
+        if self.blend == "pair":
+            return np.logaddexp.reduce(log_probabilities, axis=-2) - math.log(len(self.ks)), alone
+        if self.blend == "all":
+            mean = log_probabilities.mean(axis=-2)
+            return mean - np.logaddexp.reduce(mean, axis=-1, keepdims=True), alone
+        if math.isinf(self.gate):
+            return log_probabilities[..., -1, :], alone
+        alone = np.exp(log_probabilities[..., 0, :]).max(axis=-1) >= self.gate
+        return np.where(alone[..., None], log_probabilities[..., 0, :], log_probabilities[..., -1, :]), alone
 
     def answers(self, confidence: float) -> bool:
         """Return whether an answer of this confidence is given."""
@@ -105,107 +162,3 @@ class PolicyOutcomes:
         answered it is the loss itself.
         """
         return np.where(self.answered, self.losses, alpha)
-
-
-@dataclass(frozen=True)
-class PolicyGrid:
-    """Every combination of k = 0..K, a ratio cut (none or one of gammas) and a threshold (none or one of taus).
-
-    Fix it before looking at the calibration outcomes. Each policy tried makes certificates a little less likely, so the
-    default is to try k alone.
-
-    Parameters
-    ----------
-    max_k
-        K, the largest number of contexts.
-    gammas
-        Finite cuts, 0 or more. With one context or none there is nothing to cut, so they are tried from k = 2 on.
-    taus
-        Thresholds on the confidence, above 0 and at most 1.
-
-    Raises
-    ------
-    InputError
-        If one of them is out of its range or comes twice.
-    """
-
-    max_k: int
-    gammas: tuple[float, ...] = ()
-    taus: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.max_k < 0:
-            raise InputError(f"max_k is {self.max_k}; give 0 or more")
-        for name, values in (("gammas", self.gammas), ("taus", self.taus)):
-            ordered = tuple(sorted(map(float, values)))
-            if len(set(ordered)) < len(ordered):
-                raise InputError(f"{name} hold a number twice; give each once")
-            object.__setattr__(self, name, ordered)
-        if not all(0 <= gamma < math.inf for gamma in self.gammas):
-            raise InputError(f"gammas are {list(self.gammas)}; give numbers of 0 or more (no cut is always tried)")
-        if not all(0 < tau <= 1 for tau in self.taus):
-            raise InputError(f"taus are {list(self.taus)}; give numbers above 0, at most 1 (0 is always tried)")
-
-    @property
-    def size(self) -> int:
-        """How many policies there are."""
-        return (1 + len(self.taus)) * (self.max_k + 1 + len(self.gammas) * max(self.max_k - 1, 0))
-
-    @cached_property
-    def _places(self) -> tuple[tuple[int, int, int], ...]:
-        """(k, number of the cut from the loosest, number of the threshold from the lowest) of each policy."""
-        return tuple(
-            (k, cut, threshold)
-            for threshold in range(1 + len(self.taus))
-            for cut in range(1 + len(self.gammas))
-            for k in range(2 if cut else 0, self.max_k + 1)
-        )
-
-    @cached_property
-    def policies(self) -> tuple[Policy, ...]:
-        """Every policy: k = 0..K alone, then with the loosest cut, …, then all again with the lowest threshold, …."""
-        gammas, taus = (math.inf, *reversed(self.gammas)), (0.0, *self.taus)
-        return tuple(Policy(k, gammas[cut], taus[threshold]) for k, cut, threshold in self._places)
-
-    @cached_property
-    def neighbours(self) -> tuple[tuple[int, int], ...]:
-        """Pairs of positions in `policies` one step apart in k, in the cut or in the threshold; each pair once."""
-        position = {place: number for number, place in enumerate(self._places)}
-        pairs: set[tuple[int, int]] = set()
-        for (k, cut, threshold), number in position.items():
-            # With one context or none every cut is no cut.
-            fewer = (k - 1, cut if k > 2 else 0, threshold)
-            steps = (fewer, (k, cut - 1, threshold), (k, cut, threshold - 1))
-            pairs.update((position[step], number) for step in steps if step in position)
-        return tuple(sorted(pairs))
-
-    def read(self, table: OutcomeTable) -> PolicyOutcomes:
-        """Apply every policy to every question.
-
-        Raises
-        ------
-        InputError
-            If the table holds fewer contexts than the grid, or a cut needs similarities that it has not.
-        """
-        if table.max_k < self.max_k:
-            raise InputError(f"the outcomes end at k = {table.max_k}, the grid at {self.max_k}; score them up to there")
-        available = np.full(len(table.question_ids), self.max_k)
-        up_to_fall = np.full((len(available), 1 + len(self.gammas)), self.max_k)
-        if table.similarities is not None:
-            similarities = table.similarities[:, : self.max_k]
-            available = np.isfinite(similarities).sum(axis=1)
-            falls = -np.diff(similarities, axis=1)  # NaN where no context is left, which is no fall
-            for column, gamma in enumerate(reversed(self.gammas), start=1):
-                steep = falls > gamma
-                found = steep.any(axis=1)
-                up_to_fall[found, column] = steep[found].argmax(axis=1) + 1
-        elif self.gammas:
-            raise InputError("a ratio cut needs the similarities of the contexts; score the questions again")
-        places = np.array(self._places)
-        counts = np.minimum(up_to_fall[:, places[:, 1]], places[:, 0])
-        confidences = np.take_along_axis(table.confidences, counts, axis=1)
-        return PolicyOutcomes(
-            losses=np.take_along_axis(table.losses, counts, axis=1),
-            answered=confidences >= np.array([policy.tau for policy in self.policies]),
-            contexts=np.minimum(counts, available[:, None]),
-        )

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from calibration.policies import Policy, PolicyGrid
+from calibration.grid import PolicyGrid
+from calibration.policies import BLENDS, Policy
 from calibration.units import MeasuredPolicy
-from titrate import JsonFields
+from titrate import InputError, JsonFields
 
 STOPPED = ("all", "certified", "futile")
 """Why the tests ended: every patient was used, or early, because a policy was certified or none can be."""
@@ -16,7 +17,8 @@ _FIELDS = (
     "n_units", "n_questions", "planned_units", "planned_questions", "stopped", "chosen", "further_units", "policies",
 )  # fmt: skip
 _ROW = (
-    "k", "gamma", "tau", "risk", "interval", "p_value", "coverage", "contexts", "deviation", "weight", "certified",
+    "k", "gamma", "tau", "blend", "gate",
+    "risk", "interval", "p_value", "coverage", "contexts", "deviation", "weight", "certified",
 )  # fmt: skip
 
 
@@ -62,11 +64,19 @@ class PolicyResult(MeasuredPolicy):
         """
         read = JsonFields(value, where, _ROW, remedy)
         gamma = math.inf if read.value["gamma"] is None else read.number("gamma", least=0)
+        blend = read.text("blend")
+        if blend not in ("none", *BLENDS):
+            raise read.error(f"blend is none of none, {', '.join(BLENDS)}")
+        gate = math.inf if read.value["gate"] is None else read.fraction("gate")
+        try:
+            policy = Policy(read.integer("k", least=0), gamma, read.fraction("tau"), blend, gate)
+        except InputError as error:
+            raise read.error(str(error)) from error
         interval = read.fractions("interval")
         if len(interval) != 2 or interval[0] > interval[1]:
             raise read.error("interval is not a low and a high number")
         return cls(
-            policy=Policy(read.integer("k", least=0), gamma, read.fraction("tau")),
+            policy=policy,
             risk=read.fraction("risk"),
             interval=(interval[0], interval[1]),
             coverage=read.fraction("coverage"),
@@ -114,6 +124,8 @@ class DomainResult:
             max_k=max(policy.k for policy in tried),
             gammas=tuple({policy.gamma for policy in tried} - {math.inf}),
             taus=tuple({policy.tau for policy in tried} - {0.0}),
+            blends=tuple(blend for blend in BLENDS if any(policy.blend == blend for policy in tried)),
+            gates=tuple({policy.gate for policy in tried} - {math.inf}),
         )
 
     @property
@@ -188,7 +200,13 @@ class DomainResult:
 
 
 def _name_in_json(policy: Policy) -> dict[str, Any]:
-    return {"k": policy.k, "gamma": None if math.isinf(policy.gamma) else policy.gamma, "tau": policy.tau}
+    return {
+        "k": policy.k,
+        "gamma": None if math.isinf(policy.gamma) else policy.gamma,
+        "tau": policy.tau,
+        "blend": policy.blend,
+        "gate": None if math.isinf(policy.gate) else policy.gate,
+    }
 
 
 def _contradiction(result: DomainResult, chosen: Any) -> str | None:
@@ -196,7 +214,7 @@ def _contradiction(result: DomainResult, chosen: Any) -> str | None:
         return "policies is empty"
     # The size first: a file of a few rows could name a grid that no memory holds.
     if result.grid.size != len(result.policies) or result.grid.policies != tuple(row.policy for row in result.policies):
-        return "policies are not every k = 0..K with every cut and threshold, once each and in order"
+        return "policies are not every k = 0..K with every cut, blend, gate and threshold, once each and in order"
     if chosen != (None if result.policy is None else _name_in_json(result.policy)):
         return "chosen is not the certified policy that answers most, with the least risk"
     if result.further_units is not None and result.certified:

@@ -22,9 +22,10 @@ import numpy as np
 from calibration.calibrate import check_fingerprints, domain_result, make_certificate
 from calibration.certificate import Certificate
 from calibration.checks import FloatArray, check_same_length, check_spent
+from calibration.grid import PolicyGrid
 from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import Policy, PolicyGrid
+from calibration.policies import Blend, Policy
 from calibration.testing.betting import MAX_BET, wsr_log_capital
 from calibration.testing.family import HypothesisFamily
 from calibration.testing.prior import check_disjoint
@@ -50,7 +51,7 @@ class SequentialCertifier:
         Of all the questions there are, before any is answered.
     max_k
         K, the largest number of contexts that will be scored.
-    alpha, delta, procedure, gammas, taus, prior_outcomes, other_patient_hashes, look, spent
+    alpha, delta, procedure, gammas, taus, blends, gates, prior_outcomes, other_patient_hashes, look, spent
         As for `certify`; p-values are WSR's, which may be looked at before the end and do not hurry towards it. So the
         procedure is one that works by p-values.
 
@@ -72,6 +73,8 @@ class SequentialCertifier:
         procedure: str = "sgt",
         gammas: Sequence[float] = (),
         taus: Sequence[float] = (),
+        blends: Sequence[Blend] = (),
+        gates: Sequence[float] = (),
         prior_outcomes: OutcomeTable | None = None,
         other_patient_hashes: Mapping[str, Collection[str]] | None = None,
         look: int = 1,
@@ -85,7 +88,7 @@ class SequentialCertifier:
         self._other_patients = dict(other_patient_hashes or {})
         check_no_overlap(units, self._other_patients)
         self._patients = set(units)
-        grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus)), sorted(set(domains))
+        grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus), tuple(blends), tuple(gates)), sorted(set(domains))
         left = delta - check_spent(spent, delta)
         self.family = HypothesisFamily(alpha, left, grid, names, procedure, "wsr", prior_outcomes)
         self._delta, self._look, self._spent = delta, look, spent

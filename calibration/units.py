@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibration.checks import FloatArray, check_same_length, check_unit_interval
+from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import Policy, PolicyGrid
+from calibration.policies import Policy
 
 _DIGITS = 12
 """Numbers that differ only by rounding count as equal: the same losses summed in another order must not decide."""

@@ -35,7 +35,8 @@ def promise_sentence(
     else:
         new = "more" if goes_on else "other"
         hope = f"about {result.further_units} {new} {unit}s like these would be enough with a chance of 80%"
-    tried = "policy" if result.grid.gammas or result.grid.taus else "number of reports k"
+    grid = result.grid
+    tried = "policy" if grid.gammas or grid.taus or grid.blends or grid.gates else "number of reports k"
     return (
         f"In {domain}, nothing is certified: no {tried} shows {confidence} that {promise} "
         f"(the best, {_short(row.policy)}, measured {measured}, p = {row.p_value:.2g}); {hope}."
@@ -49,9 +50,16 @@ def _percent(fraction: float) -> str:
 def _sources(policy: Policy) -> str:
     if policy.k == 0:
         return "the image alone (no reports)"
+    if policy.blend == "all":
+        return f"the mean of its answers with the reports of 0 to {policy.k} similar cases"
     if policy.k == 1:
-        return "the image and the report of the most similar case"
-    reports = f"the image and the reports of the {policy.k} most similar cases"
+        reports = "the image and the report of the most similar case"
+    else:
+        reports = f"the image and the reports of the {policy.k} most similar cases"
+    if policy.blend == "pair":
+        return f"the mean of its answers from the image alone and from {reports}"
+    if not math.isinf(policy.gate):
+        return f"the image alone where its confidence is then at least {policy.gate:g}, and elsewhere from {reports}"
     if math.isinf(policy.gamma):
         return reports
     return f"{reports}, fewer where similarity falls to less than {math.exp(-policy.gamma):.0%} of the case before"
@@ -65,4 +73,6 @@ def _condition(policy: Policy, coverage: float) -> str:
 
 def _short(policy: Policy) -> str:
     cut = "" if math.isinf(policy.gamma) else f", gamma = {policy.gamma:g}"
+    cut += "" if policy.blend == "none" else f", blend {policy.blend}"
+    cut += "" if math.isinf(policy.gate) else f", gate = {policy.gate:g}"
     return f"k = {policy.k}{cut}" + (f", tau = {policy.tau:g}" if policy.tau else "")

@@ -23,10 +23,16 @@ def _make_options(
     p_value: str | None,
     gammas: tuple[float, ...],
     taus: tuple[float, ...],
+    blends: tuple[str, ...],
+    gates: tuple[float, ...],
+    only_k: bool,
     sequential: bool,
 ) -> "CalibrationOptions":
+    from calibration import BLENDS
     from rag import CalibrationOptions
 
+    if only_k and (blends or gates):
+        raise InputError("--only-k tries neither blends nor gates; leave it out, or --blend and --gate")
     return CalibrationOptions(
         alpha=alpha,
         delta=delta,
@@ -35,6 +41,8 @@ def _make_options(
         p_value=p_value,
         gammas=gammas,
         taus=taus,
+        blends=() if only_k else tuple(blend for blend in BLENDS if blend in blends) if blends else None,
+        gates=() if only_k else gates or None,
         sequential=sequential,
     )
 
@@ -63,6 +71,25 @@ _calibration_options = option_group(
             help="Try answering only where the confidence is at least so much. Repeatable.",
             section=_TRIED,
         ),
+        option(
+            "--blend",
+            "blends",
+            type=click.Choice(["pair", "all"]),
+            multiple=True,
+            help="Try blends: the mean of the answers alone and with k reports, or with each of 0 to k. Repeatable.  "
+            "[default: both, where every question has options]",
+            section=_TRIED,
+        ),
+        option(
+            "--gate",
+            "gates",
+            type=float,
+            multiple=True,
+            help="Try reading reports only where the confidence without is below so much. Repeatable.  "
+            "[default: 0.8, where every question has options]",
+            section=_TRIED,
+        ),
+        option("--only-k", is_flag=True, help="Try neither blends nor gates.", section=_TRIED),
         option(
             "--prior",
             "prior_split",

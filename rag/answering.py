@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from calibration import Policy
 from indexing import load_image
-from rag.models.base import MLLM, NestedPrompt, probabilities
+from rag.models.base import MLLM, NestedPrompt, normalised
 from rag.prompt import PromptTemplate
 from rag.questions import Query
 from rag.retrieval.routing import Asked, Retrieved
 from titrate import hash_json
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -34,17 +36,27 @@ class Reply:
     ----------
     text
         The likeliest option, or free text.
-    probabilities
+    log_probabilities
         Of each option, in the question's order, normalised over the options; None for free text.
     """
 
     text: str
-    probabilities: tuple[float, ...] | None
+    log_probabilities: tuple[float, ...] | None
+
+    @property
+    def probabilities(self) -> tuple[float, ...] | None:
+        """Of each option; None for free text."""
+        return None if self.log_probabilities is None else tuple(np.exp(self.log_probabilities).tolist())
 
     @property
     def confidence(self) -> float:
         """Probability of the answer among the options; 1 for free text, which nothing measures yet."""
         return 1.0 if self.probabilities is None else min(1.0, max(self.probabilities))
+
+    @classmethod
+    def likeliest(cls, options: Sequence[str], log_probabilities: "NDArray[np.float64]") -> "Reply":
+        """The option of the highest log-probability ``[options]``, the first of several."""
+        return cls(options[int(log_probabilities.argmax())], tuple(log_probabilities.tolist()))
 
 
 def generation_fingerprint() -> str:
@@ -108,8 +120,30 @@ def answer(
         scores = mllm.score_nested([prompt for prompt, _ in closed], options, ks)
         for (_, chosen), tables in zip(closed, scores, strict=True):
             for row, table in zip(chosen, tables, strict=True):  # table: [len(ks), number of options]
-                found[row] = [_likeliest(retrieved.questions[row], probabilities(line)) for line in table]
+                named = retrieved.questions[row].options or ()
+                found[row] = [Reply.likeliest(named, normalised(line)) for line in table]
     return [found[row] for row in rows]
+
+
+def combine(policy: Policy, query: Query, replies: Sequence[Reply]) -> tuple[Reply, bool]:
+    """Make one reply of several.
+
+    Parameters
+    ----------
+    policy, query
+        What decides, and the question.
+    replies
+        After each of ``policy.ks`` contexts, or, where the policy cuts, after as many as it leaves.
+
+    Returns
+    -------
+    reply, alone
+        The second says whether a gate let the answer without contexts through.
+    """
+    if not policy.needs_options or query.options is None:
+        return replies[-1], False
+    logs, alone = policy.decide(np.array([reply.log_probabilities for reply in replies], dtype=np.float64))
+    return Reply.likeliest(query.options, logs), bool(alone)
 
 
 def nested_prompt(
@@ -135,12 +169,6 @@ def nested_prompt(
     questions = [retrieved.questions[row] for row in rows]
     closings = tuple(template.closing(question.text, question.options) for question in questions)
     return NestedPrompt(picture, template.opening(), contexts, closings)
-
-
-def _likeliest(question: Query, chances: "NDArray[np.float64]") -> Reply:
-    options = question.options or ()
-    values = tuple(chances.tolist())
-    return Reply(options[values.index(max(values))], values)
 
 
 def _generate(mllm: MLLM, prompt: NestedPrompt, questions: int, ks: Sequence[int]) -> Iterator[list[Reply]]:

@@ -7,12 +7,13 @@ from types import MappingProxyType, TracebackType
 from calibration import Certificate
 from indexing import ImageView, Manifest, load_image
 from rag.answer import Answer, Context
+from rag.answering import combine
 from rag.policy_source import Certified, PolicySource, choose_source
 from rag.questions import Query
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
 from rag.retrieval.routing import OutOfDomain
 from rag.system import AnsweringSystem, SystemOptions
-from titrate import OutOfDomainError, normal_id
+from titrate import InputError, OutOfDomainError, normal_id
 
 
 class Pipeline:
@@ -179,8 +180,15 @@ class Pipeline:
             )
         domain, in_domain = retrieved.domains[0], retrieved.in_domain[0]
         policy = self.source.policy(domain)
-        k = policy.count(retrieved.similarities(0, policy.k))
-        reply = self.system.answer(retrieved, [k])[0][0]
+        if policy.needs_options and query.options is None:
+            raise InputError(
+                f"in {domain} the certified policy weighs options; give some with --options, or set the number of "
+                "reports with --k, without a guarantee"
+            )
+        ks = policy.ks if policy.needs_options else (policy.count(retrieved.similarities(0, policy.k)),)
+        replies = self.system.answer(retrieved, ks)[0]
+        reply, alone = combine(policy, query, replies)
+        k = 0 if alone else ks[-1]
         matches = retrieved.matches[0][:k]
         prompt = self.system.prompt
         contexts = tuple(

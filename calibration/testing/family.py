@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from calibration.checks import BoolArray, FloatArray, check_level
+from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import PolicyGrid
 from calibration.testing.betting import star_log_capital
 from calibration.testing.prior import Prior, prefer_prior, uniform_prior
 from calibration.testing.procedures import (

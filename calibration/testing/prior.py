@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration.checks import FloatArray
+from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
-from calibration.policies import PolicyGrid
 from calibration.units import mean_per_unit
 from titrate import InputError
 

@@ -1,4 +1,4 @@
-"""Policies side by side on the same questions: fixed k, the certified policy, and two baselines that need no model.
+"""Policies side by side on the same questions: fixed k, blends, gates, the certified one, two that need no model.
 
 Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
 """
@@ -6,15 +6,14 @@ Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from calibration import Certificate, OutcomeTable
+from calibration import BLENDS, Certificate, OutcomeTable, PolicyGrid, answers_of
 from rag.evaluation.baselines import Baselines
 from rag.evaluation.metrics import Metrics, measure
+from rag.outcomes.calibrate import GATES
 from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
-from titrate import InputError
+from rag.report.words import policy_name
 
 MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
 _NOT_LEARNT = "not available: the question file has no closed questions of a train split to learn from"
@@ -79,6 +78,10 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
         else:
             rows += [PolicyScore(domain, name, None, len(chosen), _NOT_LEARNT) for name in (MAJORITY, NEAREST)]
         policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
+        tried = PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies
+        mine = table.take(chosen)
+        if mine.choices is not None:
+            policies += [(policy_name(policy), answers_of(policy, mine)) for policy in tried if policy.needs_options]
         if certificate is not None:
             policies.append((CERTIFIED, _certified_answers(certificate, domain, table, chosen)))
         for name, given in policies:
@@ -130,14 +133,4 @@ def _certified_answers(
     result = certificate.domains.get(domain)
     if result is None or result.policy is None:  # a domain that calibration never met has no promise either
         return [None] * len(rows)
-    policy = result.policy
-    if policy.k > table.max_k:
-        raise InputError(f"the certificate reads {policy.k} reports in {domain}, scored are {table.max_k}; raise max-k")
-    answers: list[str | None] = []
-    for row in rows:
-        k = policy.k
-        if table.similarities is not None:
-            similarities = table.similarities[row]
-            k = policy.count(similarities[np.isfinite(similarities)])
-        answers.append(table.answers[row][k] if policy.answers(table.confidences[row, k]) else None)
-    return answers
+    return answers_of(result.policy, table.take(rows))

@@ -138,8 +138,8 @@ def readable_counts(prompt: NestedPrompt, ks: Sequence[int]) -> list[int]:
     return [min(k, len(prompt.contexts)) for k in ks]
 
 
-def probabilities(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of options, from their log-probabilities [options], normalised to sum to 1."""
-    shifted = np.exp(log_probabilities - log_probabilities.max())
-    normalised: NDArray[np.float64] = shifted / shifted.sum()
-    return normalised
+def normalised(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Log-probabilities of options [options], made such that the probabilities sum to 1."""
+    shifted = log_probabilities - log_probabilities.max()
+    among_options: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
+    return among_options

@@ -3,7 +3,7 @@
 import fcntl
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
@@ -12,11 +12,19 @@ from titrate import InputError, TitrateError
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one question came to at k = 0..K; each field [K + 1]."""
+    """What one question came to at k = 0..K; each field [K + 1].
+
+    ``log_probabilities`` [K + 1][options] are None for a question without options.
+    """
 
     losses: list[float]
     confidences: list[float]
     answers: list[str]
+    log_probabilities: list[list[float]] | None
+
+
+OUTCOME_FIELDS = [field.name for field in fields(Outcome)]
+"""Part of a cache's key: outcomes that were kept without one of them are not read."""
 
 
 class OutcomeCache:

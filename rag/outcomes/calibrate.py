@@ -5,7 +5,17 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from calibration import ANYTIME, Certificate, OutcomeTable, QuestionKind, SequentialCertifier, certify, choose_tests
+from calibration import (
+    ANYTIME,
+    BLENDS,
+    Blend,
+    Certificate,
+    OutcomeTable,
+    QuestionKind,
+    SequentialCertifier,
+    certify,
+    choose_tests,
+)
 from rag.outcomes.looks import Look, LookLedger
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
@@ -14,6 +24,8 @@ from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
 from titrate import InputError, TitrateWarning
 
+GATES = (0.8,)
+"""Gates that are tried where none are named."""
 _PATIENTS_AT_ONCE = 16
 
 
@@ -31,6 +43,9 @@ class CalibrationOptions:
         See `calibration.certify`; None for what suits the questions, see `calibration.choose_tests`.
     gammas, taus
         Ratio cuts and confidence thresholds to try besides k alone.
+    blends, gates
+        Blends and gates to try; see `calibration.PolicyGrid`. None for `BLENDS` and `GATES`, where every question has
+        options, and else for none.
     sequential
         Stop asking in a domain as soon as it is decided.
 
@@ -47,6 +62,8 @@ class CalibrationOptions:
     p_value: str | None = None
     gammas: tuple[float, ...] = ()
     taus: tuple[float, ...] = ()
+    blends: tuple[Blend, ...] | None = None
+    gates: tuple[float, ...] | None = None
     sequential: bool = False
 
     def __post_init__(self) -> None:
@@ -105,8 +122,13 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
     chosen: dict[str, Any] = {"procedure": procedure, "p_value": p_value, "other_patient_hashes": others}
     with LookLedger(run.options.outcomes) as ledger:
         prior_questions = None if options.prior_split is None else run.read(options.prior_split)
+        every_option = all(question.options is not None for question in asked.questions)
+        chosen["blends"] = options.blends if options.blends is not None else BLENDS if every_option else ()
+        chosen["gates"] = options.gates if options.gates is not None else GATES if every_option else ()
         settings = {
             **asdict(options),
+            "blends": chosen["blends"],
+            "gates": chosen["gates"],
             "procedure": procedure,
             "p_value": p_value,
             "max_k": run.max_k,
@@ -201,6 +223,8 @@ def _sequential(
         procedure=chosen["procedure"],
         gammas=options.gammas,
         taus=options.taus,
+        blends=chosen["blends"],
+        gates=chosen["gates"],
         prior_outcomes=prior,
         other_patient_hashes=chosen["other_patient_hashes"],
         look=look.number,

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from rag.outcomes.cache import OutcomeCache
+from rag.outcomes.cache import OUTCOME_FIELDS, OutcomeCache
 from rag.outcomes.losses import load_loss, loss_fingerprint
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
@@ -209,7 +209,8 @@ class QuestionRun:
 
     def _key(self, alteration: dict[str, Any] | None) -> str:
         """Hash of everything that could change an outcome, besides the question itself."""
-        parts = [self.system.fingerprints, self.max_k, loss_fingerprint(self.options.loss or "tokens")]
+        loss = loss_fingerprint(self.options.loss or "tokens")
+        parts = [OUTCOME_FIELDS, self.system.fingerprints, self.max_k, loss]
         return hash_json(parts if alteration is None else [*parts, alteration])
 
 

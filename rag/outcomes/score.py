@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration import OutcomeTable
+from calibration import Choices, OutcomeTable
 from indexing import Match
 from rag.answering import answer
 from rag.models.base import MLLM
@@ -113,6 +113,7 @@ def score_outcomes(
         confidences=np.array([outcome.confidences for outcome in outcomes]),
         answers=[outcome.answers for outcome in outcomes],
         similarities=similarities if falling else None,  # fused rankings have no one similarity to cut at
+        choices=[_choices(*pair) for pair in zip(retrieved.questions, outcomes, strict=True)],
     )
     return Outcomes(table, retrieved.questions, retrieved.matches, prompt.for_model(mllm))
 
@@ -135,8 +136,17 @@ def _outcomes(
             losses = [float(reply.text != question.answer) for reply in replies]
         if not all(0 <= value <= 1 for value in losses):
             raise InputError(f"the loss of question {question.id} is not in [0, 1]; mend the loss function")
-        found.append(Outcome(losses, [reply.confidence for reply in replies], [reply.text for reply in replies]))
+        logs = [list(reply.log_probabilities) for reply in replies if reply.log_probabilities is not None]
+        confidences, texts = [reply.confidence for reply in replies], [reply.text for reply in replies]
+        found.append(Outcome(losses, confidences, texts, logs or None))
     return found
+
+
+def _choices(question: Question, outcome: Outcome) -> Choices | None:
+    if question.options is None or outcome.log_probabilities is None:
+        return None
+    losses = [float(option != question.answer) for option in question.options]
+    return Choices(question.options, np.array(outcome.log_probabilities), np.array(losses))
 
 
 def _name(retrieved: Retrieved[Question], row: int) -> str:

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from calibration import (
     Certificate,
@@ -18,10 +19,36 @@ from calibration import (
 )
 from titrate import InputError, hash_patient
 
+BoolArray = NDArray[np.bool_]
+
 MMED_RAG_GAMMA = math.log(1.5)
 """MMed-RAG's cut where none was tested: it stops where the similarity S falls by more than a third."""
 
 _REMEDY = "give the outcome table that the certificate was computed from"
+
+
+@dataclass(frozen=True)
+class Reliance:
+    """How far one policy leans on what it reads (docs/methods.md, section 6); None of no questions.
+
+    Attributes
+    ----------
+    over_reliance
+        Of its wrong answers, the share that are right without contexts.
+    harm
+        Of the questions that are answered right without contexts, the share that it gets wrong.
+    help
+        Of those that are answered wrong without, the share that it gets right.
+    """
+
+    over_reliance: float | None
+    harm: float | None
+    help: float | None
+
+    @property
+    def shares(self) -> tuple[float | None, float | None, float | None]:
+        """All three."""
+        return self.over_reliance, self.harm, self.help
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +67,8 @@ class DomainSummary:
         The ratio cut worth showing: the one chosen, or else the best of those tried. None if none was tried.
     cut_counts
         How many questions got 0, 1, …, K contexts under it.
+    reliance
+        Of each of the result's policies.
     """
 
     name: str
@@ -48,6 +77,7 @@ class DomainSummary:
     mmed_rag: MeasuredPolicy | None
     cut: Policy | None
     cut_counts: tuple[int, ...]
+    reliance: tuple[Reliance, ...]
 
     @property
     def least_error(self) -> PolicyResult:
@@ -62,7 +92,7 @@ class DomainSummary:
     def by_tau(self) -> list[PolicyResult]:
         """The policies of every threshold, with the k and the cut of `shown`."""
         policy = self.shown.policy
-        return [self._row(Policy(policy.k, policy.gamma, tau)) for tau in (0.0, *self.result.grid.taus)]
+        return [self._row(replace(policy, tau=tau)) for tau in (0.0, *self.result.grid.taus)]
 
     def _row(self, policy: Policy) -> PolicyResult:
         return self.result.policies[self.result.grid.policies.index(policy)]
@@ -98,7 +128,18 @@ def _summarise(certificate: Certificate, name: str, part: OutcomeTable) -> Domai
         grid = PolicyGrid(result.grid.max_k, (cut.gamma,))
         read = grid.read(part).contexts[:, grid.policies.index(Policy(cut.k, cut.gamma))]
         counts = np.bincount(read, minlength=grid.max_k + 1).tolist()
-    return DomainSummary(name, result, shown, _mmed_rag(certificate, result, part), cut, tuple(counts))
+    mmed_rag = _mmed_rag(certificate, result, part)
+    return DomainSummary(name, result, shown, mmed_rag, cut, tuple(counts), _reliance(part, result.grid))
+
+
+def _reliance(part: OutcomeTable, grid: PolicyGrid) -> tuple[Reliance, ...]:
+    right = grid.read(part).losses < 0.5
+    alone = part.losses[:, 0] < 0.5
+
+    def share(of: BoolArray, among: BoolArray) -> float | None:
+        return float(np.mean(of[among])) if among.any() else None
+
+    return tuple(Reliance(share(alone, ~given), share(~given, alone), share(given, ~alone)) for given in right.T)
 
 
 def _measure(certificate: Certificate, part: OutcomeTable, grid: PolicyGrid) -> Sequence[MeasuredPolicy]:

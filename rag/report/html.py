@@ -6,6 +6,7 @@ not, and names no patient and quotes no question.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy
@@ -116,6 +117,8 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
     if result.policy is None:
         parts.append(_not_certified(certificate, summary))
     parts.append(element("div", _risks(certificate, summary, number), _choices(summary), class_="pair"))
+    if result.grid.max_k:
+        parts.append(_leaning(summary))
     if result.grid.taus:
         parts.append(element("div", *_thresholds(certificate, summary, number), class_="pair"))
     if summary.cut is not None:
@@ -196,9 +199,28 @@ def _choices(summary: DomainSummary) -> Html:
     return _figure(tabulate(f"Ways to choose, {summary.name}", head, cells, frozenset({0})), READING["choices"])
 
 
+def _leaning(summary: DomainSummary) -> Html:
+    head = ["Choice", "Average error (95 % interval)", "Over-reliance", "Harm", "Help", "Certified"]
+    cells = [
+        [
+            policy_name(one.policy),
+            error_text(one),
+            *map(_share, (lean.over_reliance, lean.harm, lean.help)),
+            verdict(one),
+        ]
+        for one, lean in zip(summary.result.policies, summary.reliance, strict=True)
+        if one.policy.tau == 0 and math.isinf(one.policy.gamma)
+    ]
+    return _figure(tabulate(f"Leaning on reports, {summary.name}", head, cells, frozenset()), READING["leaning"])
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{value:.1%}"
+
+
 def _thresholds(certificate: Certificate, summary: DomainSummary, number: int) -> tuple[Html, Html]:
     points = summary.by_tau()
-    fixed = policy_name(Policy(summary.shown.policy.k, summary.shown.policy.gamma))
+    fixed = policy_name(replace(summary.shown.policy, tau=0.0))
     description = " ".join(f"τ = {one.policy.tau:g}: {one.coverage:.0%} answered, {error_text(one)}." for one in points)
     caption = Caption(f"thresholds-{number}", f"The price of each threshold in answers, {summary.name}", description)
     plot = plot_thresholds(caption, points, summary.shown, _role(summary), certificate.alpha)

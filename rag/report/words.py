@@ -19,6 +19,12 @@ READING = {
         "Ways to choose the number of reports without a test are shown for comparison. The least of several measured "
         "errors looks better than it is, and nothing limits how much worse it may turn out in use."
     ),
+    "leaning": (
+        "Over-reliance: of the wrong answers, the share that are right without reports. Harm: of the questions that "
+        "are answered right without reports, the share that the choice gets wrong. Help: of those that are answered "
+        "wrong without, the share that it gets right. Blends (half alone, mean of 0 to k) and gates (reports are read "
+        "only where the model is less sure without) are meant to lean less than all k reports do."
+    ),
     "thresholds": (
         "With a threshold τ the model answers only where its confidence is at least τ. Further left, fewer questions "
         "are answered; further down, fewer of the answers are wrong. Marks as above."
@@ -107,9 +113,14 @@ def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
     tried = f"every number of reports from 0 to {grid.max_k}" if grid.max_k else "answers without reports"
     tried += "".join(
         f", {what} of {', '.join(f'{value:g}' for value in values)}"
-        for what, values in (("ratio cuts (γ)", grid.gammas), ("confidence thresholds (τ)", grid.taus))
+        for what, values in (
+            ("ratio cuts (γ)", grid.gammas),
+            ("gates", grid.gates),
+            ("confidence thresholds (τ)", grid.taus),
+        )
         if values
     )
+    tried += ", means of answers alone and with reports" if grid.blends else ""
     said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.policies), 'choice')} in all)."
     if result.stopped == "all":
         return said
@@ -121,10 +132,14 @@ def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
 
 
 def policy_name(policy: Policy, *, with_k: bool = True) -> str:
-    """Name a policy by its k, its ratio cut and its threshold, the last two only where it has them."""
+    """Name a policy by its k, and by its cut, blend, gate and threshold where it has them."""
     parts = [f"k = {policy.k}"] if with_k else []
     if not math.isinf(policy.gamma):
         parts.append(f"γ = {policy.gamma:.3g}")
+    if policy.blend != "none":
+        parts.append("half alone" if policy.blend == "pair" else "mean of 0 to k")
+    if not math.isinf(policy.gate):
+        parts.append(f"gate {policy.gate:g}")
     if policy.tau > 0:
         parts.append(f"τ = {policy.tau:g}")
     return ", ".join(parts)

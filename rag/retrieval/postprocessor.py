@@ -20,6 +20,7 @@ class PolicyPostprocessor(BaseNodePostprocessor):
     logit_scale
         The encoder's factor on cosines, which turns the nodes' scores into log-similarities for the ratio cut.
 
+    A blend or a gate raises `InputError`, being no number of contexts.
     A ratio cut raises `InputError` on nodes whose scores do not fall, as after fusion: it has no fall to look for.
     """
 
@@ -34,6 +35,8 @@ class PolicyPostprocessor(BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
+        if self.policy.needs_options:
+            raise InputError("a blend or a gate weighs several answers and is no number of cases; ask a Pipeline")
         scores = [self.logit_scale * (node.score or 0.0) for node in nodes]
         if isfinite(self.policy.gamma) and any(later > earlier for earlier, later in pairwise(scores)):
             raise InputError(

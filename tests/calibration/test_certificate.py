@@ -52,7 +52,7 @@ def test_the_file_reads_as_a_table(tmp_path: Path, certificate: Certify) -> None
     made.save(tmp_path / "certificate.json")
     text = (tmp_path / "certificate.json").read_text()
     radiology = json.loads(text)["domains"]["radiology"]
-    assert radiology["chosen"] == {"k": 1, "gamma": None, "tau": 0}
+    assert radiology["chosen"] == {"k": 1, "gamma": None, "tau": 0, "blend": "none", "gate": None}
     assert [(row["k"], row["gamma"], row["tau"]) for row in radiology["policies"]] == [
         (k, None, tau) for tau in (0, 0.4) for k in (0, 1, 2)
     ]

@@ -149,7 +149,7 @@ def test_a_domain_that_the_certificate_never_met_is_not_answered() -> None:
 
 
 def test_a_certificate_that_reads_more_than_was_scored_is_refused() -> None:
-    with pytest.raises(InputError, match="reads 4 reports in a, scored are 1; raise max-k"):
+    with pytest.raises(InputError, match="reads 4 reports, scored are 1; raise max-k"):
         evaluate(outcomes(), KNOWN, certificate(a=4))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rag import Prompt, PromptTemplate, TransformersMLLM, probabilities
+from rag import Prompt, PromptTemplate, TransformersMLLM, normalised
 from rag.models.shared_images import SharedImages
 from titrate import InputError
 
@@ -175,8 +175,8 @@ def test_no_prompts_no_scores(tiny: TransformersMLLM) -> None:
 
 def test_probabilities_are_normalised() -> None:
     """From log(0.2) and log(0.6): 1/4 and 3/4; hugely negative logs do not underflow."""
-    assert probabilities(np.log([0.2, 0.6])) == pytest.approx([0.25, 0.75])
-    assert probabilities(np.array([-2000.0, -2000.0 + np.log(3)])) == pytest.approx([0.25, 0.75])
+    assert np.exp(normalised(np.log([0.2, 0.6]))) == pytest.approx([0.25, 0.75])
+    assert np.exp(normalised(np.array([-2000.0, -2000.0 + np.log(3)]))) == pytest.approx([0.25, 0.75])
 
 
 def test_the_shipped_model_scores_as_teacher_forcing(mllm: TransformersMLLM, pictures: list[Image.Image]) -> None:

@@ -10,7 +10,8 @@ from rag import Outcome, OutcomeCache, PromptTemplate, Question, TransformersMLL
 from titrate import InputError
 
 KEY = "a" * 64
-FIRST, SECOND = Outcome([0.0, 1.0], [0.75, 0.5], ["yes", "no"]), Outcome([1.0, 1.0], [1.0, 1.0], ["ä", "b"])
+FIRST = Outcome([0.0, 1.0], [0.75, 0.5], ["yes", "no"], [[-0.2, -1.7], [-0.7, -0.7]])
+SECOND = Outcome([1.0, 1.0], [1.0, 1.0], ["ä", "b"], None)
 
 
 def test_what_was_kept_is_known_again(tmp_path: Path) -> None:
