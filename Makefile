@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-power bench-validity bench-reliance bench-train
+.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -41,6 +41,9 @@ bench-query: $(STAMP)  ## time of a search among 10k, 100k and 1M vectors, besid
 
 bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.calibrate
+
+bench-policies: $(STAMP)  ## blends and gates beside fixed k, and the smallest alpha that is certified, on the data in DATA
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.policies --data $(DATA)
 
 bench-power: $(STAMP)  ## chance to certify against the number of patients
 	$(BIN)/python -m benchmarks.power
