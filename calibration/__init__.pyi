@@ -1,3 +1,4 @@
+from .calibrate import COMPUTED_WITH as COMPUTED_WITH
 from .calibrate import certify as certify
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate

@@ -23,6 +23,9 @@ from calibration.testing.sample_size import further_units
 from calibration.units import UnitMeans
 from titrate import InputError, check_no_overlap, hash_patient
 
+COMPUTED_WITH = ("titrate", "python", "numpy", "scipy")
+"""Whose versions every certificate holds; it may hold more, of what answered the questions."""
+
 
 def certify(
     table: OutcomeTable,
@@ -150,6 +153,7 @@ def make_certificate(
     sequential
         Whether the tests were looked at as outcomes came in.
     """
+    versions = (titrate.__version__, platform.python_version(), np.__version__, scipy.__version__)
     return Certificate(
         alpha=family.alpha,
         delta=family.delta,
@@ -157,12 +161,7 @@ def make_certificate(
         p_value=family.p_value,
         procedure=family.procedure,
         fingerprints=dict(fingerprints),
-        versions={
-            "titrate": titrate.__version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "scipy": scipy.__version__,
-        },
+        versions=dict(zip(COMPUTED_WITH, versions, strict=True)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         domains=domains,
         patient_hashes=tuple(sorted(map(hash_patient, set(patients)))),

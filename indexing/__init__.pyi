@@ -11,6 +11,7 @@ from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
 from .corpora.table_file import TableFile as TableFile
 from .encoder import Encoder as Encoder
+from .encoder import device_name as device_name
 from .encoder_files import check_encoder_files as check_encoder_files
 from .folder.fixed_settings import FixedSettings as FixedSettings
 from .folder.fixed_settings import load_fixed_settings as load_fixed_settings

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,12 @@ class Encoder(MultiModalEmbedding):
         return self._fingerprint
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Of the libraries that embed, and the device that they use: they may round otherwise."""
+        libraries = {name: version(name) for name in ("open_clip_torch", "torch")}
+        return {**libraries, "encoder device": device_name(self._device)}
+
+    @property
     def dimension(self) -> int:
         """Length d of an embedding."""
         return self._dimension
@@ -144,6 +151,15 @@ class Encoder(MultiModalEmbedding):
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await asyncio.to_thread(self._get_query_embedding, query)
+
+
+def device_name(device: torch.device) -> str:
+    """The kind of a device: the name of a GPU's model, or what torch calls the device.
+
+    >>> device_name(torch.device("cpu"))
+    'cpu'
+    """
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _parse_id(id: str) -> tuple[str, str | None]:

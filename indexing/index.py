@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -156,6 +157,12 @@ class Index:
     def fingerprint(self) -> str:
         """SHA-256 of the encoder, every record's content, and how queries are routed and searched."""
         return self.manifest.fingerprint
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the library that searches the vectors."""
+        library = "qdrant-edge-py" if self.manifest.store.url is None else "qdrant-client"
+        return {library: version(library)}
 
     def route(self, vectors: NDArray[np.float32]) -> tuple[list[str], NDArray[np.float64]]:
         """The likeliest domain of each image embedding.

@@ -41,6 +41,7 @@ class Pipeline:
         self.system, self.source, self.out_of_domain = system, source, out_of_domain
         if isinstance(source, Certified):
             source.certificate.verify(system.fingerprints)
+            system.tell_of_other_versions(source.certificate)
 
     @classmethod
     def open(

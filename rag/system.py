@@ -1,5 +1,6 @@
 """An index, an encoder and a model, ready to retrieve and to answer; which policy decides is not its business."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -7,14 +8,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from calibration import Certificate
+from calibration import COMPUTED_WITH, Certificate
 from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files
 from rag.answering import Reply, answer, generation_fingerprint
 from rag.models.checks import check_model_files
 from rag.prompt import PromptTemplate, read_instructions
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode, check_mode, retrieval_fingerprint
 from rag.retrieval.routing import Asked, OutOfDomain, Retrieved, retrieve
-from titrate import InputError, hash_json
+from titrate import InputError, TitrateWarning, hash_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -198,6 +199,24 @@ class AnsweringSystem:
         """Of everything that an answer depends on, as certificates name it."""
         light = light_fingerprints(self.index.manifest, self.prompt, self.retrieval, self.view)
         return {**light, "mllm": self.mllm.fingerprint}
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of the libraries and devices that retrieve and answer: rounding may differ with them."""
+        return {**self.index.versions, **self.encoder.versions, **self.mllm.versions}
+
+    def tell_of_other_versions(self, certificate: Certificate) -> None:
+        """Warn if a certificate was made with other versions or on another device, which is no reason to refuse it.
+
+        Nothing is said of versions that have no part in an answer, such as Python's, nor where a certificate holds
+        none of these.
+        """
+        ours = self.versions
+        held = {name: value for name, value in certificate.versions.items() if name not in COMPUTED_WITH}
+        changed = [name for name in sorted(held.keys() | ours.keys()) if held and held.get(name) != ours.get(name)]
+        if changed:
+            each = ", ".join(f"{name} {held.get(name, 'none')} then, {ours.get(name, 'none')} now" for name in changed)
+            warnings.warn(f"answers may be rounded otherwise than at calibration: {each}", TitrateWarning, stacklevel=2)
 
     def retrieve(
         self, questions: Sequence[Asked], limit: int, out_of_domain: OutOfDomain = "decline"

@@ -106,6 +106,7 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
     """
     if certificate is not None:
         certificate.verify(run.system.fingerprints)
+        run.system.tell_of_other_versions(certificate)
     scored = run.score(run.retrieve(run.read(split)))
     return evaluate(scored, run.known_questions(scored.questions), certificate)
 

@@ -63,6 +63,11 @@ class MLLM(TokenBudget, ABC):
         """SHA-256 of everything that its answers depend on: weights, tokeniser, image preprocessing, adapter."""
 
     @property
+    def versions(self) -> dict[str, str]:
+        """Of the libraries and the device that it runs on here; none where a server runs it."""
+        return {}
+
+    @property
     def image_side(self) -> int:
         """About how many pixels the model reads along an image's longer side; a larger image is scaled down."""
         return _USUAL_SIDE

@@ -5,6 +5,7 @@ Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option pre
 
 import warnings
 from collections.abc import Sequence
+from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from indexing import device_name
 from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
@@ -98,6 +100,12 @@ class TransformersMLLM(ChatModel, MLLM):
     def fingerprint(self) -> str:
         """SHA-256 of weights (of a hub model: its commit), tokeniser, preprocessing, adapter and number format."""
         return self._fingerprint
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of torch, transformers and, with an adapter, PEFT; and the device."""
+        libraries = ["torch", "transformers", *(["peft"] if hasattr(self.model, "peft_config") else [])]
+        return {**{name: version(name) for name in libraries}, "device": device_name(self.model.device)}
 
     @property
     def image_side(self) -> int:

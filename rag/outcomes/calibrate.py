@@ -162,7 +162,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         spent=look.spent,
         **chosen,
     )
-    certificate = replace(certificate, questions=_kinds(asked, table))
+    certificate = replace(certificate, questions=_kinds(asked, table), versions=_versions(certificate, run))
     return CalibrationResult(certificate, table, 0, run.reports_read(asked))
 
 
@@ -235,9 +235,15 @@ def _sequential(
         tables.append(run.score(asked.take(sorted(row_of[name] for name in names))).table)
         certifier.add(tables[-1])
     table = OutcomeTable.join(tables)
+    certificate = certifier.certificate(fingerprints)
     return CalibrationResult(
-        replace(certifier.certificate(fingerprints), questions=_kinds(asked, table)),
+        replace(certificate, questions=_kinds(asked, table), versions=_versions(certificate, run)),
         table,
         certifier.questions_saved,
         run.reports_read(asked),
     )
+
+
+def _versions(certificate: Certificate, run: QuestionRun) -> dict[str, str]:
+    """What the certificate was computed with, and what its questions were answered with."""
+    return {**certificate.versions, **run.system.versions}
