@@ -1,14 +1,14 @@
-"""Which questions a certificate covers: kinds that were calibrated, told by options and words."""
+"""Which questions a certificate covers: those whose options and wording were calibrated."""
 
 import hashlib
-import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from titrate import JsonFields
 
-_FIELDS = ("options", "units", "words")
+_FIELDS = ("options", "units", "wordings")
 
 
 @dataclass(frozen=True)
@@ -21,29 +21,30 @@ class QuestionKind:
         The options' keys (without case, needless spaces and full stop), sorted; None for open questions.
     units
         How many independent units had such a question.
-    words
-        Hash of each word of these questions, sorted: a certificate must not tell what stood in a question.
+    wordings
+        Hash of the wording of each of these questions, sorted: a certificate need not tell what was asked. Of whole
+        wordings, since those of single words would give away names to whoever guesses them.
     """
 
     options: tuple[str, ...] | None
     units: int
-    words: tuple[str, ...]
+    wordings: tuple[str, ...]
 
     @classmethod
     def collect(cls, asked: Iterable[tuple[str, str, Sequence[str] | None]]) -> "tuple[QuestionKind, ...]":
         """The kinds of questions, each given as its unit, its text, and its options' keys or None; open ones first."""
         units: dict[tuple[str, ...] | None, set[str]] = {}
-        words: dict[tuple[str, ...] | None, set[str]] = {}
+        wordings: dict[tuple[str, ...] | None, set[str]] = {}
         for unit, text, options in asked:
             key = _options(options)
             units.setdefault(key, set()).add(unit)
-            words.setdefault(key, set()).update(_words(text))
+            wordings.setdefault(key, set()).add(_wording(text))
         ordered = sorted(units, key=lambda key: (key is not None, key or ()))
-        return tuple(cls(key, len(units[key]), tuple(sorted(words[key]))) for key in ordered)
+        return tuple(cls(key, len(units[key]), tuple(sorted(wordings[key]))) for key in ordered)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a certificate."""
-        return {"options": self.options, "units": self.units, "words": self.words}
+        return {"options": self.options, "units": self.units, "wordings": self.wordings}
 
     @classmethod
     def from_json(cls, value: Any, where: str, remedy: str) -> "QuestionKind":
@@ -56,14 +57,14 @@ class QuestionKind:
         """
         read = JsonFields(value, where, _FIELDS, remedy)
         options = None if read.value["options"] is None else read.texts("options")
-        return cls(options, read.integer("units", least=1), read.texts("words"))
+        return cls(options, read.integer("units", least=1), read.texts("wordings"))
 
 
 def why_not_covered(kinds: Sequence[QuestionKind], text: str, options: Sequence[str] | None) -> str | None:
     """Why a question is of no kind that was calibrated; None if it is of one.
 
-    It is of a kind if that has the same options, in whatever order, and every word of the question stood in some
-    calibration question with these options. A new arrangement of known words is taken for the same kind.
+    It is of a kind if that has the same options, in whatever order, and the same was asked: letters without case,
+    spaces and the marks at the end do not count, anything else does.
 
     Parameters
     ----------
@@ -78,11 +79,9 @@ def why_not_covered(kinds: Sequence[QuestionKind], text: str, options: Sequence[
         if wanted is None:
             return "the certificate covers questions with options, not free text" if kinds else _UNKNOWN
         return "no question with these options was calibrated" if kinds else _UNKNOWN
-    known = {word for kind in same for word in kind.words}
-    asked = _words(text)
-    if not asked or not asked <= known:
-        return "the question is of another kind than those calibrated: words of it occur in none of them"
-    return None
+    if any(_wording(text) in kind.wordings for kind in same):
+        return None
+    return "the question is of another kind than those calibrated: none of them is worded so"
 
 
 _UNKNOWN = "the certificate does not say which questions were calibrated"
@@ -92,6 +91,7 @@ def _options(options: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if options is None else tuple(sorted(options))
 
 
-def _words(text: str) -> set[str]:
-    """Hash of each word and number of a text, without case."""
-    return {hashlib.sha256(word.encode()).hexdigest()[:16] for word in re.findall(r"\w+", text.casefold())}
+def _wording(text: str) -> str:
+    """Hash of a question's wording, however it is spaced and ends."""
+    spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return hashlib.sha256(spaced.rstrip(" ?.!:;").encode()).hexdigest()

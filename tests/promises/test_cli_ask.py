@@ -38,14 +38,20 @@ def test_ask_in_free_text(run: Run, samples: Path, models: list[object]) -> None
     assert answer["answer"]
 
 
-def test_ask_with_a_certificate(run: Run, samples: Path, models: list[object], certificate: Path) -> None:
+def test_ask_with_a_certificate(run: Run, samples: Path, models: list[object], certificate: Path, few: Path) -> None:
     image, record = an_image(samples)
-    words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--certificate", certificate]
-    answer = json.loads(run(*words, "--json").stdout)
-    promised = json.loads(certificate.read_text())["domains"][record["domain"]]
+    calibrated = [line for line in map(json.loads, few.read_text().splitlines()) if line["split"] == "calibrate"]
+    question = next(line for line in calibrated if line["domain"] == record["domain"])
+    options = [word for option in question["options"] for word in ("--option", option)]
+    promise = [*models, "--certificate", certificate, "--json"]
+    answer = json.loads(run("ask", image, question["question"], *options, *promise).stdout)
+    chosen = json.loads(certificate.read_text())["domains"][record["domain"]]["chosen"]
     assert answer["certified"]
-    assert answer["k"] == promised["chosen"]["k"]
+    assert answer["k"] in ((chosen["k"],) if chosen["gate"] is None else (0, chosen["k"]))
     assert "at most 99%" in answer["statement"]
+    other = json.loads(run("ask", image, "Was it a goal?", *options, *promise).stdout)
+    assert not other["certified"]
+    assert "another kind" in other["statement"]
 
 
 def test_ask_refuses_a_certificate_of_another_index(
