@@ -154,6 +154,7 @@ def _parse(value: dict[str, Any], folder: Path) -> PreferencePair:
         question=optional("question"),
         domain=optional("domain"),
         patient=normal_id(optional("patient")),
+        study=normal_id(optional("study")),
         split=optional("split"),
     )
 

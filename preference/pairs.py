@@ -44,9 +44,9 @@ class PreferencePair:
         How much the pair counts in the loss: above 0, and 1 for a pair like any other.
     k
         Number of contexts in the prompt; None where it is not known.
-    question, domain, patient, split
-        Where the pair was mined: the question's id, the domain that it was routed to, its patient and its split. None
-        where it is not known.
+    question, domain, patient, study, split
+        Where the pair was mined: the question's id, the domain that it was routed to, its patient, its study and its
+        split. None where it is not known.
 
     Raises
     ------
@@ -68,6 +68,7 @@ class PreferencePair:
     question: str | None = None
     domain: str | None = None
     patient: str | None = None
+    study: str | None = None
     split: str | None = None
 
     def __post_init__(self) -> None:

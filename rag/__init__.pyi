@@ -41,6 +41,10 @@ from .outcomes.score import Outcomes as Outcomes
 from .outcomes.score import score_outcomes as score_outcomes
 from .outcomes.splits import known_questions as known_questions
 from .outcomes.splits import other_patient_hashes as other_patient_hashes
+from .outcomes.trained_on import TRAINED_ON as TRAINED_ON
+from .outcomes.trained_on import TrainedImage as TrainedImage
+from .outcomes.trained_on import read_trained_on as read_trained_on
+from .outcomes.trained_on import write_trained_on as write_trained_on
 from .pipeline import Pipeline as Pipeline
 from .pipeline import check_query as check_query
 from .pipeline import make_query as make_query

@@ -168,6 +168,7 @@ def _make_pair(kind: str, candidate: Candidate, outcomes: Outcomes) -> Preferenc
             question=question.id,
             domain=outcomes.table.domains[candidate.row],
             patient=question.patient,
+            study=question.study,
             split=question.split,
         )
     except InputError as error:

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from preference.training.card import CARD
+from rag import TrainedImage, write_trained_on
 from titrate import InputError, write_atomic
 
 
@@ -25,7 +27,7 @@ def refuse_taken(folder: Path) -> None:
         raise InputError(f"cannot make {folder.parent}: {error.strerror}; give another folder") from error
 
 
-def write_full_model(model: Any, processor: Any, folder: Path, card: str) -> None:
+def write_full_model(model: Any, processor: Any, folder: Path, card: str, seen: Sequence[TrainedImage]) -> None:
     """Write a model with its processor and its model card: the whole folder, or nothing if it cannot be finished.
 
     Parameters
@@ -38,10 +40,13 @@ def write_full_model(model: Any, processor: Any, folder: Path, card: str) -> Non
         The folder to write, which is empty or does not exist.
     card
         The text of its README.
+    seen
+        What it was trained on.
     """
     part = folder.parent / f".{folder.name}.part"
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(str(part))
     processor.save_pretrained(str(part))
     write_atomic(part / CARD, card)
+    write_trained_on(part, seen)
     os.replace(part, folder)

@@ -18,7 +18,7 @@ History = Sequence[Mapping[str, Any]]
 def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list[TrainingRow], list[TrainingRow]]:
     """Split rows by patient into those to train on and those to hold out.
 
-    The pairs that name no patient are split by image instead.
+    The pairs that name no patient are split by study, or else by image.
 
     Parameters
     ----------
@@ -45,8 +45,10 @@ def hold_out(rows: Sequence[TrainingRow], share: float, seed: int) -> tuple[list
 
 
 def owner(pair: PreferencePair) -> str:
-    """Name whom a pair is about: its patient or, where it names none, its image."""
-    return independent_unit(pair.patient and f"patient {pair.patient}", None, str(pair.image))
+    """Name whom a pair is about: its patient, or else its study, or else its image."""
+    return independent_unit(
+        pair.patient and f"patient {pair.patient}", pair.study and f"study {pair.study}", str(pair.image)
+    )
 
 
 def out_of_patience(history: History, patience: int) -> bool:

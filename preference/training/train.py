@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from preference.training.result import TrainingResult, read_result
 from preference.training.rows import Skip, TrainingRow, check_images, render_pairs
 from preference.training.settings import TrainingSettings
 from preference.training.trainer import PairTrainer
-from rag import TransformersMLLM
+from rag import TrainedImage, TransformersMLLM, read_trained_on, write_trained_on
 from titrate import InputError, hash_json, write_atomic
 
 _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN = 10, 100
@@ -105,7 +106,8 @@ def train_adapter(
         if processes.is_main_process():
             card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, result)
             trained = trainer.accelerator.unwrap_model(trainer.model)
-            checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge))
+            seen = _seen(rows, model, view)
+            checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge, seen))
         trainer.accelerator.wait_for_everyone()
     return result
 
@@ -219,14 +221,29 @@ def _run_to_end(
     return best
 
 
-def _save(trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None) -> None:
+def _seen(rows: Sequence[TrainingRow], model: TransformersMLLM, view: ImageView | None) -> list[TrainedImage]:
+    """What the model has seen: the images of all pairs, and what it had been trained on before."""
+    shown = view or ImageView()
+    images = {(row.pair.image, row.pair.patient, row.pair.study) for row in rows}
+    images |= {
+        (row.pair.rejected_image, None, None) for row in rows if row.pair.rejected_image not in (None, row.pair.image)
+    }
+    before = [read_trained_on(folder) or [] for folder in model.folders.values()]
+    own = [TrainedImage.of(image, shown, patient, study) for image, patient, study in images if image is not None]
+    return [*own, *chain.from_iterable(before)]
+
+
+def _save(
+    trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None, seen: Sequence[TrainedImage]
+) -> None:
     if card.settings.full:
-        write_full_model(trained, processor, folder, card.text("model"))
+        write_full_model(trained, processor, folder, card.text("model"), seen)
         return
     trained.save_pretrained(str(folder), save_embedding_layers=False)
     write_atomic(folder / CARD, card.text("adapter"))
+    write_trained_on(folder, seen)
     if merge is not None:
-        write_full_model(trained.merge_and_unload(), processor, merge, card.text("merged model"))
+        write_full_model(trained.merge_and_unload(), processor, merge, card.text("merged model"), seen)
 
 
 class _Progress(TrainerCallback):

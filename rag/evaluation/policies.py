@@ -102,12 +102,15 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
     Raises
     ------
     InputError
-        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system.
+        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system, or the model
+        was trained on patients of the split.
     """
     if certificate is not None:
         certificate.verify(run.system.fingerprints)
         run.system.tell_of_other_versions(certificate)
-    scored = run.score(run.retrieve(run.read(split)))
+    questions = run.read(split)
+    run.refuse_trained_on(questions)
+    scored = run.score(run.retrieve(questions))
     return evaluate(scored, run.known_questions(scored.questions), certificate)
 
 

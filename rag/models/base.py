@@ -1,9 +1,10 @@
 """The interface of a multimodal language model: it answers prompts, and scores given answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,11 @@ class MLLM(TokenBudget, ABC):
     @property
     def versions(self) -> dict[str, str]:
         """Of the libraries and the device that it runs on here; none where a server runs it."""
+        return {}
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """The folders of its weights, as ``"the model"`` and ``"the adapter"``; none of what a server runs."""
         return {}
 
     @property

@@ -4,7 +4,7 @@ Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option pre
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -35,8 +35,9 @@ than it gains."""
 class TransformersMLLM(ChatModel, MLLM):
     """A transformers image-text-to-text model. Make one with `TransformersMLLM.open`."""
 
-    def __init__(self, model: Any, processor: Any, fingerprint: str) -> None:
+    def __init__(self, model: Any, processor: Any, fingerprint: str, folders: Mapping[str, Path] | None = None) -> None:
         super().__init__(model, processor)
+        self._folders = dict(folders or {})
         self._fingerprint = fingerprint
         self._prefix_scorer: SharedPrefixScorer | None = None
         self._prefix_scoring_checked = False
@@ -94,7 +95,8 @@ class TransformersMLLM(ChatModel, MLLM):
         fingerprint = hash_json(
             {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
         )
-        return cls(model, processor, fingerprint)
+        folders = {"the model": folder if folder.is_dir() else None, "the adapter": adapter}
+        return cls(model, processor, fingerprint, {name: place for name, place in folders.items() if place is not None})
 
     @property
     def fingerprint(self) -> str:
@@ -106,6 +108,11 @@ class TransformersMLLM(ChatModel, MLLM):
         """Of torch, transformers and, with an adapter, PEFT; and the device."""
         libraries = ["torch", "transformers", *(["peft"] if hasattr(self.model, "peft_config") else [])]
         return {**{name: version(name) for name in libraries}, "device": device_name(self.model.device)}
+
+    @property
+    def folders(self) -> Mapping[str, Path]:
+        """The folders of model and adapter, as far as there are such."""
+        return self._folders
 
     @property
     def image_side(self) -> int:

@@ -112,7 +112,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
     fingerprints = {**system, "questions": questions_fingerprint(read)}
     if run.options.loss is not None:
         fingerprints["loss"] = loss_fingerprint(run.options.loss)
-    others = run.other_patient_hashes(split)
+    others = {**run.refuse_trained_on(read), **run.other_patient_hashes(split)}
     procedure, p_value = choose_tests(
         options.procedure,
         options.p_value,

@@ -133,6 +133,16 @@ def test_trained_and_calibrated_in_one_go(
     tuned = TransformersMLLM.open(str(samples / "models/mllm"), adapter=tmp_path / "adapter", device="cpu")
     assert certificate["fingerprints"]["mllm"] == tuned.fingerprint
     assert (certificate["alpha"], certificate["delta"]) == (0.99, 0.3)
+    assert certificate["disjoint_from"] == ["the adapter's training", "the index"]
+    # The patients of the pairs may be neither calibrated nor judged with.
+    trained = {**json.loads(kept[0]), "patient": "p0"}
+    (tmp_path / "trained.jsonl").write_text("\n".join([json.dumps(trained), *kept[1:9]]) + "\n")
+    asked = ["trained.jsonl", "--root", samples, "--split", "calibrate", "--index", index_folder, "--device", "cpu"]
+    asked += ["--mllm", samples / "models/mllm", "--adapter", "adapter"]
+    for command, *more in (["calibrate", "--alpha", 0.99], ["evaluate"]):
+        refused(
+            run(command, *asked, *more), "the adapter was trained on 1 of the 9 patients asked about; ask about others"
+        )
     # The same patients calibrate another system: it gets what is left of delta.
     (tmp_path / "titrate.toml").write_text("[calibrate]\nmax_k = 1\ndelta = 0.5\n")
     negative = run(

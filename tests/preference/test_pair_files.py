@@ -26,7 +26,9 @@ def write(path: Path, values: list[dict[str, Any]]) -> Path:
 def test_round_trip(tmp_path: Path, pairs: list[PreferencePair], samples: Path) -> None:
     named = [
         replace(pairs[0], patient=None, split=None, domain=None, question=None, k=None, chosen="Größe"),
-        replace(pairs[1], rejected_noise=Noise(700, 3, 64, (0.25, 0.0, 0.5, 1.0)), kind="copying", weight=1.25),
+        replace(
+            pairs[1], study="s1", rejected_noise=Noise(700, 3, 64, (0.25, 0.0, 0.5, 1.0)), kind="copying", weight=1.25
+        ),
         replace(pairs[2], rejected_image=pairs[1].image.resolve(), rejected=pairs[2].chosen),
         *pairs[3:],
     ]

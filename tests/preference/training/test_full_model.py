@@ -1,6 +1,7 @@
 """What comes out as a whole model: all weights trained, or the adapter merged into them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,9 @@ import torch
 
 from indexing import load_image
 from preference import PreferencePair, TrainingSettings, train_adapter
-from rag import Prompt, TransformersMLLM
+from rag import Prompt, TransformersMLLM, read_trained_on
 from tests.preference.tiny import make_architecture
-from titrate import InputError
+from titrate import InputError, hash_patient
 
 
 def scores(model: TransformersMLLM, pairs: Sequence[PreferencePair]) -> torch.Tensor:
@@ -39,6 +40,14 @@ def test_all_weights_are_trained_but_the_images_are_seen_as_before(
     assert not any("running_" in name or "num_batches" in name for name in changed)
     assert "library_name: transformers" in (out / "README.md").read_text()
     assert not (out / "checkpoints").exists() and not (out / "adapter_config.json").exists()
+    assert {image.patient for image in read_trained_on(out) or []} == {
+        hash_patient(f"p{number}") for number in range(4)
+    }
+    further = replace(pairs[0], patient="p9", study="s9")
+    train_adapter([further], str(out), tmp_path / "again", TrainingSettings(max_steps=1, hold_out=0), device="cpu")
+    listed = read_trained_on(tmp_path / "again") or []
+    assert [image.study for image in listed if image.patient == hash_patient("p9")] == [hash_patient("s9")]
+    assert len(listed) == 5, "what the model was trained on before is in the list, too"
     with pytest.raises(InputError, match="holds an adapter or a model already"):
         train_adapter(pairs, str(mllm_folder), out, settings, device="cpu")
 
@@ -73,7 +82,9 @@ def test_merged_it_scores_as_with_the_adapter(
     )
     assert (adapted - scores(TransformersMLLM.open(str(folder), device="cpu"), pairs)).abs().max() > 1e-2
     assert "merged into its weights" in (merged / "README.md").read_text()
-    assert {path.name for path in out.iterdir()} == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
+    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "trained_on.json"}
+    assert {path.name for path in out.iterdir()} == files
+    assert read_trained_on(merged) == read_trained_on(out) != []
     assert [path.name for path in merged.parent.iterdir()] == ["merged"]
 
 

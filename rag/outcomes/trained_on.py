@@ -1,0 +1,192 @@
+"""Whom a model was trained on: a list beside its weights, and who of a question file is in it.
+
+A model has seen the answers about the patients it was trained on, so that nothing measured on them holds for others.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from indexing import ImageView, load_image, perceptual_hash, same_picture
+from rag.questions import Query
+from titrate import InputError, TitrateWarning, hash_files, hash_patient, write_atomic
+
+TRAINED_ON = "trained_on.json"
+_SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class TrainedImage:
+    """An image that a model was trained on, and whose it is.
+
+    Attributes
+    ----------
+    patient, study
+        `hash_patient` of each; empty where it is not known.
+    content
+        SHA-256 of the file.
+    picture
+        `perceptual_hash` of the image, as hexadecimal digits.
+    """
+
+    patient: str
+    study: str
+    content: str
+    picture: str
+
+    @classmethod
+    def of(cls, image: Path, view: ImageView, patient: str | None = None, study: str | None = None) -> "TrainedImage":
+        """Read an image.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read.
+        """
+        picture = perceptual_hash(load_image(image, view)).hex()
+        return cls(_hashed(patient), _hashed(study), sha256(image.read_bytes()).hexdigest(), picture)
+
+
+def write_trained_on(folder: Path, images: Sequence[TrainedImage]) -> None:
+    """Write the list beside the weights, which are there already and to which it is tied.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    rows = [asdict(image) for image in sorted(set(images))]
+    content = {"schema_version": _SCHEMA_VERSION, "weights": _weights(folder), "images": rows}
+    write_atomic(folder / TRAINED_ON, json.dumps(content, indent=1) + "\n")
+
+
+def read_trained_on(folder: Path) -> list[TrainedImage] | None:
+    """The list beside weights; None where there is none, or the weights are others by now.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be read.
+    """
+    path = folder / TRAINED_ON
+    if not path.is_file():
+        return None
+    names = {field.name for field in fields(TrainedImage)}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        images = [TrainedImage(**row) for row in value["images"]]
+        sound = value["schema_version"] == _SCHEMA_VERSION and all(
+            len(bytes.fromhex(getattr(image, name))) == 32
+            or (name in ("patient", "study") and not getattr(image, name))
+            for image in images
+            for name in names
+        )
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise InputError(f"cannot read {path}; train again, or delete it to go on without it") from error
+    if not sound:
+        raise InputError(f"{path} is malformed; train again, or delete it to go on without it")
+    return images if value["weights"] == _weights(folder) else None
+
+
+def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView) -> dict[str, set[str]]:
+    """Refuse questions about patients that a model was trained on.
+
+    Images are compared where a question and an image that was trained on do not both name the patient, or both the
+    study; see `indexing.perceptual_hash`.
+
+    Parameters
+    ----------
+    questions
+        That are to be judged.
+    folders
+        Of weights, by what they are called: ``"the model"`` and ``"the adapter"``. A warning tells of an adapter of
+        which it is not known what it was trained on, and of weights that are not those of their list; of a model
+        without a list, nothing is said.
+    view
+        How the images are shown.
+
+    Returns
+    -------
+    dict
+        `hash_patient` of each patient trained on, by name, of those that could be compared.
+
+    Raises
+    ------
+    InputError
+        If some are, saying how many; also if a list or an image cannot be read.
+    """
+    seen: dict[Path, TrainedImage] = {}
+
+    def look(image: Path) -> TrainedImage:
+        if image not in seen:
+            seen[image] = TrainedImage.of(image, view)
+        return seen[image]
+
+    compared: dict[str, set[str]] = {}
+    for name, folder in folders.items():
+        images = read_trained_on(folder)
+        if images is None:
+            if name == "the adapter" or (folder / TRAINED_ON).exists():
+                warnings.warn(
+                    f"it is not known what {name} {folder} was trained on; make sure that it was on other patients",
+                    TitrateWarning,
+                    stacklevel=2,
+                )
+            continue
+        units = {question.unit for question in questions}
+        met = {question.unit for question in _met(questions, images, look)}
+        if met:
+            raise InputError(
+                f"{name} was trained on {len(met)} of the {len(units)} patients asked about; ask about others, or "
+                "train without them"
+            )
+        compared[f"{name}'s training"] = {image.patient for image in images if image.patient}
+    return compared
+
+
+def _met(
+    questions: Sequence[Query], images: Sequence[TrainedImage], look: Callable[[Path], TrainedImage]
+) -> list[Query]:
+    """The questions about a patient, a study or a picture among the images; where both name a patient, that decides."""
+    patients = {image.patient for image in images} - {""}
+    studies = {image.study for image in images} - {""}
+    studies_alone = {image.study for image in images if not image.patient} - {""}
+    without_ids: dict[tuple[bool, bool], list[TrainedImage]] = {}
+    found = []
+    for question in questions:
+        patient, study = _hashed(question.patient), _hashed(question.study)
+        kind = bool(patient), bool(study)
+        if kind not in without_ids:  # those that share no kind of id with such a question
+            without_ids[kind] = [
+                image for image in images if not ((patient and image.patient) or (study and image.study))
+            ]
+        pictures = without_ids[kind]
+        if (
+            patient in patients
+            or study in (studies_alone if patient else studies)
+            or (pictures and _same(look(question.image), pictures))
+        ):
+            found.append(question)
+    return found
+
+
+def _same(image: TrainedImage, others: Sequence[TrainedImage]) -> bool:
+    """Whether one of the others is the same file, or a copy of the picture."""
+    if any(image.content == other.content for other in others):
+        return True
+    hashes = np.frombuffer(bytes.fromhex("".join(other.picture for other in others)), np.uint8).reshape(len(others), -1)
+    return bool(same_picture(hashes, bytes.fromhex(image.picture)).any())
+
+
+def _hashed(name: str | None) -> str:
+    return "" if name is None else hash_patient(name)
+
+
+def _weights(folder: Path) -> str:
+    """SHA-256 of the weights in a folder."""
+    return hash_files(sorted(folder.glob("*.safetensors")))
