@@ -39,3 +39,4 @@ from .testing.pvalues import wsr_p_value as wsr_p_value
 from .units import MeasuredPolicy as MeasuredPolicy
 from .units import mean_per_unit as mean_per_unit
 from .units import measure_policies as measure_policies
+from .wording import plural as plural

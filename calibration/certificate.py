@@ -47,7 +47,8 @@ class Certificate:
     alpha, delta
         The promised risk, and the chance that any part of the promise is false.
     unit
-        What counts as one independent observation.
+        What counts as one independent observation: ``"patient"``, ``"study"``, ``"image"``, or ``"case"`` where it is
+        the patient of some questions and the study or the image of those that name none.
     p_value, procedure
         Names in `calibration.testing.pvalues` and `calibration.testing.procedures`.
     fingerprints
@@ -70,6 +71,8 @@ class Certificate:
         Names of the other splits that were found to share no patient with the calibration, sorted.
     rounds
         How many patients there were at each round: the first calibration, then each continuation with new ones.
+    declined
+        How many questions showed images unlike the index's domains and were not answered; nothing is promised of such.
     look, spent
         How many systems were calibrated on these patients, this one counted, and what of delta went to the others;
         delta is the chance that a promise to any of them is false.
@@ -94,6 +97,7 @@ class Certificate:
     sequential: bool = False
     disjoint_from: tuple[str, ...] = ()
     rounds: tuple[int, ...] = ()
+    declined: int = 0
     look: int = 1
     spent: float = 0.0
     questions: Mapping[str, tuple[QuestionKind, ...]] = field(default_factory=dict)
@@ -251,6 +255,7 @@ class Certificate:
             sequential=read.flag("sequential"),
             disjoint_from=read.texts("disjoint_from"),
             rounds=tuple(read.integers("rounds", least=0)),
+            declined=read.integer("declined", least=0),
             look=read.integer("look", least=1),
             spent=read.fraction("spent"),
             questions={

@@ -24,23 +24,28 @@ def promise_sentence(
     among = "" if row.policy.tau == 0 else " among the answers given"
     promise = f"the average error per {unit}{among} is at most {_percent(alpha)}"
     confidence = f"with {_percent(1 - delta)} confidence"
-    measured = f"{row.risk:.1%} over {result.n_units} {unit}{'' if result.n_units == 1 else 's'}"
+    measured = f"{row.risk:.1%} over {result.n_units} {unit if result.n_units == 1 else plural(unit)}"
     if result.chosen is not None:
         return (
             f"In {domain}, the model answers from {_sources(row.policy)}{_condition(row.policy, row.coverage)}: "
             f"{confidence}, {promise} (measured: {measured})."
         )
     if result.further_units is None:
-        hope = f"more {unit}s like these would not help: allow a higher alpha or improve the model"
+        hope = f"more {plural(unit)} like these would not help: allow a higher alpha or improve the model"
     else:
         new = "more" if goes_on else "other"
-        hope = f"about {result.further_units} {new} {unit}s like these would be enough with a chance of 80%"
+        hope = f"about {result.further_units} {new} {plural(unit)} like these would be enough with a chance of 80%"
     grid = result.grid
     tried = "policy" if grid.gammas or grid.taus or grid.blends or grid.gates else "number of reports k"
     return (
         f"In {domain}, nothing is certified: no {tried} shows {confidence} that {promise} "
         f"(the best, {_short(row.policy)}, measured {measured}, p = {row.p_value:.2g}); {hope}."
     )
+
+
+def plural(noun: str) -> str:
+    """More than one of a kind of unit."""
+    return "studies" if noun == "study" else f"{noun}s"
 
 
 def _percent(fraction: float) -> str:

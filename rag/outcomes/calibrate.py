@@ -2,6 +2,7 @@
 
 import warnings
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -162,8 +163,37 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         spent=look.spent,
         **chosen,
     )
-    certificate = replace(certificate, questions=_kinds(asked, table), versions=_versions(certificate, run))
-    return CalibrationResult(certificate, table, 0, run.reports_read(asked))
+    return CalibrationResult(_complete(certificate, run, asked, table), table, 0, run.reports_read(asked))
+
+
+def _complete(
+    certificate: Certificate, run: QuestionRun, asked: Retrieved[Question], table: OutcomeTable
+) -> Certificate:
+    """Say in a certificate what the outcomes alone do not: what was asked, of whom and of whom not, by what."""
+    return replace(
+        certificate,
+        unit=_unit(asked.questions),
+        declined=len(asked.declined),
+        questions=_kinds(asked, table),
+        versions={**certificate.versions, **run.system.versions},
+    )
+
+
+def _unit(questions: Sequence[Question]) -> str:
+    """What the independent units are; told where they are not all patients."""
+    without = [question for question in questions if question.patient is None]
+    if not without:
+        return "patient"
+    named = sum(question.study is not None for question in without)
+    warnings.warn(
+        f"{len(without)} of {len(questions)} questions name no patient: their studies ({named}) or images count as "
+        "independent, which they are not where one patient has several",
+        TitrateWarning,
+        stacklevel=4,
+    )
+    if len(without) < len(questions) or 0 < named < len(without):
+        return "case"
+    return "study" if named else "image"
 
 
 def _kinds(asked: Retrieved[Question], table: OutcomeTable) -> dict[str, tuple[QuestionKind, ...]]:
@@ -236,14 +266,5 @@ def _sequential(
         certifier.add(tables[-1])
     table = OutcomeTable.join(tables)
     certificate = certifier.certificate(fingerprints)
-    return CalibrationResult(
-        replace(certificate, questions=_kinds(asked, table), versions=_versions(certificate, run)),
-        table,
-        certifier.questions_saved,
-        run.reports_read(asked),
-    )
-
-
-def _versions(certificate: Certificate, run: QuestionRun) -> dict[str, str]:
-    """What the certificate was computed with, and what its questions were answered with."""
-    return {**certificate.versions, **run.system.versions}
+    certificate = _complete(certificate, run, asked, table)
+    return CalibrationResult(certificate, table, certifier.questions_saved, run.reports_read(asked))

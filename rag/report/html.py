@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy
+from calibration import Certificate, MeasuredPolicy, OutcomeTable, Policy, plural
 from rag.prompt import ReportsRead
 from rag.report.domain_summary import DomainSummary, summarise
 from rag.report.markup import Html, element, listing, tabulate
@@ -128,7 +128,7 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
 
 def _not_certified(certificate: Certificate, summary: DomainSummary) -> Html:
     result, best = summary.result, summary.shown
-    level, unit = best.weight * (certificate.delta - certificate.spent), f"{certificate.unit}s"
+    level, unit = best.weight * (certificate.delta - certificate.spent), plural(certificate.unit)
     if result.further_units is not None:
         how = "in addition to these" if certificate.goes_on else "calibrated by themselves"
         hope = (
@@ -250,7 +250,8 @@ def _foot(certificate: Certificate, certificate_path: Path | None) -> Html:
     entries: list[Html] = []
     for name, value in settings(certificate, certificate_path):
         entries += [element("dt", name), element("dd", value)]
-    limits = listing([limit.format(odds=f"{certificate.delta:.6g}", unit=certificate.unit) for limit in LIMITS])
+    said = {"odds": f"{certificate.delta:.6g}", "unit": certificate.unit, "units": plural(certificate.unit)}
+    limits = listing([limit.format(**said) for limit in LIMITS])
     return element(
         "footer",
         element("h2", "What is not promised"),

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from calibration import Certificate, MeasuredPolicy, Policy, PolicyResult
+from calibration import Certificate, MeasuredPolicy, Policy, PolicyResult, plural
 from rag.prompt import ReportsRead
 from rag.report.domain_summary import DomainSummary
 
@@ -41,14 +41,18 @@ STOPPED = {
 }
 
 LIMITS = (
-    "The promise is about the average over many {unit}s. Any single answer can be wrong, and for some kinds of "
+    "The promise is about the average over many {units}. Any single answer can be wrong, and for some kinds of "
     "question or {unit} the error may be higher than the average.",
-    "It holds for new {unit}s like those tested. It does not carry over to another hospital, device, population or "
+    "It holds for new {units} like those tested. It does not carry over to another hospital, device, population or "
     "kind of question.",
     "It holds for exactly the system with the fingerprints below. With another model, prompt, encoder or index, "
     "calibrate again.",
     "The confidence is not certainty: of many calibrations like this one, up to a share of {odds} may promise "
     "something that is not true.",
+    "It is about images that the index's classifier takes for the domain and that are not declined as unlike all of "
+    "them, and about questions worded as those tested.",
+    "Every {unit} counts once, however many questions there are: where those with many questions are harder, more of "
+    "the answers are wrong than is promised of the average {unit}.",
     "Where a threshold is used, it says nothing about the questions left unanswered.",
     "An error is a difference from the reference answer. How much harm an error does is not measured.",
 )
@@ -83,10 +87,11 @@ def settings(certificate: Certificate, certificate_path: Path | None) -> list[tu
         ("Procedure", _PROCEDURES.get(certificate.procedure, certificate.procedure)),
         ("p-value", _P_VALUES.get(certificate.p_value, certificate.p_value)),
         ("Prior", prior),
-        ("Rounds", " + ".join(map(str, certificate.rounds)) + f" {certificate.unit}s"),
+        ("Rounds", " + ".join(map(str, certificate.rounds)) + f" {plural(certificate.unit)}"),
         ("Systems calibrated on these", f"{certificate.look}; {certificate.spent:.6g} of δ went to others"),
         ("Stopped early where possible", "yes" if certificate.sequential else "no"),
         ("Independent unit", certificate.unit),
+        ("Questions declined before the tests", str(certificate.declined)),
         ("Shares no patient with", ", ".join(certificate.disjoint_from) or "not checked"),
         *((f"Fingerprint: {name}", value[:_SHORT]) for name, value in sorted(certificate.fingerprints.items())),
         *((f"Version: {name}", value) for name, value in sorted(certificate.versions.items())),
@@ -167,4 +172,4 @@ def percent(fraction: float) -> str:
 
 def counted(number: int, noun: str) -> str:
     """A number and a noun."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number} {noun if number == 1 else plural(noun)}"

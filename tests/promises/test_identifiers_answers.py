@@ -97,7 +97,9 @@ def test_calibrating_and_evaluating(
     assert ward.found(logged()) <= {ward.canary}
     written = {path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file()}
     assert {Path("certificate.json"), Path("report.html")} < written
-    outcomes = [name for name in written if name.parts[0] == "outcomes"]
+    kept = {name.name.split("-")[0]: name for name in written if name.parts[0] == "outcomes"}
+    assert {"looks.jsonl", "look"} < set(kept)
+    outcomes = [name for start, name in kept.items() if not start.startswith("look")]
     assert len(outcomes) == 1 and (tmp_path / outcomes[0]).read_text().count("\n") == CALIBRATED + TESTED
     for name in written:
         assert ward.sentinels.found_in((tmp_path / name).read_bytes()) == set(), name
