@@ -208,6 +208,7 @@ def test_two_processes_train_one_adapter(
         "adapter_config.json",
         "adapter_model.safetensors",
         "README.md",
+        "trained_on.json",
     }
     # All eight pairs are in every step, whoever has them.
     settings = TrainingSettings(hold_out=0, max_steps=3, learning_rate=1e-2)
