@@ -3,6 +3,7 @@
 Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
 from rag.report.words import policy_name
+from titrate import TitrateWarning
 
 MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
 _NOT_LEARNT = "not available: the question file has no closed questions of a train split to learn from"
@@ -111,7 +113,25 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
     questions = run.read(split)
     run.refuse_trained_on(questions)
     scored = run.score(run.retrieve(questions))
+    if certificate is not None:
+        _tell_uncovered(certificate, scored)
     return evaluate(scored, run.known_questions(scored.questions), certificate)
+
+
+def _tell_uncovered(certificate: Certificate, scored: Outcomes) -> None:
+    """Tell how many questions of certified domains are judged beside the certificate, but not promised anything."""
+    promised = [
+        certificate.why_not_covered(domain, question.text, question.option_keys) is None
+        for question, domain in zip(scored.questions, scored.table.domains, strict=True)
+        if domain in certificate.certified_domains
+    ]
+    if not all(promised):
+        warnings.warn(
+            f"{promised.count(False)} of {len(promised)} questions are worded, or have options, as none that were "
+            "calibrated: the row of the certified policy counts them, its promise does not",
+            TitrateWarning,
+            stacklevel=3,
+        )
 
 
 def format_scores(rows: Sequence[PolicyScore]) -> str:

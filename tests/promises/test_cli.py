@@ -91,12 +91,29 @@ def test_evaluate_sets_policies_beside_baselines(
     words = ["evaluate", few, "--root", samples, *models, "--max-k", 2, "--certificate", certificate]
     rows = json.loads(run(*words, "--json").stdout)
     policies = {row["policy"] for row in rows}
-    assert policies == {"majority answer", "copy nearest report", "k = 0", "k = 1", "k = 2", "certified policy"}
+    combined = {f"k = {k}, {way}" for k in (1, 2) for way in ("half alone", "mean of 0 to k", "gate 0.8")}
+    fixed = {"majority answer", "copy nearest report", "k = 0", "k = 1", "k = 2", "certified policy"}
+    assert policies == fixed | combined
     by_policy = {(row["domain"], row["policy"]): row["metrics"] for row in rows}
     promised = json.loads(certificate.read_text())["domains"]
+    words_of = {"none": "", "pair": ", half alone", "all": ", mean of 0 to k"}
     for domain in {row["domain"] for row in rows}:
-        assert by_policy[domain, "certified policy"] == by_policy[domain, f"k = {promised[domain]['chosen']['k']}"]
+        chosen = promised[domain]["chosen"]
+        name = f"k = {chosen['k']}{words_of[chosen['blend']]}" + ("" if chosen["gate"] is None else ", gate 0.8")
+        assert by_policy[domain, "certified policy"] == by_policy[domain, name]
     assert "certified policy" in run(*words).stdout
+
+
+def test_evaluate_tells_of_questions_that_the_certificate_does_not_cover(
+    run: Run, few: Path, samples: Path, models: list[object], certificate: Path, tmp_path: Path
+) -> None:
+    asked = [line for line in map(json.loads, few.read_text().splitlines()) if line["split"] == "test"][:6]
+    asked[0]["question"] = "Was it a goal?"
+    (tmp_path / "reworded.jsonl").write_text("".join(json.dumps(line) + "\n" for line in asked))
+    words = ["evaluate", "reworded.jsonl", "--root", samples, *models, "--max-k", 2, "--certificate", certificate]
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    assert "1 of 6 questions are worded, or have options, as none that were calibrated" in result.stderr
 
 
 def test_options_that_hold_commas_are_given_one_at_a_time(run: Run, samples: Path, models: list[object]) -> None:
