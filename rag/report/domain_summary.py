@@ -69,6 +69,8 @@ class DomainSummary:
         How many questions got 0, 1, …, K contexts under it.
     reliance
         Of each of the result's policies.
+    question_risk
+        Mean loss of the answers that `shown` gives, every question counted once; None where it gives none.
     """
 
     name: str
@@ -78,6 +80,7 @@ class DomainSummary:
     cut: Policy | None
     cut_counts: tuple[int, ...]
     reliance: tuple[Reliance, ...]
+    question_risk: float | None
 
     @property
     def least_error(self) -> PolicyResult:
@@ -129,12 +132,17 @@ def _summarise(certificate: Certificate, name: str, part: OutcomeTable) -> Domai
         read = grid.read(part).contexts[:, grid.policies.index(Policy(cut.k, cut.gamma))]
         counts = np.bincount(read, minlength=grid.max_k + 1).tolist()
     mmed_rag = _mmed_rag(certificate, result, part)
-    return DomainSummary(name, result, shown, mmed_rag, cut, tuple(counts), _reliance(part, result.grid))
+    column = result.grid.policies.index(shown.policy)
+    outcomes = result.grid.read(part)
+    given = outcomes.losses[outcomes.answered[:, column], column]
+    by_question = float(given.mean()) if given.size else None
+    leaning = _reliance(outcomes.losses, part.losses[:, 0])
+    return DomainSummary(name, result, shown, mmed_rag, cut, tuple(counts), leaning, by_question)
 
 
-def _reliance(part: OutcomeTable, grid: PolicyGrid) -> tuple[Reliance, ...]:
-    right = grid.read(part).losses < 0.5
-    alone = part.losses[:, 0] < 0.5
+def _reliance(losses: NDArray[np.float64], losses_alone: NDArray[np.float64]) -> tuple[Reliance, ...]:
+    """Of each policy, given losses ``[questions, policies]`` and those without contexts ``[questions]``."""
+    right, alone = losses < 0.5, losses_alone < 0.5
 
     def share(of: BoolArray, among: BoolArray) -> float | None:
         return float(np.mean(of[among])) if among.any() else None

@@ -127,6 +127,11 @@ def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
     )
     tried += ", means of answers alone and with reports" if grid.blends else ""
     said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.policies), 'choice')} in all)."
+    if summary.question_risk is not None:
+        said += (
+            f" With every question counted once, instead of every {unit}, the error of "
+            f"{policy_name(summary.shown.policy)} was {summary.question_risk:.1%}; nothing is promised of that."
+        )
     if result.stopped == "all":
         return said
     return (

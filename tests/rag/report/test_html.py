@@ -278,3 +278,12 @@ def test_markup_escapes_what_is_not_markup() -> None:
     )
     assert text("a\x07b\u2066c") == "a\ufffdb\ufffdc"
     assert text(element("b", "x")) == "<b>x</b>"
+
+
+def test_tells_the_error_over_questions_beside_that_over_patients(
+    report: Callable[..., str],
+) -> None:
+    # One patient with three wrong answers and nine with a right one: 10 % of the patients' means, 3 of 12 questions.
+    table = outcomes(np.array([[1.0]] * 3 + [[0.0]] * 9), units=["p"] * 3 + [f"p{row}" for row in range(9)])
+    said = Page(report(table)).said
+    assert "With every question counted once, instead of every patient, the error of k = 0 was 25.0%" in said
