@@ -142,14 +142,20 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         _tell(look)
         prior = None if prior_questions is None else run.score(run.retrieve(prior_questions)).table
         if options.sequential:
-            ledger.note(look, None)
+            ledger.note(look, None, asked.questions)
             return _sequential(run, asked, options, prior, chosen, look, fingerprints)
         known = ledger.known(look, asked.questions)
+        if known is not None and set(known.domains) != set(asked.domains):
+            # The shares of delta, and so all bets, would be other ones than they were.
+            added = ", ".join(sorted(set(asked.domains) ^ set(known.domains)))
+            raise InputError(f"{added} was not calibrated before; leave its questions out, or calibrate them apart")
         done = set() if known is None else set(known.question_ids)
         new = [row for row, question in enumerate(asked.questions) if question.id not in done]
-        table = run.score(asked.take(new)).table
-        table = table if known is None else OutcomeTable.join([known, table])
-        ledger.note(look, table)
+        tables = [] if known is None else [known]
+        if new:
+            tables.append(run.score(asked.take(new)).table)
+        table = OutcomeTable.join(tables)
+        ledger.note(look, table, asked.questions)
     certificate = certify(
         table,
         alpha=options.alpha,
@@ -158,7 +164,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         gammas=options.gammas,
         taus=options.taus,
         prior_outcomes=prior,
-        earlier=look.earlier(set(table.units)),
+        earlier=look.earlier(asked.questions),
         look=look.number,
         spent=look.spent,
         **chosen,

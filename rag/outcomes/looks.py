@@ -12,7 +12,7 @@ outcomes before its tests are made, and another one that shares patients with it
 import fcntl
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 
 from calibration import OutcomeTable
 from rag.questions import Question, questions_fingerprint
-from titrate import InputError, JsonFields, hash_json, hash_patient
+from titrate import InputError, JsonFields, hash_files, hash_json, hash_patient
 
 _NEW_PATIENTS = "calibrate on patients that nothing was calibrated on"
 _REMEDY = "restore it, or calibrate on other patients in another folder of outcomes"
@@ -42,7 +42,7 @@ class Look:
     number
         How many systems had been calibrated on them, this one counted.
     rounds
-        `hash_patient` of the patients of each round, all different.
+        Hashes of the patients of each round, all different; see `_who`.
     goes_on
         Whether its tests may be looked at again after more patients.
     """
@@ -67,9 +67,10 @@ class Look:
         """Name of the file that keeps its outcomes."""
         return f"look-{hash_json([self.system, self.settings, self.questions])[:32]}.jsonl"
 
-    def earlier(self, units: Collection[str]) -> list[list[str]]:
-        """Those of some units that were in each round before the last."""
-        return [[unit for unit in units if hash_patient(unit) in names] for names in map(set, self.rounds[:-1])]
+    def earlier(self, questions: Sequence[Question]) -> list[list[str]]:
+        """The units of some questions that were in each round before the last, sorted."""
+        whose = _units(questions)
+        return [sorted(whose[name] for name in names if name in whose) for names in self.rounds[:-1]]
 
 
 class LookLedger:
@@ -141,12 +142,12 @@ class LookLedger:
         InputError
             If these patients may not be looked at so, with the reason.
         """
-        patients = tuple(sorted({hash_patient(question.unit) for question in questions}))
+        patients = tuple(sorted(_units(questions)))
         look = Look(
             made=datetime.now(UTC).isoformat(timespec="seconds"),
             system=hash_json(dict(fingerprints)),
             settings=hash_json(dict(settings)),
-            questions=questions_fingerprint(questions),
+            questions=_asked(questions),
             delta=delta,
             spent=0.0,
             number=1,
@@ -161,29 +162,35 @@ class LookLedger:
         if any(other.settings != look.settings for other in met):
             raise _refusal(look, met, "other settings were tested on")
         if own:
-            return _continued(look, own[-1], questions)
-        latest = {other.system: other for other in met}.values()  # of each system, which it may have gone on with
+            return self._continued(look, own, met, questions)
+        # Of each calibration, which may have gone on, the last round: what it had of delta holds for all of them.
+        latest = {(other.system, other.rounds[0]): other for other in met}.values()
         spent = sum((other.delta - other.spent for other in latest), 0.0)
         if spent >= delta:
             raise _refusal(look, met, f"{spent:g} of delta is spent on", f"give more than {spent:g} as --delta, or ")
         return replace(look, spent=spent, number=1 + len(latest))
 
     def known(self, look: Look, questions: Sequence[Question]) -> OutcomeTable | None:
-        """Return the outcomes of the rounds before the last, to the bit as they were tested; None of a first round.
+        """Return the outcomes that are known, to the bit as they were tested; None if this is a first look.
+
+        They are those of all rounds where the look was made before, and else of the rounds before the last.
 
         Raises
         ------
         InputError
             If they are not there, or damaged.
         """
-        if len(look.rounds) < 2:
+        before = look if look in self.looks else None
+        if before is None and len(look.rounds) > 1:
+            earlier = (one for one in self.looks if one.system == look.system and one.rounds == look.rounds[:-1])
+            before = next(earlier)
+        if before is None:
             return None
-        before = next(other for other in self.looks if other.system == look.system and other.rounds == look.rounds[:-1])
         kept = OutcomeTable.load(self.path.with_name(before.table_name))
-        unit_of = {hash_patient(question.unit): question.unit for question in questions}
-        return replace(kept, units=[unit_of[name] for name in kept.units])
+        whose = _units(questions)
+        return replace(kept, units=[whose[name] for name in kept.units])
 
-    def note(self, look: Look, table: OutcomeTable | None) -> None:
+    def note(self, look: Look, table: OutcomeTable | None, questions: Sequence[Question]) -> None:
         """Note a look before its tests are made, with the outcomes if they are there; nothing if it is noted already.
 
         Raises
@@ -195,7 +202,8 @@ class LookLedger:
             return
         if table is not None:
             # A folder of outcomes names no patient.
-            named = replace(table, units=[hash_patient(unit) for unit in table.units])
+            name_of = {unit: name for name, unit in _units(questions).items()}
+            named = replace(table, units=[name_of[unit] for unit in table.units])
             named.save(self.path.with_name(look.table_name))
         try:
             self._file.write((json.dumps(asdict(look)) + "\n").encode())
@@ -204,6 +212,17 @@ class LookLedger:
         except OSError as error:
             raise InputError(f"cannot write {self.path}: {error.strerror}; free some space and run again") from error
         self.looks.append(look)
+
+    def _continued(self, look: Look, own: Sequence[Look], met: Sequence[Look], questions: Sequence[Question]) -> Look:
+        """The look that goes on with this system's last one, if the new patients are new."""
+        before = own[-1]
+        if any(one.rounds != before.rounds[: len(one.rounds)] for one in own):
+            raise _refusal(look, own, "several calibrations were made on")
+        beside = {one.system for one in self.looks if not one.patients.isdisjoint(before.patients)}
+        strangers = [one for one in met if one.system not in beside]
+        if strangers:
+            raise _refusal(look, strangers, "another system alone was calibrated on")
+        return _continued(look, before, questions)
 
     def _read(self) -> list[Look]:
         self._file.seek(0)
@@ -218,6 +237,9 @@ class LookLedger:
             except ValueError as error:
                 raise InputError(f"{self.path}, line {number}: damaged; {_REMEDY}") from error
             read = JsonFields(value, f"{self.path}, line {number}", tuple(Look.__dataclass_fields__), _REMEDY)
+            rounds = read.items("rounds")
+            if not rounds or not all(isinstance(names, list) for names in rounds):
+                raise read.error("rounds is not a list of lists")
             looks.append(
                 Look(
                     made=read.text("made"),
@@ -227,20 +249,38 @@ class LookLedger:
                     delta=read.fraction("delta"),
                     spent=read.fraction("spent"),
                     number=read.integer("number", least=1),
-                    rounds=tuple(tuple(map(str, names)) for names in read.items("rounds")),
+                    rounds=tuple(tuple(map(str, names)) for names in rounds),
                     goes_on=read.flag("goes_on"),
                 )
             )
         return looks
 
 
+def _who(question: Question) -> str:
+    """Hash of whom a question is about; of the image's content where nobody is named, wherever the file lies."""
+    if question.patient is None and question.study is None:
+        return hash_files([question.image])
+    return hash_patient(question.unit)
+
+
+def _units(questions: Sequence[Question]) -> dict[str, str]:
+    """The unit of each of `_who`."""
+    return {_who(question): question.unit for question in questions}
+
+
+def _asked(questions: Sequence[Question]) -> str:
+    """Hash of what is asked about which images, by their content."""
+    images = [hash_files([question.image]) for question in sorted(questions, key=lambda item: item.id)]
+    return hash_json([questions_fingerprint(questions), images])
+
+
 def _continued(look: Look, before: Look, questions: Sequence[Question]) -> Look:
     """The look that goes on with another one after new patients."""
-    unchanged = [question for question in questions if hash_patient(question.unit) in before.patients]
+    unchanged = [question for question in questions if _who(question) in before.patients]
     new = set(look.rounds[0]) - before.patients
     if look.delta != before.delta:
         raise _refusal(look, [before], f"delta = {before.delta:g} was promised for")
-    if questions_fingerprint(unchanged) != before.questions:
+    if _asked(unchanged) != before.questions:
         raise _refusal(look, [before], "other questions were asked about")
     if not before.goes_on:
         raise _refusal(look, [before], "tests that may be looked at once only were made on")

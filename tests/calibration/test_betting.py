@@ -1,6 +1,7 @@
 """Bets that aim, and closed testing by averaged capital, by hand and against a search through all sets."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,6 +142,9 @@ def test_what_cannot_go_on_is_refused() -> None:
         certify(made, **settings, earlier=[["p1", "somebody"]])  # type: ignore[arg-type]
     with pytest.raises(InputError, match="in two of the earlier rounds"):
         certify(made, **settings, earlier=[["p1"], ["p1"]])  # type: ignore[arg-type]
+    both = replace(made, domains=["d"] * 5 + ["e"] * 4)
+    with pytest.raises(InputError, match="e was not calibrated before"):
+        certify(both, **settings, earlier=[["p1", "p2"]])  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"of delta = 0\.1, 0\.1 is spent"):
         certify(made, **settings, spent=0.1)  # type: ignore[arg-type]
 
