@@ -7,7 +7,8 @@ only what was flushed. Edge needs write access to the folder even to read.
 
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -68,16 +69,12 @@ class EdgeStore(VectorStore):
         )
         # Built aside and renamed: a kill half way leaves no folder that looks like a collection and is not.
         aside = path.with_name(f".{path.name}.new")
-        try:
+        with _one_line_errors(f"cannot create collection {path}", "check free space and rights"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             _check_free_space(aside, MIN_FREE_BYTES)
             edge.EdgeShard.create(str(aside), config).close()
             os.rename(aside, path)
-        except TitrateError:
-            raise
-        except Exception as error:  # Edge raises bare Exception
-            raise TitrateError(f"cannot create collection {path}: {error}; check free space and rights") from error
         return cls.open(path, dimension)
 
     @classmethod
@@ -89,12 +86,8 @@ class EdgeStore(VectorStore):
         TitrateError
             If it is missing, damaged, not writable (Edge needs that even to read), or of another dimension.
         """
-        try:
+        with _one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"):
             shard = edge.EdgeShard.load(str(path))
-        except Exception as error:  # Edge raises bare Exception
-            raise TitrateError(
-                f"cannot open collection {path}: {one_line(error)}; check its rights or build the index anew"
-            ) from error
         store = cls(shard, dimension, path)
         sample, _ = store._scroll("image", 1, None)
         if sample and len(sample[0][0]) != dimension:
@@ -106,17 +99,20 @@ class EdgeStore(VectorStore):
 
     def flush(self) -> None:
         """Make everything durable; see `VectorStore.flush`."""
-        self._change(self._shard.flush)
+        with self._writing():
+            self._shard.flush()
 
     def optimize(self) -> None:
         """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
         _check_free_space(self._path, MIN_FREE_BYTES + 2 * size_on_disk(self._path))
-        self._change(self._shard.optimize)
+        with self._writing():
+            self._shard.optimize()
         self.flush()
 
     def count(self) -> int:
         """Number of points, exactly."""
-        return self._shard.count(edge.CountRequest(exact=True))
+        with self._reading():
+            return self._shard.count(edge.CountRequest(exact=True))
 
     def close(self) -> None:
         """Release the collection."""
@@ -125,10 +121,12 @@ class EdgeStore(VectorStore):
     def _write(self, points: Sequence[Point]) -> None:
         rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
         _check_free_space(self._path, MIN_FREE_BYTES + 16 * self.dimension * len(rows))  # both vectors, twice over
-        self._change(lambda: self._shard.update(edge.UpdateOperation.upsert_points(rows)))
+        with self._writing():
+            self._shard.update(edge.UpdateOperation.upsert_points(rows))
 
     def _delete(self, ids: list[str]) -> None:
-        self._change(lambda: self._shard.update(edge.UpdateOperation.delete_points([*ids])))
+        with self._writing():
+            self._shard.update(edge.UpdateOperation.delete_points([*ids]))
 
     def _nearest(
         self, vectors: NDArray[np.float32], using: VectorName, limit: int, filters: Sequence[list[FieldFilter]]
@@ -143,25 +141,27 @@ class EdgeStore(VectorStore):
             )
             for vector, own in zip(vectors, filters, strict=True)
         ]
-        answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
+        with self._reading():
+            answers = self._shard.query_batch(edge.QueryBatchRequest(requests))
         return [[(str(point.id), point.score) for point in points] for points in answers]
 
     def _payloads(self, ids: list[str]) -> dict[str, Any]:
-        found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
+        with self._reading():
+            found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
         return {str(record.id): record.payload for record in found}
 
     def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
-        page: Any = self._shard.scroll(
-            edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*IDENTITY_FIELDS], with_vector=[using])
-        )
-        records, following = page
-        return [(record.vector[using], record.payload) for record in records], following
+        request = edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*IDENTITY_FIELDS], with_vector=[using])
+        with self._reading():
+            page: Any = self._shard.scroll(request)
+            records, following = page
+            return [(record.vector[using], record.payload) for record in records], following
 
-    def _change(self, action: Callable[[], Any]) -> None:
-        try:
-            action()
-        except Exception as error:  # Edge raises bare Exception
-            raise TitrateError(f"cannot write collection {self._path}: {one_line(error)}; check free space") from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return _one_line_errors(f"cannot write collection {self._path}", "check free space")
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return _one_line_errors(f"collection {self._path} is damaged", "build the index anew")
 
 
 class EdgeBackend(Backend):
@@ -205,6 +205,17 @@ class EdgeBackend(Backend):
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+@contextmanager
+def _one_line_errors(problem: str, remedy: str) -> Iterator[None]:
+    """Raise whatever Edge raises as one line: a bare Exception, or, where Rust panicked, none that is an Exception."""
+    try:
+        yield
+    except (TitrateError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise TitrateError(f"{problem}: {one_line(error)}; {remedy}") from error
 
 
 def _filter(filters: Sequence[FieldFilter]) -> edge.Filter | None:

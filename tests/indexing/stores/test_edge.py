@@ -59,3 +59,28 @@ def test_two_processes_read_at_once(tmp_path: Path) -> None:
     assert done.stdout.strip() == "4" and store.count() == 4
     assert len(store.search(np.ones((1, 8), np.float32), "text", 9)[0]) == 4
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("vector_storage-image/vectors/status.dat", b""),  # Rust panics, with what is no Exception in Python
+        ("vector_storage-image/vectors/status.dat", None),
+        ("vector_storage-text/deleted/status.dat", b"\1"),
+        ("payload_storage/page_0.dat", b"\xff" * (32 << 20)),
+        ("segment.json", b"{"),
+        ("mutable_id_tracker.mappings", b"\xff" * 99),
+    ],
+)
+def test_a_damaged_collection_is_one_line(tmp_path: Path, file: str, content: bytes | None) -> None:
+    store = EdgeStore.create(tmp_path / "s", 8)
+    store.upsert(random_points(9))
+    store.flush()
+    store.close()
+    damaged = next((tmp_path / "s" / "segments").glob(f"*/{file}"))
+    damaged.unlink()
+    if content is not None:
+        damaged.write_bytes(content)
+    with pytest.raises(TitrateError, match=r"collection .* build the index anew") as refused:
+        EdgeStore.open(tmp_path / "s", 8).search(np.ones((1, 8), np.float32), "text", 9)
+    assert "\n" not in str(refused.value)
