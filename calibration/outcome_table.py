@@ -197,7 +197,7 @@ class OutcomeTable:
             If the file cannot be written.
         """
         lines = (json.dumps(row, ensure_ascii=False) for row in self._rows())
-        write_atomic(path, "".join(f"{line}\n" for line in lines))
+        write_atomic(path, "".join(f"{line}\n" for line in lines), private=True)
 
     @classmethod
     def load(cls, path: Path) -> "OutcomeTable":

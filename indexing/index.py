@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.copies import same_picture
+from indexing.folder.held import Held
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
@@ -59,7 +60,7 @@ class Index:
         self.classifier = classifier
         self.detector = detector
         self._stores = stores
-        self._resources = resources
+        self._held = Held(path, resources)
         self._key = known_pseudonym_key(path)
 
     @classmethod
@@ -112,8 +113,12 @@ class Index:
         self.close()
 
     def close(self) -> None:
-        """Release files and the lock."""
-        self._resources.close()
+        """Release files and the lock; see `Held.close`."""
+        self._held.close()
+
+    def check_usable(self) -> None:
+        """Refuse to go on with an index that was closed, or opened before this process was forked; see `Held.check`."""
+        self._held.check()
 
     @property
     def domains(self) -> list[str]:
@@ -122,11 +127,13 @@ class Index:
 
     def patients(self) -> set[str]:
         """SHA-256 of each patient, or else study, that an indexed record belongs to."""
+        self._held.check()
         with Ledger(self._path / LEDGER) as ledger:
             return ledger.patients()
 
     def has_unnamed_records(self) -> bool:
         """Whether an indexed record names neither patient nor study."""
+        self._held.check()
         with Ledger(self._path / LEDGER) as ledger:
             return ledger.has_unnamed()
 
@@ -203,6 +210,7 @@ class Index:
         TitrateError
             If a collection cannot be read.
         """
+        self._held.check()
         known = self._pictures
         found: list[list[Record]] = []
         for picture in pictures:
@@ -284,6 +292,7 @@ class Index:
         return replace(given, values=(*given.values, *(pseudonym(value, kind, self._key) for value in given.values)))
 
     def _check(self, vectors: NDArray[np.float32]) -> None:
+        self._held.check()
         if vectors.ndim != 2 or vectors.shape[1] != self.manifest.dimension:
             raise InputError(
                 f"queries of shape {list(vectors.shape)} do not fit this index of [n, {self.manifest.dimension}]; "

@@ -62,7 +62,7 @@ def write_pairs(pairs: Sequence[PreferencePair], path: Path, *, root: Path) -> N
             if values[name] is not None:
                 values[name] = _relative(values[name], root, pair.id)
         lines.append(json.dumps(values, ensure_ascii=False) + "\n")
-    write_atomic(path, "".join(lines))
+    write_atomic(path, "".join(lines), private=True)
 
 
 def read_pairs(

@@ -221,7 +221,14 @@ class AnsweringSystem:
     def retrieve(
         self, questions: Sequence[Asked], limit: int, out_of_domain: OutOfDomain = "decline"
     ) -> Retrieved[Asked]:
-        """Route questions and retrieve their cases, at most so many each; see `rag.retrieve`."""
+        """Route questions and retrieve their cases, at most so many each; see `rag.retrieve`.
+
+        Raises
+        ------
+        TitrateError
+            If the system was closed, or opened before this process was forked.
+        """
+        self.index.check_usable()  # before any model is asked: after a fork that may wait for ever
         return retrieve(
             self.index,
             self.encoder,
@@ -238,7 +245,14 @@ class AnsweringSystem:
         ks: Sequence[int],
         alter: "Callable[[Image.Image], Image.Image] | None" = None,
     ) -> list[list[Reply]]:
-        """Answer retrieved questions after each of several numbers of contexts; see `rag.answering.answer`."""
+        """Answer retrieved questions after each of several numbers of contexts; see `rag.answering.answer`.
+
+        Raises
+        ------
+        TitrateError
+            If the system was closed, or opened before this process was forked.
+        """
+        self.index.check_usable()
         return answer(self.mllm, self.prompt, retrieved, ks, alter)
 
 

@@ -1,7 +1,7 @@
 """What every package of Titrate shares: errors, careful file writing, hashes, identity, server addresses, settings."""
 
 from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
-from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
+from titrate.files import hash_bytes, hash_files, hash_json, open_private, read_jsonl, write_atomic
 from titrate.identity import (
     NOTHING,
     check_no_overlap,
@@ -20,6 +20,7 @@ from titrate.remote import (
     check_api_key,
     is_address,
     is_private,
+    is_this_machine,
     retry,
     stated_reason,
 )
@@ -50,8 +51,10 @@ __all__ = [
     "independent_unit",
     "is_address",
     "is_private",
+    "is_this_machine",
     "normal_id",
     "one_line",
+    "open_private",
     "patient_or_study",
     "quote",
     "read_jsonl",

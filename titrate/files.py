@@ -1,12 +1,14 @@
 """Reading JSON lines with useful errors, writing files whole or not at all, and content hashes."""
 
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from titrate.errors import InputError
 
@@ -37,8 +39,23 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise InputError(f"{path} is not UTF-8 text; convert it first") from error
 
 
-def write_atomic(path: Path, content: str | bytes) -> None:
+PRIVATE = 0o600
+"""Mode of a file that holds reports, or says which patients there are: its owner alone reads it."""
+
+
+def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write a file so that a reader, or a crash, sees either the old content or the new, never a part.
+
+    What lay there is replaced, not written to: a symbolic link goes, and what it pointed to stays as it was.
+
+    Parameters
+    ----------
+    path
+        Its folder must exist.
+    content
+        Text is written as UTF-8.
+    private
+        For its owner alone; otherwise the process's umask says who may read it.
 
     Raises
     ------
@@ -46,21 +63,45 @@ def write_atomic(path: Path, content: str | bytes) -> None:
         If the folder does not exist or cannot be written to, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        # Not by mkstemp, whose files nobody but the owner could ever read. The system takes the umask off the mode.
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE if private else 0o666)
+        temporary = aside
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
     finally:
         if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
+
+
+def open_private(path: Path) -> BinaryIO:
+    """Open a file to be read and added to, made for its owner alone if it is not there.
+
+    Raises
+    ------
+    OSError
+        If it cannot be, or is a symbolic link or anything but a file: who may write to its folder could lead what is
+        added to another place by one.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        handle = os.open(path, flags, PRIVATE)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, f"{path.name} is a symbolic link") from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, f"{path.name} is not a file")
+    return os.fdopen(handle, "a+b")
 
 
 def hash_bytes(*parts: bytes) -> str:

@@ -138,9 +138,13 @@ def check_api_key(url: str, api_key: str) -> None:
 
 def is_private(url: str) -> bool:
     """Whether nobody can read along on the way to this address: it is https, or this machine itself."""
+    return is_this_machine(url) or urlsplit(url).scheme == "https"
+
+
+def is_this_machine(url: str) -> bool:
+    """Whether an address is this machine's own: localhost or a loopback address."""
     host = urlsplit(url).hostname or ""
     try:
-        local = ipaddress.ip_address(host).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        local = host == "localhost"
-    return local or urlsplit(url).scheme == "https"
+        return host == "localhost"

@@ -12,8 +12,7 @@ def pseudonym_key(index: Path) -> bytes:
     """The secret that turns patient identifiers into pseudonyms, made on first use and never leaving the folder."""
     path = index / KEY
     if not path.exists():
-        write_atomic(path, secrets.token_bytes(32))
-        path.chmod(0o600)
+        write_atomic(path, secrets.token_bytes(32), private=True)
     return path.read_bytes()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,9 +99,10 @@ class Checkpoints:
         whole = self.folder / "whole"
         shutil.rmtree(whole, ignore_errors=True)
         save(whole)
+        mode = _mode_of_new_files(whole)
         for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
             if file.is_file():
-                file.chmod(0o644)  # PEFT makes weights readable to their owner alone
+                file.chmod(mode)  # PEFT makes weights readable to their owner alone
             os.replace(file, self.out / file.name)
         shutil.rmtree(self.folder)
 
@@ -108,6 +110,16 @@ class Checkpoints:
         """The newest checkpoint that is whole: the trainer writes its state file last, so one without it is not."""
         found = (path for path in self.folder.glob("checkpoint-*") if _read(path / _STATE) is not None)
         return max(found, key=lambda path: int(path.name.split("-")[1]), default=None)
+
+
+def _mode_of_new_files(folder: Path) -> int:
+    """Who may read what is written without a mode of its own: the umask, which cannot be asked for without a change."""
+    probe = folder / ".mode"
+    probe.touch()
+    try:
+        return stat.S_IMODE(probe.stat().st_mode)
+    finally:
+        probe.unlink()
 
 
 def _read(path: Path) -> Any:

@@ -17,7 +17,7 @@ from rag.models.base import MLLM, Prompt
 from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
 from rag.models.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
 from rag.token_budget import ASSUMED_CONTEXT, share_of_report
-from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, one_line
+from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, is_this_machine, one_line
 
 LISTED = 20
 """Alternatives whose log-probabilities are asked for at each token of an answer: the most that common servers list."""
@@ -71,8 +71,10 @@ class OpenAIMLLM(MLLM):
         """
         url, _, model = address.partition("#")
         server = OpenAIServer(url, api_key)
-        if not is_private(server.url):
-            _warn(f"images and reports go over plain http to {urlsplit(server.url).hostname}; https would hide them")
+        if not is_this_machine(server.url):
+            how, mend = ("", "") if is_private(server.url) else (" over plain http", "; https would hide them")
+            host = urlsplit(server.url).hostname
+            _warn(f"images, and reports of other patients, go{how} to {host}, which is not this machine{mend}")
         known = {str(entry["id"]): entry for entry in server.models()}
         names = f"it has {one_line(', '.join([*known][:_SHOWN]))}" if known else "it lists none"
         if not model and len(known) != 1:
@@ -206,8 +208,10 @@ def _message(image: str, text: str) -> dict[str, Any]:
 
 
 def _data_url(image: Image.Image) -> str:
+    """The pixels alone: what else came with the image's file, such as a colour profile or a comment, stays here."""
     file = BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    Image.frombytes(plain.mode, plain.size, plain.tobytes()).save(file, "PNG", compress_level=1)
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

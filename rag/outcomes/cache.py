@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
-from titrate import InputError, TitrateError
+from titrate import InputError, TitrateError, open_private
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class OutcomeCache:
         self.path = folder / f"{key[:32]}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b")
+            self._file = open_private(self.path)
         except OSError as error:
             raise InputError(f"cannot write outcomes to {folder}: {error.strerror}; choose another folder") from error
         try:

@@ -21,7 +21,7 @@ from typing import Any
 
 from calibration import OutcomeTable
 from rag.questions import Question, questions_fingerprint
-from titrate import InputError, JsonFields, hash_files, hash_json, hash_patient
+from titrate import InputError, JsonFields, hash_files, hash_json, hash_patient, open_private
 
 _NEW_PATIENTS = "calibrate on patients that nothing was calibrated on"
 _REMEDY = "restore it, or calibrate on other patients in another folder of outcomes"
@@ -91,7 +91,7 @@ class LookLedger:
         self.path = folder / "looks.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("a+b")
+            self._file = open_private(self.path)
         except OSError as error:
             raise InputError(f"cannot write to {folder}: {error.strerror}; choose another --outcomes") from error
         try:

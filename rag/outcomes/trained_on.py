@@ -62,7 +62,7 @@ def write_trained_on(folder: Path, images: Sequence[TrainedImage]) -> None:
     """
     rows = [asdict(image) for image in sorted(set(images))]
     content = {"schema_version": _SCHEMA_VERSION, "weights": _weights(folder), "images": rows}
-    write_atomic(folder / TRAINED_ON, json.dumps(content, indent=1) + "\n")
+    write_atomic(folder / TRAINED_ON, json.dumps(content, indent=1) + "\n", private=True)
 
 
 def read_trained_on(folder: Path) -> list[TrainedImage] | None:

@@ -62,7 +62,13 @@ def pictures(samples: Path) -> list[Image.Image]:
 
 
 @pytest.fixture(scope="session")
-def small(samples: Path, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
+def small_folder(samples: Path, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of few records with known neighbours; see `tests.rag.small`."""
-    with Index.open(make_index(samples, tmp_path_factory.mktemp("small") / "corpus", encoder)) as opened:
+    return make_index(samples, tmp_path_factory.mktemp("small") / "corpus", encoder)
+
+
+@pytest.fixture(scope="session")
+def small(small_folder: Path) -> Iterator[Index]:
+    """The same, opened."""
+    with Index.open(small_folder) as opened:
         yield opened

@@ -1,12 +1,14 @@
 """Files are written whole or not at all; lines are read with errors that name them; joined parts hash apart."""
 
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from titrate import InputError
-from titrate.files import hash_bytes, hash_files, hash_json, read_jsonl, write_atomic
+from titrate.files import hash_bytes, hash_files, hash_json, open_private, read_jsonl, write_atomic
 
 
 def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
@@ -14,8 +16,44 @@ def test_write_atomic_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
     write_atomic(path, "old")
     write_atomic(path, b"new \xff")
     assert path.read_bytes() == b"new \xff"
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture(params=[(0o077, 0o600), (0o027, 0o640), (0o022, 0o644)])
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Of the process for the time of a test; what a file without a mode of its own has under it."""
+    mask, expected = request.param
+    before = os.umask(mask)
+    yield expected
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_umask_says_who_reads_a_file_and_a_private_one_is_its_owners(tmp_path: Path, umask: int) -> None:
+    write_atomic(tmp_path / "plain", "text")
+    write_atomic(tmp_path / "private", "text", private=True)
+    open_private(tmp_path / "added to").close()
+    assert [mode(tmp_path / name) for name in ("plain", "private", "added to")] == [umask, 0o600, 0o600]
+
+
+def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
+    theirs, link = tmp_path / "theirs", tmp_path / "link"
+    theirs.write_text("theirs")
+    link.symlink_to(theirs)
+    with pytest.raises(OSError, match="link is a symbolic link"):
+        open_private(link)
+    write_atomic(link, "ours")
+    assert theirs.read_text() == "theirs" and link.read_text() == "ours" and not link.is_symlink()
+    (tmp_path / "dangling").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic link"):
+        open_private(tmp_path / "dangling")
+    assert not (tmp_path / "elsewhere").exists()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a file"):
+        open_private(tmp_path / "pipe")
 
 
 def test_write_atomic_keeps_the_old_content_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
