@@ -16,7 +16,7 @@ import click
 
 from commands.ask import ask
 from commands.calibrate import calibrate
-from commands.click_parts import SectionedCommand, example, option
+from commands.click_parts import SectionedCommand, example, personal_option, settings_of
 from commands.evaluate import evaluate
 from commands.index import index
 from commands.info import info
@@ -65,7 +65,11 @@ def _note(show: Callable[..., None], message: Warning | str, category: type[Warn
 
 @click.group(cls=Commands, context_settings={"auto_envvar_prefix": "TITRATE", "show_default": True})
 @click.version_option(__version__)
-@click.option("--config", type=FILE, help="Settings file.  [default: titrate.toml, if it is there]")
+@click.option(
+    "--config",
+    type=FILE,
+    help="Settings file.  [default: titrate.toml, if it is there, without models, servers, keys, and what is written]",
+)
 @click.pass_context
 def main(ctx: click.Context, config: Path | None) -> None:
     """Answer questions about medical images from the reports of similar cases, with a guarantee. Not a medical device.
@@ -73,12 +77,11 @@ def main(ctx: click.Context, config: Path | None) -> None:
     Every option can also be set in titrate.toml ([ask] k = 3) or the environment (TITRATE_ASK_K=3).
     """
     assert isinstance(ctx.command, click.Group)
-    options = {name: {p.name for p in command.params if p.name} for name, command in ctx.command.commands.items()}
-    ctx.default_map = read_settings(config, options)
+    ctx.default_map = read_settings(config, {name: settings_of(each) for name, each in ctx.command.commands.items()})
 
 
 @main.command(cls=SectionedCommand, epilog=example("titrate demo --out demo"))
-@option("--out", type=FOLDER, default=Path("demo"), help="Folder for what the demo makes.")
+@personal_option("--out", type=FOLDER, default=Path("demo"), help="Folder for what the demo makes.")
 def demo(out: Path) -> None:
     """Run the whole way on the samples, with explanations.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import FILE, LEVEL, OUTPUT, progress, question_options, system_options
 from titrate import InputError, NothingCertifiedError
 
@@ -119,8 +119,8 @@ _calibration_options = option_group(
 @question_options("calibrate")
 @_calibration_options
 @system_options()
-@option("--out", type=FILE, default=Path("certificate.json"), help="Certificate to write.", section=OUTPUT)
-@option("--report", type=FILE, help="HTML report to write.", section=OUTPUT)
+@personal_option("--out", type=FILE, default=Path("certificate.json"), help="Certificate to write.", section=OUTPUT)
+@personal_option("--report", type=FILE, help="HTML report to write.", section=OUTPUT)
 def calibrate(
     questions: "QuestionOptions",
     split: str,

@@ -1,21 +1,49 @@
-"""Click with two things more: options in sections of the help, and groups of options that become one value."""
+"""Click with three things more: options in sections of the help, options that only the user may set, and groups of
+options that become one value.
+"""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
 import click
 
+from titrate import Setting
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _OTHERS = "Other options"
 
 
 class SectionedOption(click.Option):
-    """An option that stands under a heading of its command's help."""
+    """An option that stands under a heading of its command's help, and is called by one name wherever it is set."""
 
-    def __init__(self, *parts: Any, section: str = _OTHERS, **attributes: Any) -> None:
+    def __init__(self, *parts: Any, section: str = _OTHERS, personal: bool = False, **attributes: Any) -> None:
         super().__init__(*parts, **attributes)
-        self.section = section
+        self.section, self.personal = section, personal
+
+    @property
+    def names(self) -> list[str]:
+        """Its long names, without the leading hyphens."""
+        return [name.removeprefix("--") for name in self.opts if name.startswith("--")]
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        """Read its variable, which is named after the option, not as click does after the code's name for it."""
+        value = super().resolve_envvar_value(ctx)
+        if value is None and self.allow_from_autoenv and ctx.auto_envvar_prefix is not None:
+            for name in self.names:
+                value = value or os.environ.get(f"{ctx.auto_envvar_prefix}_{name.upper().replace('-', '_')}")
+        return value or None
+
+
+def settings_of(command: click.Command) -> dict[str, Setting]:
+    """What a settings file can set of a command: its options by their names on the command line."""
+    return {
+        name: Setting(parameter.name or name, parameter.multiple, parameter.personal)
+        for parameter in command.params
+        if isinstance(parameter, SectionedOption)
+        for name in parameter.names
+    }
 
 
 class SectionedCommand(click.Command):
@@ -37,6 +65,11 @@ class SectionedCommand(click.Command):
 def option(*declarations: str, section: str = _OTHERS, **attributes: Any) -> Decorator:
     """`click.option` in a section of the help."""
     return click.option(*declarations, cls=SectionedOption, section=section, **attributes)
+
+
+def personal_option(*declarations: str, **attributes: Any) -> Decorator:
+    """`option`, but one that is not taken from a settings file that the user did not name; see `Setting`."""
+    return option(*declarations, personal=True, **attributes)
 
 
 def example(line: str) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import (
     FOLDER,
     OUTPUT,
+    SYSTEM,
     api_key_option,
     device_option,
-    index_option,
     index_view_options,
     make_view,
     progress,
@@ -134,7 +134,7 @@ _named_option_group = option_group(
     Named,
     (
         *index_view_options,
-        option(
+        personal_option(
             "--url",
             help="Qdrant server or cluster that keeps the vectors.  [default: the index's, or else Qdrant Edge in the "
             "index]",
@@ -173,12 +173,12 @@ _named_option_group = option_group(
     "archive's own table.",
 )
 @_corpus_option_group
-@index_option
-@option(
+@personal_option("--index", type=FOLDER, default=Path("index"), help="Index folder.", section=SYSTEM)
+@personal_option(
     "--encoder",
     help="open_clip model that embeds images and reports: local-dir:FOLDER, hf-hub:OWNER/NAME or NAME/WEIGHTS.  "
     "[default: the index's; a new index needs one]",
-    section="Index and model",
+    section=SYSTEM,
 )
 @device_option()
 @_named_option_group
@@ -192,8 +192,8 @@ _named_option_group = option_group(
     "domains or several prompts.  [default: the index's, or else one domain 'general']",
     section=_BUILD,
 )
-@option("--prune", is_flag=True, help="Remove records that are no longer in the corpus.", section=_BUILD)
-@option(
+@personal_option("--prune", is_flag=True, help="Remove records that are no longer in the corpus.", section=_BUILD)
+@personal_option(
     "--rebuild",
     is_flag=True,
     help="Build anew beside the index, then swap: for another encoder, window, frame, store or other zero-shot "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import FILE, OUTPUT, progress, question_options, system_options
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ _mining_options = option_group(
 @question_options("prefer")
 @_mining_options
 @system_options()
-@option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.", section=OUTPUT)
+@personal_option("--out", type=FILE, default=Path("pairs.jsonl"), help="Preference pairs to write.", section=OUTPUT)
 def mine(
     questions: "QuestionOptions",
     split: str,

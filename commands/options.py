@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.click_parts import Decorator, option, option_group
+from commands.click_parts import Decorator, option, option_group, personal_option
 
 if TYPE_CHECKING:
     from indexing import ImageView
@@ -22,7 +22,7 @@ SYSTEM, IMAGES, QUESTIONS, OUTPUT = "Index and model", "Images", "Questions", "O
 
 index_option = option("--index", type=FOLDER, default=Path("index"), help="Index folder.", section=SYSTEM)
 
-api_key_option = option(
+api_key_option = personal_option(
     "--api-key",
     envvar="TITRATE_API_KEY",
     help="API key of the Qdrant server; better set as TITRATE_API_KEY. It is not stored.",
@@ -139,21 +139,30 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
         _make_system,
         (
             index_option,
-            option(
+            personal_option(
                 "--mllm",
                 required=mllm_required,
                 help="Model: a transformers folder, OWNER/NAME of the hub, or http://HOST:PORT/v1#MODEL of a server.",
                 section=SYSTEM,
             ),
-            option(
+            personal_option(
                 "--mllm-api-key",
                 envvar="TITRATE_MLLM_API_KEY",
                 help="API key of the model's server; better set as TITRATE_MLLM_API_KEY. It is not stored.",
                 section=SYSTEM,
             ),
-            option("--adapter", type=FOLDER, help="PEFT adapter made by `titrate train`.", section=SYSTEM),
+            personal_option(
+                "--adapter",
+                type=FOLDER,
+                help="PEFT adapter made by `titrate train`.",
+                section=SYSTEM,
+            ),
             *prompt_options(),
-            option("--encoder", help="The index's encoder, if it has moved since the build.", section=SYSTEM),
+            personal_option(
+                "--encoder",
+                help="The index's encoder, if it has moved since the build.",
+                section=SYSTEM,
+            ),
             device_option(),
             option(
                 "--retrieve-by",
@@ -196,12 +205,12 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
                 help="Answer every question with 0 to so many reports.",
                 section=QUESTIONS,
             ),
-            option(
+            personal_option(
                 "--loss",
                 help="Judge open questions too, by tokens, findings, findings:FILE or module:function.",
                 section=QUESTIONS,
             ),
-            option(
+            personal_option(
                 "--outcomes",
                 type=FOLDER,
                 default=Path("outcomes"),

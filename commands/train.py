@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.calibrate import calibrate
-from commands.click_parts import SectionedCommand, example, option, option_group
+from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import (
     FILE,
     FOLDER,
@@ -165,7 +165,9 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
 
 @click.command(cls=SectionedCommand, epilog=example("titrate train pairs.jsonl --mllm MODEL --out adapter"))
 @click.argument("pairs", type=FILE, help="Preference pairs, as `titrate mine` writes them.")
-@option("--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL)
+@personal_option(
+    "--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL
+)
 @device_option(_MODEL)
 @option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]", section=IMAGES)
 @option_group(
@@ -175,14 +177,16 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
 )
 @_settings_options
 @option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.", section=OUTPUT)
-@option(
+@personal_option(
     "--out",
     type=FOLDER,
     default=Path("adapter"),
     help="Folder of the adapter to write, or of the model with --full.",
     section=OUTPUT,
 )
-@option("--merge", type=FOLDER, help="Write a model with the adapter merged into its weights too.", section=OUTPUT)
+@personal_option(
+    "--merge", type=FOLDER, help="Write a model with the adapter merged into its weights too.", section=OUTPUT
+)
 @option(
     "--then-calibrate",
     type=FILE,
@@ -194,7 +198,7 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
 @option("--delta", type=LEVEL, help="Chance that the promise is false.", section=_LATER)
 @option("--index", type=FOLDER, help="Index folder.", section=_LATER)
 @option("--calibrate-root", type=FOLDER, help="Folder of those questions' images.", section=_LATER)
-@option("--certificate", type=FILE, help="Certificate to write.", section=_LATER)
+@personal_option("--certificate", type=FILE, help="Certificate to write.", section=_LATER)
 @_prompt_option
 @_max_report_tokens_option
 @click.pass_context

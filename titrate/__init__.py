@@ -24,7 +24,7 @@ from titrate.remote import (
     retry,
     stated_reason,
 )
-from titrate.settings import read_settings
+from titrate.settings import Setting, read_settings
 from titrate.text import first_line, one_line, quote, short_name, shorten
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "JsonFields",
     "NothingCertifiedError",
     "OutOfDomainError",
+    "Setting",
     "TitrateError",
     "TitrateWarning",
     "TransientError",

@@ -1,9 +1,11 @@
 """Options that become one value."""
 
 import click
+import pytest
 from click.testing import CliRunner
 
-from commands.click_parts import SectionedCommand, option, option_group
+from cli import main
+from commands.click_parts import SectionedCommand, option, option_group, settings_of
 from commands.options import make_view
 from indexing import ImageView
 
@@ -29,3 +31,54 @@ def test_a_group_is_one_value_under_its_name() -> None:
 
     assert CliRunner().invoke(say, ["--y", "2", "--loud"]).output == "True (None, 2)\n"
     assert [parameter.name for parameter in say.params] == ["loud", "x", "y"]
+
+
+READ = {
+    "index": {"root"},
+    "info": {"index", "certificate"},
+    "ask": {"index", "certificate", "questions", "root", "prompt"},
+    "calibrate": {"index", "root", "prompt"},
+    "evaluate": {"index", "root", "prompt", "certificate"},
+    "mine": {"index", "root", "prompt", "regions"},
+    "train": {"root", "index", "calibrate-root", "prompt", "then-calibrate"},
+    "demo": set[str](),
+}
+"""Options that name a file or folder which the command only reads."""
+
+PERSONAL = {"mllm", "mllm-api-key", "api-key", "adapter", "encoder", "loss", "url", "prune", "rebuild"}
+
+
+@pytest.mark.parametrize("name", list(main.commands))
+def test_what_a_settings_file_found_by_chance_may_set(name: str) -> None:
+    command = main.commands[name]
+    settings = settings_of(command)
+    paths = {
+        each for each, setting in settings.items() for parameter in command.params
+        if parameter.name == setting.parameter and isinstance(parameter.type, click.Path)
+    }  # fmt: skip
+    assert READ[name] <= paths
+    personal = {each for each, setting in settings.items() if setting.personal}
+    assert personal == (paths - READ[name]) | (PERSONAL & settings.keys())
+
+
+def test_settings_are_called_as_on_the_command_line() -> None:
+    for command in main.commands.values():
+        for parameter in command.params:
+            for name in parameter.opts:
+                assert not name.startswith("--") or name.removeprefix("--") in settings_of(command)
+
+
+def test_variables_are_called_as_on_the_command_line() -> None:
+    @click.command(cls=SectionedCommand)
+    @option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @option("--max-k", "most", type=int, help="At most.")
+    @option("--key", envvar="OWN_KEY", help="Key.")
+    def say(as_json: bool, most: int | None, key: str | None) -> None:
+        """Say what was set."""
+        click.echo(f"{as_json} {most} {key}")
+
+    def said(**variables: str) -> str:
+        return CliRunner().invoke(say, [], env=variables, auto_envvar_prefix="TITRATE_SAY").output
+
+    assert said(TITRATE_SAY_JSON="1", TITRATE_SAY_MAX_K="3", OWN_KEY="k") == "True 3 k\n"
+    assert said(TITRATE_SAY_JSON="0", TITRATE_SAY_MAX_K="") == "False None None\n"
