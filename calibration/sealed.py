@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from titrate import InputError, hash_json
+from titrate import InputError, hash_json, parse_json, read_text
 
 REMEDY = "run calibrate again"
 """What a file that cannot be used asks for."""
@@ -32,10 +32,7 @@ def _line(value: Any) -> str:
 
 def intact(content: Mapping[str, Any]) -> bool:
     """Whether the digest fits the rest."""
-    try:
-        return bool(content["digest"] == digest(content))
-    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair, which is no text
-        return False
+    return bool(content["digest"] == digest(content))
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -47,11 +44,11 @@ def read_object(path: Path) -> dict[str, Any]:
         If the file is none.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path or {REMEDY}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON; {REMEDY}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON that can be read ({error}); {REMEDY}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} is not a certificate; {REMEDY}")
     return value

@@ -1,7 +1,6 @@
 """The image and text encoder: any open_clip model behind LlamaIndex's `MultiModalEmbedding`, with a fingerprint."""
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
@@ -20,7 +19,7 @@ from pydantic import PrivateAttr
 
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
-from titrate import InputError, TitrateError, first_line, hash_bytes, hash_json
+from titrate import InputError, TitrateError, first_line, hash_bytes, hash_json, parse_json, read_bytes
 
 # Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
 _PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
@@ -181,7 +180,7 @@ def _hint(name: str) -> str:
     if not name.startswith(LOCAL):
         return "; if this machine is offline, copy the model here and write local-dir:FOLDER"
     try:
-        config = json.loads((Path(name.removeprefix(LOCAL)) / "open_clip_config.json").read_bytes())
+        config = parse_json(read_bytes(Path(name.removeprefix(LOCAL)) / "open_clip_config.json"))
         hub_name = config["model_cfg"]["text_cfg"]["hf_model_name"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -14,7 +14,7 @@ from typing import Any
 from indexing import resolve_image
 from preference.noise import Noise
 from preference.pairs import COPYING, UNSPECIFIED, PreferencePair
-from titrate import InputError, normal_id, read_jsonl, write_atomic
+from titrate import InputError, normal_id, parse_json, read_jsonl, read_text, write_atomic
 
 _PLACEHOLDER = "<image>"
 _CONTEXTS = re.compile(r"(\d+) reference report")
@@ -119,10 +119,10 @@ def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _released(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = parse_json(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not JSON; give JSON lines (.jsonl) or a released alignment file") from error
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise InputError(f"{path} is not a list of objects, as released alignment files are")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rag.shortening import ReadReport, shorten_report, shortening_fingerprint
 from rag.token_budget import FEWEST, MOST, REPORTS, TokenBudget
-from titrate import InputError, hash_json
+from titrate import InputError, hash_json, read_bytes
 
 MAX_INSTRUCTIONS = 16_384
 """Bytes of a file of instructions; far more means that another file was meant."""
@@ -145,7 +145,7 @@ def read_instructions(path: Path) -> str:
         placeholder: nothing is filled in.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise InputError(f"cannot read prompt {path}: {error.strerror}; check the path") from error
     if len(data) > MAX_INSTRUCTIONS:
@@ -175,6 +175,8 @@ def _is_data(text: str) -> bool:
         try:
             if read(text) != {}:
                 return True
-        except (ValueError, RecursionError):
+        except RecursionError:
+            return True
+        except ValueError:
             continue
     return False

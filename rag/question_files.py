@@ -1,6 +1,5 @@
 """Question files line by line: in the form of this project, and as RULE, VQA-RAD, SLAKE and PMC-VQA publish theirs."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import TableFile
-from titrate import InputError, read_jsonl
+from titrate import InputError, open_file, parse_json, read_jsonl, read_text
 
 MAX_LIST = 1 << 28
 """Bytes of a file that is one list, which is read into memory whole; the largest published one has 4 MiB."""
@@ -96,9 +95,9 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
 def _beginning(path: Path) -> str:
     """The first characters that are not blank; what cannot be read is left to those who read it all."""
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return file.read(1 << 10).lstrip()
-    except (OSError, ValueError):
+        with open_file(path) as file:
+            return file.read(1 << 12).decode("utf-8-sig", errors="replace").lstrip()
+    except OSError:
         return ""
 
 
@@ -106,10 +105,10 @@ def _listed(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     try:
         if path.stat().st_size > MAX_LIST:
             raise InputError(f"{path} is a list of more than {MAX_LIST >> 20} MiB; write one object a line, .jsonl")
-        entries = json.loads(path.read_text(encoding="utf-8-sig"))
+        entries = parse_json(read_text(path))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is damaged JSON, or not UTF-8 text; get a whole copy of it") from error
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{path} is no list of questions; write one object a line, .jsonl")

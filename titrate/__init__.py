@@ -13,6 +13,7 @@ from titrate.identity import (
 )
 from titrate.json_fields import JsonFields
 from titrate.parallel import in_parallel
+from titrate.reading import open_file, parse_json, read_bytes, read_text
 from titrate.remote import (
     TRANSIENT_STATUSES,
     TransientError,
@@ -55,11 +56,15 @@ __all__ = [
     "is_this_machine",
     "normal_id",
     "one_line",
+    "open_file",
     "open_private",
+    "parse_json",
     "patient_or_study",
     "quote",
+    "read_bytes",
     "read_jsonl",
     "read_settings",
+    "read_text",
     "retry",
     "short_name",
     "shorten",

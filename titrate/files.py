@@ -7,10 +7,12 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from titrate.errors import InputError
+from titrate.reading import open_file, parse_json
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -22,14 +24,14 @@ def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         If the file cannot be read, is not UTF-8, or a line is not a JSON object.
     """
     try:
-        with path.open(encoding="utf-8-sig") as lines:
+        with TextIOWrapper(open_file(path), encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     continue
                 try:
-                    value = json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+                    value = parse_json(line)
+                except ValueError as error:
+                    raise InputError(f"{path}, line {number}: not JSON that can be read ({error})") from error
                 if not isinstance(value, dict):
                     raise InputError(f"{path}, line {number}: expected an object, found {type(value).__name__}")
                 yield number, value
@@ -129,7 +131,7 @@ def hash_files(paths: list[Path]) -> str:
     parts = []
     try:
         for path in paths:
-            with path.open("rb") as file:  # in pieces: weights can be larger than memory
+            with open_file(path) as file:  # in pieces: weights can be larger than memory
                 parts += [path.name.encode(), hashlib.file_digest(file, "sha256").digest()]
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}; check the path") from error

@@ -1,7 +1,6 @@
 """Servers that a user names: their addresses, the keys that may be sent there, and trying again what may pass."""
 
 import ipaddress
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from titrate.errors import InputError, TitrateError
+from titrate.reading import parse_json
 
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP statuses of failures that may pass: the server, or a proxy before it, is busy, starting, or out of time."""
@@ -74,7 +74,7 @@ def stated_reason(content: bytes, names: Sequence[str]) -> str:
     '<h1>Bad Gateway</h1>'
     """
     try:
-        value = json.loads(content)
+        value = parse_json(content)
     except ValueError:
         value = None
     for name in names:

@@ -15,7 +15,7 @@ from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import LEDGER
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.stores.settings import StoreSettings
-from titrate import InputError, shorten
+from titrate import InputError, parse_json, shorten
 
 Prompts = Mapping[str, Sequence[str]]
 
@@ -177,10 +177,17 @@ def _to_rows(fixed: FixedSettings) -> dict[str, str]:
 
 def _from_rows(rows: Mapping[str, str]) -> FixedSettings:
     """What `_to_rows` wrote, with the default of what is missing."""
+    try:
+        zero_shot = parse_json(rows.get(_ZERO_SHOT, "{}"))
+        view = ImageView.parse(parse_json(rows[_VIEW])) if _VIEW in rows else AS_THE_FILE_SAYS
+        if not all(isinstance(text, str) for texts in zero_shot.values() for text in texts):
+            raise TypeError(zero_shot)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise InputError("the index's settings in its ledger are malformed; build the index again") from error
     return FixedSettings(
         encoder=rows.get(_ENCODER, ""),
         encoder_id=rows.get(_ENCODER_ID, ""),
-        view=ImageView.parse(json.loads(rows[_VIEW])) if _VIEW in rows else AS_THE_FILE_SAYS,
+        view=view,
         store=StoreSettings.loads(rows[_STORE]) if _STORE in rows else StoreSettings(),
-        zero_shot=json.loads(rows.get(_ZERO_SHOT, "{}")),
+        zero_shot=zero_shot,
     )

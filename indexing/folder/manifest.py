@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from indexing.images.view import ImageView
 from indexing.stores.settings import QUANTILE, StoreSettings
-from titrate import InputError, hash_json, write_atomic
+from titrate import InputError, hash_json, parse_json, read_bytes, write_atomic
 
 MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "manifest.json",
@@ -108,7 +108,7 @@ class Manifest:
         """
         path = index / MANIFEST
         try:
-            value = json.loads(path.read_bytes())
+            value = parse_json(read_bytes(path))
         except OSError as error:
             if (index / LEDGER).exists():
                 raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
@@ -150,7 +150,7 @@ def hash_file(path: Path) -> str:
         If it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; build the index again") from error
 

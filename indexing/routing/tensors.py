@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from titrate import InputError, write_atomic
+from titrate import InputError, parse_json, write_atomic
 
 Tensors = dict[str, NDArray[Any]]
 
@@ -44,7 +44,7 @@ def load_tensors(path: Path, kind: str, names: tuple[str, ...]) -> tuple[list[st
     """
     try:
         with safe_open(path, framework="numpy") as file:
-            domains = json.loads((file.metadata() or {})["domains"])
+            domains = parse_json((file.metadata() or {})["domains"])
             tensors = {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"cannot read {kind} {path}; build the index again") from error

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from titrate import InputError, check_address
+from titrate import InputError, check_address, parse_json
 
 Quantization = Literal["none", "int8"]
 QUANTILE = 0.99
@@ -79,7 +79,7 @@ class StoreSettings:
             If it is malformed.
         """
         try:
-            return cls.parse(json.loads(text))
+            return cls.parse(parse_json(text))
         except ValueError as error:
             raise InputError("the index's store settings are malformed; build the index again") from error
 

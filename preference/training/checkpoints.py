@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from titrate import InputError, write_atomic
+from titrate import InputError, parse_json, read_text, write_atomic
 
 # They are moved last: a folder without them is not taken for an adapter or a model.
 _SETTINGS = ("adapter_config.json", "config.json")
@@ -125,6 +125,6 @@ def _mode_of_new_files(folder: Path) -> int:
 def _read(path: Path) -> Any:
     """The value in a JSON file; None where the file is missing or was cut short."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_text(path))
     except (OSError, ValueError):
         return None

@@ -3,7 +3,6 @@
 Only the address that the user named is ever asked, through no proxy; a server that points elsewhere is not followed.
 """
 
-import json
 import re
 import ssl
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from titrate import (
     check_address,
     check_api_key,
     in_parallel,
+    parse_json,
     quote,
     retry,
     stated_reason,
@@ -148,7 +148,7 @@ class OpenAIServer:
         if response.status_code != 200:
             raise self._refusal(response)
         try:
-            value = json.loads(response.content)
+            value = parse_json(response.content)
         except ValueError:
             raise self._not_openai() from None
         if not isinstance(value, dict):

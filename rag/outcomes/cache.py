@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 
-from titrate import InputError, TitrateError, open_private
+from titrate import InputError, TitrateError, open_private, parse_json
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class OutcomeCache:
             if not line.endswith(b"\n"):
                 break
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 name = row.pop("question")
                 self._known[name] = Outcome(**row)
             except (ValueError, KeyError, TypeError, AttributeError):

@@ -21,7 +21,7 @@ from typing import Any
 
 from calibration import OutcomeTable
 from rag.questions import Question, questions_fingerprint
-from titrate import InputError, JsonFields, hash_files, hash_json, hash_patient, open_private
+from titrate import InputError, JsonFields, hash_files, hash_json, hash_patient, open_private, parse_json
 
 _NEW_PATIENTS = "calibrate on patients that nothing was calibrated on"
 _REMEDY = "restore it, or calibrate on other patients in another folder of outcomes"
@@ -233,7 +233,7 @@ class LookLedger:
         looks = []
         for number, line in enumerate(lines, start=1):
             try:
-                value = json.loads(line)
+                value = parse_json(line)
             except ValueError as error:
                 raise InputError(f"{self.path}, line {number}: damaged; {_REMEDY}") from error
             read = JsonFields(value, f"{self.path}, line {number}", tuple(Look.__dataclass_fields__), _REMEDY)

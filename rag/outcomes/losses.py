@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from rag.outcomes.findings import FINDINGS, affirmed
-from titrate import InputError, hash_files, hash_json
+from titrate import InputError, hash_files, hash_json, read_text
 
 Loss = Callable[[str, str], float]
 """(answer, reference) to a number in [0, 1]."""
@@ -101,8 +101,8 @@ def loss_fingerprint(name: str) -> str:
 
 def _lines(path: Path) -> tuple[str, ...]:
     try:
-        found = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
+        found = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    except (OSError, ValueError) as error:
         raise InputError(
             f"cannot read findings from {path}: {error}; give a text file with a finding a line"
         ) from error

@@ -14,7 +14,7 @@ import numpy as np
 
 from indexing import ImageView, load_image, perceptual_hash, same_picture
 from rag.questions import Query
-from titrate import InputError, TitrateWarning, hash_files, hash_patient, write_atomic
+from titrate import InputError, TitrateWarning, hash_files, hash_patient, parse_json, read_text, write_atomic
 
 TRAINED_ON = "trained_on.json"
 _SCHEMA_VERSION = 1
@@ -78,7 +78,7 @@ def read_trained_on(folder: Path) -> list[TrainedImage] | None:
         return None
     names = {field.name for field in fields(TrainedImage)}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(read_text(path))
         images = [TrainedImage(**row) for row in value["images"]]
         sound = value["schema_version"] == _SCHEMA_VERSION and all(
             len(bytes.fromhex(getattr(image, name))) == 32
