@@ -5,6 +5,10 @@ A finding counts where a sentence says that it is there, or likely there. It doe
 effusion", "effusion is not seen", "effusion: none"), gone ("has resolved"), merely possible ("possible", "may
 represent", "cannot be excluded", "versus", "evaluate for"), or of the past ("history of"). "Likely", "probable",
 "consistent with" and "suggestive of" affirm; so does what is only changing ("resolving", "decreased", "no change in").
+
+A semicolon ends a denial, as in "no effusion; pneumothorax", unless the list goes on to an "or" or "nor" ("no
+effusion; mass; or pneumothorax") or was begun by a colon ("negative for: effusion; mass"), and its items state nothing
+themselves.
 """
 
 import re
@@ -96,8 +100,8 @@ _GONE = re.compile(r"^(?:resol|clear|disap|histo|hx|h/o|rul|exclu|evalu|assess|r
 _ASSERTED = re.compile(r"\b(?:is|are|was|were|shows?|demonstrates?|reveals?|has|have|with|there)\b")
 _JOIN = re.compile(r"^[\s\w-]{0,40}?(?:,|/|\band\b|\bor\b|\bnor\b)[\s\w,/-]{0,60}$")
 _NOT_THE_FINDING = re.compile(r"^[ -](?:effects?|like)\b")
-_SENTENCE_END = re.compile(r"(?:[.!]+(?=\s|$|[A-Z])|\?(?!\s*(?:no|none|not)\b)|;|\n\s*\n|\n\s*(?=[-*\u2022\d]))", re.I)
-_LINE_END = re.compile(r"(?<![,\s])[^\S\n]*\n\s*(?=[A-Z])")
+_SENTENCE_END = re.compile(r"(?:[.!]+(?=\s|$|[A-Z])|\?(?!\s*(?:no|none|not)\b)|\n\s*\n|\n\s*(?=[-*\u2022\d]))", re.I)
+_LINE_END = re.compile(r"(?<![,;\s])[^\S\n]*\n\s*(?=[A-Z])")
 
 
 def affirmed(text: str, findings: Sequence[str] = FINDINGS) -> set[str]:
@@ -135,7 +139,42 @@ def _sentences(text: str) -> Iterator[str]:
     plain = re.sub(r"n[\u2019']t\b", " not", text).replace("cannot", "can not").replace("Cannot", "Can not")
     for part in _SENTENCE_END.split(plain):
         for line in _LINE_END.split(part):
-            yield from wrap(line.lower(), _LONGEST, break_on_hyphens=False)
+            for clause in _clauses(line.lower()):
+                yield from wrap(clause, _LONGEST, break_on_hyphens=False)
+
+
+def _clauses(sentence: str) -> list[str]:
+    """What semicolons part, except lists of what is denied: their items stand with commas in one clause."""
+    parts = sentence.split(";")
+    clauses, start = [], 0
+    while start < len(parts):
+        end = _list_end(parts, start)
+        clauses.append(",".join(parts[start:end]))
+        start = end
+    return clauses
+
+
+def _list_end(parts: Sequence[str], start: int) -> int:
+    """Where the list ends that one part begins and that is denied as a whole: after the part itself, if none is."""
+    length = len(parts[start])
+    if start + 1 == len(parts) or length > _LONGEST:
+        return start + 1
+    denials = list(_BEFORE.finditer(parts[start]))
+    by_colon = any(denial.group().endswith(":") for denial in denials)
+    listed = start + 1
+    for place, part in enumerate(map(str.strip, parts[start + 1 :]), start + 1):
+        length += len(part)
+        if length > _LONGEST:
+            break
+        if _OR.match(part):
+            denied = denials or (not _STATED.search(parts[start]) and _AFTER.search(part))
+            return place + 1 if denied else listed
+        if _BEFORE.search(part) or _STATED.search(part):
+            break
+        by_colon = by_colon and not _BY_ITSELF.match(part)
+        if by_colon:
+            listed = place + 1
+    return listed
 
 
 def _read(sentence: str, patterns: Sequence[tuple[str, re.Pattern[str]]]) -> Iterator[tuple[str, bool]]:

@@ -36,6 +36,12 @@ DENIED = [
     "Complete resolution of the consolidation.",
     "There has been interval resolution of the effusion and edema.",
     "There is no mass effect.",
+    "No focal consolidation; pleural effusion; or pneumothorax.",
+    "No focal consolidation;\nEffusion;\nor pneumothorax is seen.",
+    "No effusion; mild cardiomegaly; nor mass.",
+    "No effusion; no mass; or pneumothorax.",
+    "Effusion; pneumothorax; or mass is not seen.",
+    "Negative for: effusion; mass; fracture.",
 ]
 LEFT_OPEN = [
     "Possible effusion.",
@@ -70,6 +76,14 @@ AFFIRMED = [
     ("A mass, not seen on the prior study.", "mass"),
     ("Non-displaced fracture.", "fracture"),
     ("No, there is an effusion.", "effusion"),
+    ("No effusion; pneumothorax.", "pneumothorax"),  # a semicolon without "or" parts statements
+    ("No effusion; cardiomegaly is present.", "cardiomegaly"),
+    ("No effusion; cardiomegaly is present; or so it seems.", "cardiomegaly"),
+    ("No effusion; there is a mass; or a nodule.", "mass nodule"),
+    ("No effusion; mass; or pneumothorax; cardiomegaly.", "cardiomegaly"),
+    ("Mass; effusion; or both.", "mass effusion"),
+    ("Negative for: effusion; mild cardiomegaly; mass.", "cardiomegaly mass"),
+    ("Effusion: none; mass: yes.", "mass"),
     ("Bilateral opacities and a small oedema.", "opacity edema"),
 ]
 
@@ -102,7 +116,7 @@ def test_a_list_of_ones_own_with_names_inside_names(tmp_path: Path) -> None:
 
 
 def test_the_time_grows_with_the_length_only() -> None:
-    start = time.perf_counter()
-    for piece in ("no mass, ", "effusion is not seen ", "of the ", "mass\n", " \n"):
+    start = time.process_time()
+    for piece in ("no mass, ", "effusion is not seen ", "of the ", "mass\n", " \n", "mass; ", "no: mass; "):
         affirmed(piece * 2000)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
