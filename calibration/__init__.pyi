@@ -3,7 +3,9 @@ from .calibrate import certify as certify
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate
 from .choices import Choices as Choices
+from .coverage import SMALLEST_SOURCE as SMALLEST_SOURCE
 from .coverage import QuestionKind as QuestionKind
+from .coverage import SourceRisk as SourceRisk
 from .grid import PolicyGrid as PolicyGrid
 from .grid import answers_of as answers_of
 from .order import order_of_testing as order_of_testing

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from calibration.coverage import QuestionKind, why_not_covered
+from calibration.coverage import QuestionKind, SourceRisk, sources_problem, why_not_covered
 from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
@@ -78,9 +78,11 @@ class Certificate:
         delta is the chance that a promise to any of them is false.
     questions
         The kinds of questions calibrated in each domain. Nothing else is covered.
+    sources
+        How the chosen policy, or the best, did with each source of a domain's questions, where they name theirs.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 5
+    SCHEMA_VERSION: ClassVar[int] = 6
 
     alpha: float
     delta: float
@@ -101,6 +103,7 @@ class Certificate:
     look: int = 1
     spent: float = 0.0
     questions: Mapping[str, tuple[QuestionKind, ...]] = field(default_factory=dict)
+    sources: Mapping[str, tuple[SourceRisk, ...]] = field(default_factory=dict)
 
     @property
     def goes_on(self) -> bool:
@@ -173,7 +176,9 @@ class Certificate:
         InputError
             If the calibration questions held none of this domain.
         """
-        return promise_sentence(domain, self.result(domain), self.alpha, self.delta, self.unit, goes_on=self.goes_on)
+        return promise_sentence(
+            domain, self.result(domain), self.alpha, self.delta, self.unit, self.declined, goes_on=self.goes_on
+        )
 
     def tested_outcomes(self, domain: str, table: OutcomeTable) -> OutcomeTable:
         """Return the rows of a domain's patients that were tested, in the order of the table.
@@ -216,6 +221,7 @@ class Certificate:
             "versions": dict(self.versions),
             "domains": {name: self.domains[name].to_json() for name in sorted(self.domains)},
             "questions": {name: [kind.to_json() for kind in self.questions[name]] for name in sorted(self.questions)},
+            "sources": {name: [row.to_json() for row in self.sources[name]] for name in sorted(self.sources)},
         }
         content["digest"] = digest(content)
         write_atomic(path, render(content) + "\n")
@@ -234,8 +240,10 @@ class Certificate:
             raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {REMEDY}")
         names = ("schema_version", *(one.name for one in fields(cls)), "digest")
         read = JsonFields(value, str(path), names, REMEDY)
-        kinds_read = read.object("questions")
-        questions = JsonFields(kinds_read, f"{path}, questions", tuple(kinds_read), REMEDY)
+        asked, sources = (
+            JsonFields(each, f"{path}, {name}", tuple(each), REMEDY)
+            for name, each in (("questions", read.object("questions")), ("sources", read.object("sources")))
+        )
         certificate = cls(
             alpha=read.fraction("alpha"),
             delta=read.fraction("delta"),
@@ -260,9 +268,17 @@ class Certificate:
             spent=read.fraction("spent"),
             questions={
                 name: tuple(QuestionKind.from_json(kind, f"{path}, questions of {name}", REMEDY) for kind in kinds)
-                for name, kinds in ((name, questions.items(name)) for name in questions.value)
+                for name, kinds in ((name, asked.items(name)) for name in asked.value)
+            },
+            sources={
+                name: tuple(SourceRisk.from_json(row, f"{path}, sources of {name}", REMEDY) for row in rows)
+                for name, rows in ((name, sources.items(name)) for name in sources.value)
             },
         )
+        for name, rows in certificate.sources.items():
+            problem = sources_problem(rows, certificate.result(name)) if name in certificate.domains else "no domain"
+            if problem:
+                raise sources.error(f"{name}: {problem}")
         if certificate.spent >= certificate.delta:
             raise read.error("spent leaves nothing of delta")
         if sum(certificate.rounds) != len(certificate.patient_hashes):

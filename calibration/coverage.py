@@ -1,4 +1,7 @@
-"""Which questions a certificate covers: those whose options and wording were calibrated."""
+"""What was asked: which questions a certificate covers, and how the chosen policy does with those of each source.
+
+Questions are covered whose options and wording were calibrated.
+"""
 
 import hashlib
 import unicodedata
@@ -6,9 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from calibration.checks import check_same_length
+from calibration.outcome_table import OutcomeTable
+from calibration.results import DomainResult, read_interval
+from calibration.units import UnitMeans, risk_intervals
 from titrate import JsonFields
 
+SMALLEST_SOURCE = 5
+"""Units of a source that is told by its name: of fewer a risk says little, and the name could be a patient's."""
+
 _FIELDS = ("options", "units", "wordings")
+_SOURCE = ("source", "n_units", "n_questions", "risk", "interval", "coverage")
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,97 @@ class QuestionKind:
         return cls(options, read.integer("units", least=1), read.texts("wordings"))
 
 
+@dataclass(frozen=True)
+class SourceRisk:
+    """What a domain's chosen policy, or the best where none is certified, did with the questions of one source.
+
+    No test is about it, and nothing is promised of it.
+
+    Attributes
+    ----------
+    source
+        Where the questions come from, without case; None for all of those that do not say, or whose source has fewer
+        than `SMALLEST_SOURCE` units.
+    n_units, n_questions
+        How many there are; a unit whose questions have several sources counts in each.
+    risk, interval, coverage
+        As in `MeasuredPolicy`.
+    """
+
+    source: str | None
+    n_units: int
+    n_questions: int
+    risk: float
+    interval: tuple[float, float]
+    coverage: float
+
+    @classmethod
+    def measure(
+        cls, table: OutcomeTable, sources: Sequence[str | None], result: DomainResult, alpha: float
+    ) -> "tuple[SourceRisk, ...]":
+        """Measure each source of a domain's tested questions: by name, None last; empty where none says its source.
+
+        Parameters
+        ----------
+        table
+            Outcomes of the questions tested in the domain.
+        sources
+            Of each row.
+        result, alpha
+            What was found there, and the risk to promise.
+        """
+        check_same_length(len(table.question_ids), sources=sources)
+        rows: dict[str | None, list[int]] = {}
+        for row, source in enumerate(sources):
+            rows.setdefault(None if source is None else _source_key(source), []).append(row)
+        if not rows.keys() - {None}:
+            return ()
+        told = {name for name, own in rows.items() if len({table.units[row] for row in own}) >= SMALLEST_SOURCE}
+        others = sorted(row for name, own in rows.items() if name not in told or name is None for row in own)
+        groups: list[tuple[str | None, list[int]]] = [(name, rows[name]) for name in sorted(filter(None, told))]
+        column = result.grid.policies.index((result.chosen or result.best(alpha)).policy)
+        found = []
+        for name, own in (*groups, *([(None, others)] if others else [])):
+            means = UnitMeans.read(table.take(own), result.grid, alpha)
+            errors, answered = means.errors[:, [column]], means.answered[:, [column]]
+            low, high = risk_intervals(errors, answered)
+            risk = errors.sum() / answered.sum() if answered.any() else 1.0
+            found.append(
+                cls(
+                    source=name,
+                    n_units=len(means.names),
+                    n_questions=means.n_questions,
+                    risk=min(float(risk), 1.0),
+                    interval=(float(low[0]), float(high[0])),
+                    coverage=float(answered.mean()),
+                )
+            )
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a certificate."""
+        return {**{name: getattr(self, name) for name in _SOURCE}, "interval": list(self.interval)}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str, remedy: str) -> "SourceRisk":
+        """Read what `to_json` returned.
+
+        Raises
+        ------
+        InputError
+            If it is anything else.
+        """
+        read = JsonFields(value, where, _SOURCE, remedy)
+        return cls(
+            source=None if read.value["source"] is None else read.text("source"),
+            n_units=read.integer("n_units", least=1),
+            n_questions=read.integer("n_questions", least=1),
+            risk=read.fraction("risk"),
+            interval=read_interval(read),
+            coverage=read.fraction("coverage"),
+        )
+
+
 def why_not_covered(kinds: Sequence[QuestionKind], text: str, options: Sequence[str] | None) -> str | None:
     """Why a question is of no kind that was calibrated; None if it is of one.
 
@@ -95,3 +197,22 @@ def _wording(text: str) -> str:
     """Hash of a question's wording, however it is spaced and ends."""
     spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     return hashlib.sha256(spaced.rstrip(" ?.!:;").encode()).hexdigest()
+
+
+def _source_key(source: str) -> str:
+    """What makes a source this one: its words without case and needless spaces."""
+    return " ".join(unicodedata.normalize("NFKC", source).casefold().split())
+
+
+def sources_problem(sources: Sequence[SourceRisk], result: DomainResult) -> str | None:
+    """How a certificate's rows of a domain's sources contradict its result; None if they do not."""
+    if not sources:
+        return None
+    names = [row.source for row in sources if row.source is not None]
+    if names != sorted(set(names)) or any(row.source is None for row in sources[:-1]):
+        return "sources are not sorted, each once, with null at the end"
+    if sum(row.n_questions for row in sources) != result.n_questions:
+        return "the questions of the sources do not add up to those tested"
+    if any(row.n_units > min(row.n_questions, result.n_units) for row in sources):
+        return "a source has more units than there can be"
+    return None

@@ -18,8 +18,9 @@ _FIELDS = (
 )  # fmt: skip
 _ROW = (
     "k", "gamma", "tau", "blend", "gate",
-    "risk", "interval", "p_value", "coverage", "contexts", "deviation", "weight", "certified",
+    "risk", "question_risk", "interval", "p_value", "coverage", "contexts", "deviation", "weight", "certified",
 )  # fmt: skip
+_SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class PolicyResult(MeasuredPolicy):
         """Return the row as JSON values."""
         return _name_in_json(self.policy) | {
             "risk": self.risk,
+            "question_risk": self.question_risk,
             "interval": list(self.interval),
             "p_value": self.p_value,
             "coverage": self.coverage,
@@ -72,13 +74,11 @@ class PolicyResult(MeasuredPolicy):
             policy = Policy(read.integer("k", least=0), gamma, read.fraction("tau"), blend, gate)
         except InputError as error:
             raise read.error(str(error)) from error
-        interval = read.fractions("interval")
-        if len(interval) != 2 or interval[0] > interval[1]:
-            raise read.error("interval is not a low and a high number")
         return cls(
             policy=policy,
             risk=read.fraction("risk"),
-            interval=(interval[0], interval[1]),
+            question_risk=read.fraction("question_risk"),
+            interval=read_interval(read),
             coverage=read.fraction("coverage"),
             contexts=read.number("contexts", least=0),
             deviation=read.number("deviation", least=0),
@@ -199,6 +199,20 @@ class DomainResult:
         return result
 
 
+def read_interval(read: JsonFields) -> tuple[float, float]:
+    """The low and the high number of the field ``interval``.
+
+    Raises
+    ------
+    InputError
+        If it is anything else.
+    """
+    interval = read.fractions("interval")
+    if len(interval) != 2 or interval[0] > interval[1]:
+        raise read.error("interval is not a low and a high number")
+    return interval[0], interval[1]
+
+
 def _name_in_json(policy: Policy) -> dict[str, Any]:
     return {
         "k": policy.k,
@@ -223,4 +237,10 @@ def _contradiction(result: DomainResult, chosen: Any) -> str | None:
         return f"stopped is none of {', '.join(STOPPED)}"
     if result.questions_saved < 0 or result.planned_units < result.n_units:
         return "fewer were planned than tested"
+    if result.n_questions < result.n_units:
+        return "there are fewer questions than units"
+    for row in result.policies:
+        apart = abs(row.risk - row.question_risk) > _SAME
+        if apart and (result.n_questions == result.n_units or 0 in (row.risk, row.question_risk, row.coverage)):
+            return "risk and question_risk do not go together"
     return None

@@ -4,13 +4,14 @@ Questions about one patient share images, history and errors. Tested as if they 
 guarantee (0.12 to 0.17 false certificates at delta = 0.1, five questions an image), so their losses are averaged first.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.checks import FloatArray, check_same_length, check_unit_interval
+from calibration.checks import FloatArray, IntArray, check_same_length, check_unit_interval
 from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
@@ -31,6 +32,9 @@ class MeasuredPolicy:
         The policy.
     risk
         Mean loss of the answers given, over units; 1 where none is given.
+    question_risk
+        The same with every question counted once, instead of every unit. No test is about it, and nothing is promised
+        of it.
     interval
         95 % interval of the risk, low and high, from the bootstrap over units (`risk_intervals`).
     coverage
@@ -43,6 +47,7 @@ class MeasuredPolicy:
 
     policy: Policy
     risk: float
+    question_risk: float
     interval: tuple[float, float]
     coverage: float
     contexts: float
@@ -76,8 +81,8 @@ class UnitMeans:
         Means of A.
     contexts
         Mean number of contexts read.
-    n_questions
-        How many questions the units have.
+    sizes
+        How many questions each unit has, ``[units]``.
     """
 
     names: tuple[str, ...]
@@ -85,7 +90,12 @@ class UnitMeans:
     errors: FloatArray
     answered: FloatArray
     contexts: FloatArray
-    n_questions: int
+    sizes: IntArray
+
+    @property
+    def n_questions(self) -> int:
+        """How many questions the units have."""
+        return int(self.sizes.sum())
 
     @classmethod
     def read(
@@ -109,7 +119,9 @@ class UnitMeans:
             means, names = means[[row_of[name] for name in order]], list(order)
         # Of one memory layout, since the order in which numpy adds up depends on it.
         tested, errors, answered, contexts = map(np.ascontiguousarray, np.hsplit(means, len(columns)))
-        return cls(tuple(names), tested, errors, answered, contexts * most, len(ids))
+        asked = Counter(table.units)
+        sizes = np.array([asked[name] for name in names], dtype=np.int64)
+        return cls(tuple(names), tested, errors, answered, contexts * most, sizes)
 
     def take(self, rows: Sequence[int]) -> "UnitMeans":
         """Return the same units in another order."""
@@ -119,7 +131,7 @@ class UnitMeans:
             self.errors[rows],
             self.answered[rows],
             self.contexts[rows],
-            self.n_questions,
+            self.sizes[rows],
         )
 
     def then(self, later: "UnitMeans") -> "UnitMeans":
@@ -130,7 +142,7 @@ class UnitMeans:
             np.vstack([self.errors, later.errors]),
             np.vstack([self.answered, later.answered]),
             np.vstack([self.contexts, later.contexts]),
-            self.n_questions + later.n_questions,
+            np.concatenate([self.sizes, later.sizes]),
         )
 
     def measure(self, grid: PolicyGrid) -> tuple[MeasuredPolicy, ...]:
@@ -141,13 +153,16 @@ class UnitMeans:
         grid
             The one that the means were read with.
         """
-        answered = self.answered.sum(axis=0)
-        risks = np.divide(self.errors.sum(axis=0), answered, out=np.ones_like(answered), where=answered > 0)
-        # By name, so that the draws do not depend on the order of testing.
+        # By name, so that neither sums nor draws depend on the order of testing.
         rows = sorted(range(len(self.names)), key=lambda row: self.names[row])
+        sizes = self.sizes[rows, None]
         low, high = risk_intervals(self.errors[rows], self.answered[rows])
         columns = (
-            np.clip(risks, 0.0, 1.0),
+            _ratio(self.errors.sum(axis=0), self.answered.sum(axis=0)),
+            # Rounded, since a question's weight goes through the mean of its unit and back.
+            np.round(
+                _ratio((self.errors[rows] * sizes).sum(axis=0), (self.answered[rows] * sizes).sum(axis=0)), _DIGITS
+            ),
             low,
             high,
             self.answered.mean(axis=0),
@@ -155,8 +170,8 @@ class UnitMeans:
             self.tested.std(axis=0),
         )
         return tuple(
-            MeasuredPolicy(policy, risk, (lowest, highest), coverage, contexts, deviation)
-            for policy, risk, lowest, highest, coverage, contexts, deviation in zip(
+            MeasuredPolicy(policy, risk, by_question, (lowest, highest), coverage, contexts, deviation)
+            for policy, risk, by_question, lowest, highest, coverage, contexts, deviation in zip(
                 grid.policies, *(column.tolist() for column in columns), strict=True
             )
         )
@@ -220,6 +235,11 @@ def measure_policies(table: OutcomeTable, grid: PolicyGrid, *, alpha: float) -> 
         If the table holds too few contexts for the grid, or no similarities for its cuts.
     """
     return UnitMeans.read(table, grid, alpha).measure(grid)
+
+
+def _ratio(errors: FloatArray, answers: FloatArray) -> FloatArray:
+    """Errors over answers, in [0, 1]; 1 where there are no answers."""
+    return np.clip(np.divide(errors, answers, out=np.ones_like(answers), where=answers > 0), 0.0, 1.0)
 
 
 def risk_intervals(

@@ -7,7 +7,7 @@ from calibration.results import DomainResult
 
 
 def promise_sentence(
-    domain: str, result: DomainResult, alpha: float, delta: float, unit: str, *, goes_on: bool = True
+    domain: str, result: DomainResult, alpha: float, delta: float, unit: str, declined: int, *, goes_on: bool = True
 ) -> str:
     """Say in one sentence what is promised for a domain, or why nothing is and what might help.
 
@@ -15,19 +15,24 @@ def promise_sentence(
     ----------
     domain, result
         Its name, and what was found there.
-    alpha, delta, unit
+    alpha, delta, unit, declined
         As in `calibration.Certificate`.
     goes_on
         Whether the tests may go on with new units; else those have to be calibrated by themselves.
     """
     row = result.chosen or result.best(alpha)
-    among = "" if row.policy.tau == 0 else " among the answers given"
-    promise = f"the average error per {unit}{among} is at most {_percent(alpha)}"
+    where = f"In {domain} (images routed there and not declined; {_declined(declined)})"
+    promise = f"the mean error over {plural(unit)} is at most {_percent(alpha)}"
+    if row.policy.tau > 0:  # E[l A] / E[A]
+        promise = (
+            f"the mean error in answers given, over {plural(unit)}, is at most {_percent(alpha)} of the mean share of "
+            "questions answered"
+        )
     confidence = f"with {_percent(1 - delta)} confidence"
     measured = f"{row.risk:.1%} over {result.n_units} {unit if result.n_units == 1 else plural(unit)}"
     if result.chosen is not None:
         return (
-            f"In {domain}, the model answers from {_sources(row.policy)}{_condition(row.policy, row.coverage)}: "
+            f"{where}, the model answers from {_sources(row.policy)}{_condition(row.policy, row.coverage)}: "
             f"{confidence}, {promise} (measured: {measured})."
         )
     if result.further_units is None:
@@ -38,7 +43,7 @@ def promise_sentence(
     grid = result.grid
     tried = "policy" if grid.gammas or grid.taus or grid.blends or grid.gates else "number of reports k"
     return (
-        f"In {domain}, nothing is certified: no {tried} shows {confidence} that {promise} "
+        f"{where}, nothing is certified: no {tried} shows {confidence} that {promise} "
         f"(the best, {_short(row.policy)}, measured {measured}, p = {row.p_value:.2g}); {hope}."
     )
 
@@ -46,6 +51,12 @@ def promise_sentence(
 def plural(noun: str) -> str:
     """More than one of a kind of unit."""
     return "studies" if noun == "study" else f"{noun}s"
+
+
+def _declined(questions: int) -> str:
+    if questions == 0:
+        return "no question was"
+    return "1 question was" if questions == 1 else f"{questions} questions were"
 
 
 def _percent(fraction: float) -> str:

@@ -83,14 +83,15 @@ class Question(Query):
         Unique in its file.
     answer
         The reference answer.
-    domain, split, kind
-        None where the file does not say.
+    domain, split, kind, source
+        None where the file does not say. The source is the data set, hospital or device that the question comes from.
     """
 
     answer: str
     domain: str | None = None
     split: str | None = None
     kind: str | None = None
+    source: str | None = None
 
 
 def option_key(text: str) -> str:
@@ -112,7 +113,8 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     ----------
     path
         Fields ``id``, ``image``, ``question``, ``answer``, ``options`` (null for an open question) and, where known,
-        ``patient``, ``study``, ``domain``, ``split``, ``record``, ``kind``. Patient, study and record may be numbers.
+        ``patient``, ``study``, ``domain``, ``split``, ``record``, ``kind``, ``source``. Patient, study
+        and record may be numbers.
     root
         Folder of the images; the file's own folder by default.
     splits
@@ -252,6 +254,7 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
             split=optional("split"),
             record=identity("record"),
             kind=optional("kind"),
+            source=optional("source"),
         )
     except InputError as error:
         raise InputError(f"{where}: {error}") from error

@@ -11,6 +11,7 @@ def policy_result(policy: Policy, *, risk: float = 0.1, certified: bool, weight:
     return PolicyResult(
         policy=policy,
         risk=risk,
+        question_risk=risk,
         interval=(risk / 2, (1 + risk) / 2),
         coverage=1.0,
         contexts=float(policy.k),

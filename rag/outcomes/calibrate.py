@@ -14,6 +14,7 @@ from calibration import (
     OutcomeTable,
     QuestionKind,
     SequentialCertifier,
+    SourceRisk,
     certify,
     choose_tests,
 )
@@ -176,11 +177,13 @@ def _complete(
     certificate: Certificate, run: QuestionRun, asked: Retrieved[Question], table: OutcomeTable
 ) -> Certificate:
     """Say in a certificate what the outcomes alone do not: what was asked, of whom and of whom not, by what."""
+    kinds, sources = _asked(asked, table, certificate)
     return replace(
         certificate,
         unit=_unit(asked.questions),
         declined=len(asked.declined),
-        questions=_kinds(asked, table),
+        questions=kinds,
+        sources=sources,
         versions={**certificate.versions, **run.system.versions},
     )
 
@@ -202,16 +205,18 @@ def _unit(questions: Sequence[Question]) -> str:
     return "study" if named else "image"
 
 
-def _kinds(asked: Retrieved[Question], table: OutcomeTable) -> dict[str, tuple[QuestionKind, ...]]:
-    """The kinds of questions whose outcomes are in a table, for each domain."""
+def _asked(
+    asked: Retrieved[Question], table: OutcomeTable, certificate: Certificate
+) -> tuple[dict[str, tuple[QuestionKind, ...]], dict[str, tuple[SourceRisk, ...]]]:
+    """The kinds of questions whose outcomes are in a table, for each domain, and its risk by their source."""
     of = {question.id: question for question in asked.questions}
-    found: dict[str, list[Question]] = {}
-    for name, domain in zip(table.question_ids, table.domains, strict=True):
-        found.setdefault(domain, []).append(of[name])
-    return {
-        domain: QuestionKind.collect((one.unit, one.text, one.option_keys) for one in questions)
-        for domain, questions in found.items()
-    }
+    kinds, sources = {}, {}
+    for domain, result in certificate.domains.items():
+        part = table.select(domain)
+        questions = [of[name] for name in part.question_ids]
+        kinds[domain] = QuestionKind.collect((one.unit, one.text, one.option_keys) for one in questions)
+        sources[domain] = SourceRisk.measure(part, [one.source for one in questions], result, certificate.alpha)
+    return kinds, sources
 
 
 def _single_closed(asked: Retrieved[Question]) -> bool:

@@ -153,6 +153,7 @@ def _name(retrieved: Retrieved[Question], row: int) -> str:
     """Hash of a question, its image's content, its domain and the cases that it gets to read."""
     question = asdict(retrieved.questions[row])
     image = question.pop("image")
+    del question["source"]  # which changes no answer
     reports = [[match.record.id, match.record.report] for match in retrieved.matches[row]]
     return hash_json([question, hash_files([image]), retrieved.domains[row], reports])
 

@@ -15,6 +15,7 @@ from calibration import (
     Policy,
     PolicyGrid,
     PolicyResult,
+    SourceRisk,
     measure_policies,
 )
 from titrate import InputError, hash_patient
@@ -69,8 +70,8 @@ class DomainSummary:
         How many questions got 0, 1, …, K contexts under it.
     reliance
         Of each of the result's policies.
-    question_risk
-        Mean loss of the answers that `shown` gives, every question counted once; None where it gives none.
+    sources
+        What `shown` did with the questions of each source; empty where they name none.
     """
 
     name: str
@@ -80,7 +81,7 @@ class DomainSummary:
     cut: Policy | None
     cut_counts: tuple[int, ...]
     reliance: tuple[Reliance, ...]
-    question_risk: float | None
+    sources: tuple[SourceRisk, ...]
 
     @property
     def least_error(self) -> PolicyResult:
@@ -132,12 +133,9 @@ def _summarise(certificate: Certificate, name: str, part: OutcomeTable) -> Domai
         read = grid.read(part).contexts[:, grid.policies.index(Policy(cut.k, cut.gamma))]
         counts = np.bincount(read, minlength=grid.max_k + 1).tolist()
     mmed_rag = _mmed_rag(certificate, result, part)
-    column = result.grid.policies.index(shown.policy)
-    outcomes = result.grid.read(part)
-    given = outcomes.losses[outcomes.answered[:, column], column]
-    by_question = float(given.mean()) if given.size else None
-    leaning = _reliance(outcomes.losses, part.losses[:, 0])
-    return DomainSummary(name, result, shown, mmed_rag, cut, tuple(counts), leaning, by_question)
+    leaning = _reliance(result.grid.read(part).losses, part.losses[:, 0])
+    sources = tuple(certificate.sources.get(name, ()))
+    return DomainSummary(name, result, shown, mmed_rag, cut, tuple(counts), leaning, sources)
 
 
 def _reliance(losses: NDArray[np.float64], losses_alone: NDArray[np.float64]) -> tuple[Reliance, ...]:

@@ -24,6 +24,7 @@ from rag.report.words import (
     policy_name,
     reports_sentence,
     settings,
+    source_name,
     tried_sentences,
     verdict,
 )
@@ -119,6 +120,8 @@ def _section(certificate: Certificate, summary: DomainSummary, number: int) -> H
     parts.append(element("div", _risks(certificate, summary, number), _choices(summary), class_="pair"))
     if result.grid.max_k:
         parts.append(_leaning(summary))
+    if summary.sources:
+        parts.append(_sources(certificate, summary))
     if result.grid.taus:
         parts.append(element("div", *_thresholds(certificate, summary, number), class_="pair"))
     if summary.cut is not None:
@@ -212,6 +215,17 @@ def _leaning(summary: DomainSummary) -> Html:
         if one.policy.tau == 0 and math.isinf(one.policy.gamma)
     ]
     return _figure(tabulate(f"Leaning on reports, {summary.name}", head, cells, frozenset()), READING["leaning"])
+
+
+def _sources(certificate: Certificate, summary: DomainSummary) -> Html:
+    unit = certificate.unit
+    head = ["Source", f"{plural(unit).capitalize()}", "Questions", "Average error (95 % interval)", "Answered"]
+    cells = [
+        [source_name(row, unit), str(row.n_units), str(row.n_questions), error_text(row), f"{row.coverage:.0%}"]
+        for row in summary.sources
+    ]
+    how = f"Of {policy_name(summary.shown.policy)}. {READING['sources'].format(units=plural(unit))}"
+    return _figure(tabulate(f"By source, no part of the promise, {summary.name}", head, cells, frozenset()), how)
 
 
 def _share(value: float | None) -> str:

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from calibration import Certificate, MeasuredPolicy, Policy, PolicyResult, plural
+from calibration import SMALLEST_SOURCE, Certificate, MeasuredPolicy, Policy, PolicyResult, SourceRisk, plural
 from rag.prompt import ReportsRead
 from rag.report.domain_summary import DomainSummary
 
@@ -28,6 +28,10 @@ READING = {
     "thresholds": (
         "With a threshold τ the model answers only where its confidence is at least τ. Further left, fewer questions "
         "are answered; further down, fewer of the answers are wrong. Marks as above."
+    ),
+    "sources": (
+        "The choice by where the questions come from. This is no part of the promise, which is about the mean over all "
+        "{units}: a source may do worse than that, and one of few {units} may look better or worse than it is."
     ),
     "contexts": (
         "A ratio cut γ stops reading where the similarity S of the next report falls by more than a factor of e to the "
@@ -127,10 +131,10 @@ def tried_sentences(certificate: Certificate, summary: DomainSummary) -> str:
     )
     tried += ", means of answers alone and with reports" if grid.blends else ""
     said = f"Tested on {questions} about {patients}. Tried: {tried} ({counted(len(result.policies), 'choice')} in all)."
-    if summary.question_risk is not None:
+    if summary.shown.coverage:
         said += (
             f" With every question counted once, instead of every {unit}, the error of "
-            f"{policy_name(summary.shown.policy)} was {summary.question_risk:.1%}; nothing is promised of that."
+            f"{policy_name(summary.shown.policy)} was {summary.shown.question_risk:.1%}; nothing is promised of that."
         )
     if result.stopped == "all":
         return said
@@ -155,7 +159,14 @@ def policy_name(policy: Policy, *, with_k: bool = True) -> str:
     return ", ".join(parts)
 
 
-def error_text(one: MeasuredPolicy) -> str:
+def source_name(row: SourceRisk, unit: str) -> str:
+    """Name a source, or what has none of its own."""
+    if row.source is not None:
+        return row.source
+    return f"not named, or of fewer than {SMALLEST_SOURCE} {plural(unit)}"
+
+
+def error_text(one: MeasuredPolicy | SourceRisk) -> str:
     """The average error with its 95 % interval."""
     if one.coverage == 0:
         return "no answers given"

@@ -143,8 +143,8 @@ def test_a_blend_is_certified_and_said(tmp_path: Path) -> None:
     )
     assert certificate.policy("radiology") == Policy(1, blend="pair")
     assert certificate.sentence("radiology").startswith(
-        "In radiology, the model answers from the mean of its answers from the image alone and from the image and the "
-        "report of the most similar case: with"
+        "In radiology (images routed there and not declined; no question was), the model answers from the mean of its "
+        "answers from the image alone and from the image and the report of the most similar case: with"
     )
     certificate.save(tmp_path / "certificate.json")
     again = type(certificate).load(tmp_path / "certificate.json")

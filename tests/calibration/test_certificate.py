@@ -113,6 +113,8 @@ def change(path: tuple[str | int, ...], value: Any) -> Edit:
 
 
 RADIOLOGY = ("domains", "radiology")
+SOURCE = {"source": "here", "n_units": 40, "n_questions": 40, "risk": 0.1, "interval": [0.0, 0.2], "coverage": 1.0}
+NO_SOURCE = {**SOURCE, "source": None, "n_units": 60, "n_questions": 60}
 
 
 @pytest.mark.parametrize(
@@ -174,13 +176,23 @@ RADIOLOGY = ("domains", "radiology")
         (change((*RADIOLOGY, "further_units"), 0), "further_units is not a whole number of at least 1"),
         (change(("look",), 0), "look is not a whole number of at least 1"),
         (change(("spent",), 0.1), "spent leaves nothing of delta"),
+        (change((*RADIOLOGY, "policies", 0, "question_risk"), 0.49), "risk and question_risk do not go together"),
+        (change((*RADIOLOGY, "n_questions"), 99), "there are fewer questions than units"),
+        (change(("sources",), {"cardiology": [SOURCE]}), "sources: cardiology: no domain"),
+        (change(("sources",), {"radiology": [SOURCE]}), "the questions of the sources do not add up to those tested"),
+        (change(("sources",), {"radiology": [SOURCE, SOURCE]}), "sources are not sorted, each once, with null at the"),
+        (change(("sources",), {"radiology": [NO_SOURCE, SOURCE]}), "sources are not sorted, each once, with null at"),
+        (change(("sources",), {"radiology": [{**SOURCE, "n_units": 41}, NO_SOURCE]}), "more units than there can be"),
+        (change(("sources",), {"radiology": [{**SOURCE, "source": ""}]}), "source is not text"),
+        (change(("sources",), {"radiology": [{**SOURCE, "interval": [0.2, 0.1]}]}), "interval is not a low and a high"),
+        (change(("sources",), []), "sources is not an object"),
         (change(("rounds",), [100, 19]), "rounds do not add up to the patients"),
         (change(("rounds",), [121, -1]), "rounds is not a whole number of at least 0"),
         (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
-        (change(("schema_version",), 4), "not a certificate of schema version 5; run calibrate again"),
+        (change(("schema_version",), 5), "not a certificate of schema version 6; run calibrate again"),
         (lambda content: content.pop("delta"), "lacks delta"),
         (lambda content: content.pop("digest"), "lacks digest"),
-        (lambda content: content.clear(), "not a certificate of schema version 5"),
+        (lambda content: content.clear(), "not a certificate of schema version 6"),
     ],
 )
 def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:
@@ -202,7 +214,7 @@ def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: 
     [
         change(("alpha",), 0.1),
         change(("fingerprints", "index"), "another"),
-        change((*RADIOLOGY, "policies", 0, "risk"), 0.51),
+        change((*RADIOLOGY, "policies", 0, "deviation"), 0.51),
         change((*RADIOLOGY, "policies", 1, "p_value"), 0.0),
         change((*RADIOLOGY, "policies", 2, "interval"), [0.0, 0.01]),
         change(("disjoint_from",), ["train"]),

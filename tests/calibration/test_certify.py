@@ -109,9 +109,16 @@ def test_nothing_certified_and_no_hope(certificate: Certify, outcomes: Outcomes)
 
 def test_sentences(certificate: Certify) -> None:
     assert certificate().sentence("radiology") == (
-        "In radiology, the model answers from the image and the report of the most similar case: with 90% confidence, "
-        "the average error per patient is at most 40% (measured: 0.0% over 100 patients)."
+        "In radiology (images routed there and not declined; no question was), the model answers from the image and "
+        "the report of the most similar case: with 90% confidence, the mean error over patients is at most 40% "
+        "(measured: 0.0% over 100 patients)."
     )
+    assert "(images routed there and not declined; 1 question was)" in replace(certificate(), declined=1).sentence(
+        "radiology"
+    )
+    studies = replace(certificate(), declined=7, unit="study").sentence("radiology")
+    assert "(images routed there and not declined; 7 questions were)" in studies
+    assert "the mean error over studies is at most 40% (measured: 0.0% over 100 studies)" in studies
     nothing = certificate().sentence("pathology")
     assert nothing.startswith(
         "In pathology, nothing is certified: no number of reports k shows with 90% confidence that the average error "

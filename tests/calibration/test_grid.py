@@ -130,9 +130,10 @@ def test_selective_certificate_by_hand(outcomes: Outcomes) -> None:
     assert result.policies[2].deviation == pytest.approx(0.05)  # half of the values are 0, half 0.1
     assert certificate.policy("radiology").answers(0.8)
     assert certificate.sentence("radiology") == (
-        "In radiology, the model answers from the image alone (no reports), and only where its confidence is at least "
-        "0.8 (50% of the questions): with 90% confidence, the average error per patient among the answers given is at "
-        "most 10% (measured: 0.0% over 400 patients)."
+        "In radiology (images routed there and not declined; no question was), the model answers from the image alone "
+        "(no reports), and only where its confidence is at least 0.8 (50% of the questions): with 90% confidence, the "
+        "mean error in answers given, over patients, is at most 10% of the mean share of questions answered (measured: "
+        "0.0% over 400 patients)."
     )
 
 
