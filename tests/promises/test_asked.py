@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.command_line import Run
+from rag import CalibrationOptions, QuestionOptions, QuestionRun, SystemOptions, calibrate_run
+from tests.command_line import Run, refused
+from titrate import InputError
 
 
 def calibration_questions(few: Path, many: int) -> list[dict[str, Any]]:
@@ -58,3 +60,29 @@ def test_the_risk_of_each_source_is_told_and_is_no_part_of_the_promise(
     assert len(list((tmp_path / "outcomes").iterdir())) == kept
     assert set(map(len, json.loads((tmp_path / "certificate.json").read_text())["sources"].values())) == {0}
     assert "By source" not in (tmp_path / "report.html").read_text()
+
+
+def test_open_and_closed_questions_are_never_calibrated_together(
+    run: Run, few: Path, samples: Path, models: list[object], tmp_path: Path
+) -> None:
+    questions = calibration_questions(few, 12)
+    for question in questions[:5]:
+        question["options"] = None
+    path = write(tmp_path, questions)
+    words = ["calibrate", path, "--root", samples, *models, "--max-k", 1, "--alpha", 0.99]
+    refused(run(*words, "--loss", "tokens"), "split calibrate has 7 questions with options and 5 open ones", "--loss")
+    assert not (tmp_path / "certificate.json").exists()
+    system = SystemOptions(index=Path(str(models[1])), mllm=str(models[3]), device="cpu")
+    asked = QuestionOptions(path, samples, 1, "findings", tmp_path / "kept")
+    with (
+        QuestionRun.open(system, asked) as opened,
+        pytest.raises(InputError, match="7 questions with options and 5 open ones; their mean vouches for neither"),
+    ):
+        calibrate_run(opened, "calibrate", CalibrationOptions(alpha=0.99))
+    # Without a loss the open ones are left out, which is told, and the certificate covers none of them.
+    done = run(*words)
+    assert done.exit_code == 0, done.output
+    assert "5 of 12 questions are open and left out" in done.stderr
+    made = json.loads((tmp_path / "certificate.json").read_text())
+    assert sum(result["n_questions"] for result in made["domains"].values()) == 7
+    assert all(kind["options"] is not None for kinds in made["questions"].values() for kind in kinds)
