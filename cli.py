@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
 
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -21,14 +22,17 @@ from commands.evaluate import evaluate
 from commands.index import index
 from commands.info import info
 from commands.mine import mine
-from commands.options import FILE, FOLDER
+from commands.paths import FILE, FOLDER
 from commands.train import train
-from titrate import TitrateError, TitrateWarning, __version__, read_settings
+from titrate import STOPS, TitrateError, TitrateWarning, __version__, read_settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
+
+DEBUG = "TITRATE_DEBUG"
+"""Set in the environment, it shows the traceback of what nobody foresaw."""
 
 ORDER = ("index", "info", "ask", "calibrate", "evaluate", "mine", "train", "demo")
 """Of the work, and so of the help."""
@@ -51,6 +55,23 @@ class Commands(click.Group):
         except TitrateError as error:
             click.echo(f"titrate: {error}", err=True)
             ctx.exit(error.exit_code)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError, *STOPS):
+            raise  # click's own business
+        except BaseException as error:  # a fault of ours, or what a library in Rust raises when it panics
+            if os.environ.get(DEBUG):
+                raise
+            click.echo(f"titrate: {_unexpected(error)}", err=True)
+            ctx.exit(TitrateError.exit_code)
+
+
+def _unexpected(error: BaseException) -> str:
+    """One line about an exception that nobody foresaw; not its own words, which may quote a report or a key."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
+    return (
+        f"unexpected {type(error).__name__}{why} in {Path(place.filename).name}, line {place.lineno}; this is a fault "
+        f"of Titrate: run again with {DEBUG}=1 to see how it came about, and report it"
+    )
 
 
 def _note(show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

@@ -136,7 +136,8 @@ class PolicyGrid:
             similarities = table.similarities[:, : self.max_k]
             available = np.isfinite(similarities).sum(axis=1)
             falls = -np.diff(similarities, axis=1)  # NaN where no context is left, which is no fall
-            for column, gamma in enumerate(reversed(self.gammas), start=1):
+            # One context or none leaves nothing to cut between, and no policy has a cut.
+            for column, gamma in enumerate(reversed(self.gammas) if self.max_k > 1 else (), start=1):
                 steep = falls > gamma
                 found = steep.any(axis=1)
                 up_to_fall[found, column] = steep[found].argmax(axis=1) + 1

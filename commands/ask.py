@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import FILE, FOLDER, OUTPUT, system_options
+from commands.options import OUTPUT, system_options
+from commands.paths import FILE, FOLDER
 from titrate import InputError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import FILE, LEVEL, OUTPUT, progress, question_options, system_options
+from commands.options import LEVEL, OUTPUT, progress, question_options, system_options
+from commands.paths import FILE, given_files, refuse_overwriting
 from titrate import InputError, NothingCertifiedError
 
 if TYPE_CHECKING:
@@ -135,8 +136,9 @@ def calibrate(
     """
     from rag import QuestionRun, calibrate_run, write_report
 
-    if report == out:
-        raise InputError(f"{out} cannot be both the certificate and the report; give them two names")
+    if options.gammas and questions.max_k < 2:
+        raise InputError("--gamma chooses among two reports or more; give --max-k 2 or more, or leave it out")
+    refuse_overwriting({"--out": out, "--report": report}, given_files(questions, system))
     with QuestionRun.open(system, questions, progress=progress) as run:
         result = calibrate_run(run, split, options)
     certificate = result.certificate

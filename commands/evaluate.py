@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import FILE, OUTPUT, progress, question_options, system_options
+from commands.options import OUTPUT, progress, question_options, system_options
+from commands.paths import FILE
 
 if TYPE_CHECKING:
     from rag import PolicyScore, QuestionOptions, RetrievalScore, SystemOptions

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import (
-    FOLDER,
-    OUTPUT,
-    SYSTEM,
-    api_key_option,
-    device_option,
-    index_view_options,
-    make_view,
-    progress,
-)
+from commands.options import OUTPUT, SYSTEM, api_key_option, device_option, index_view_options, make_view, progress
+from commands.paths import FOLDER
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -168,7 +160,7 @@ _named_option_group = option_group(
 )
 @click.argument(
     "corpus",
-    type=click.Path(path_type=Path),
+    type=FOLDER,
     help="JSON lines, CSV, TSV, Parquet, a JSON list, a folder of DICOM files with reports beside them, or a public "
     "archive's own table.",
 )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import FILE, OUTPUT, SYSTEM, api_key_option, index_option
+from commands.options import OUTPUT, SYSTEM, api_key_option, index_option
+from commands.paths import FILE
 
 if TYPE_CHECKING:
     from indexing import IndexInfo

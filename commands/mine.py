@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import FILE, OUTPUT, progress, question_options, system_options
+from commands.options import OUTPUT, progress, question_options, system_options
+from commands.paths import FILE, SEED, given_files, refuse_overwriting
 
 if TYPE_CHECKING:
     from preference import MiningOptions
@@ -107,7 +108,7 @@ _mining_options = option_group(
         ),
         option(
             "--seed",
-            type=click.IntRange(0),
+            type=SEED,
             default=0,
             help="Seed of the choice among pairs, and of the noise.",
             section=_PAIRS,
@@ -135,6 +136,7 @@ def mine(
     from preference import check_mining, format_reliance, mine_run, write_pairs
     from rag import QuestionRun
 
+    refuse_overwriting({"--out": out}, {**given_files(questions, system), "--regions": options.regions})
     check_mining(questions, options)
     with QuestionRun.open(system, questions, progress=progress) as run:
         mined = mine_run(run, split, options, measured=lambda reliance: click.echo(format_reliance(reliance)))

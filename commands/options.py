@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from commands.click_parts import Decorator, option, option_group, personal_option
+from commands.paths import FILE, FOLDER
 
 if TYPE_CHECKING:
     from indexing import ImageView
     from rag import QuestionOptions, SystemOptions
 
-FOLDER = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
+
 LEVEL = click.FloatRange(0, 1, min_open=True, max_open=True)
 
 SYSTEM, IMAGES, QUESTIONS, OUTPUT = "Index and model", "Images", "Questions", "Output"

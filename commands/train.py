@@ -1,5 +1,6 @@
 """`titrate train`."""
 
+import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -9,18 +10,8 @@ import click
 
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import (
-    FILE,
-    FOLDER,
-    IMAGES,
-    LEVEL,
-    OUTPUT,
-    device_option,
-    make_view,
-    progress,
-    prompt_options,
-    view_options,
-)
+from commands.options import IMAGES, LEVEL, OUTPUT, device_option, make_view, progress, prompt_options, view_options
+from commands.paths import FILE, FOLDER, SEED, refuse_overwriting
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -136,7 +127,7 @@ _settings_options = option_group(
         ),
         option(
             "--seed",
-            type=click.IntRange(0),
+            type=SEED,
             default=0,
             help="Seed of the adapter's first weights, the order of the pairs, and what is held out.",
             section=_TRAINING,
@@ -244,6 +235,9 @@ def train(
             "--alpha, --delta, --index, --calibrate-root, --certificate, --prompt and --max-report-tokens go with "
             "--then-calibrate"
         )
+    read = {"PAIRS": pairs, "--then-calibrate": then_calibrate, "--prompt": prompt, "--index": index}
+    read["--mllm"] = Path(mllm) if os.path.exists(mllm) else None
+    refuse_overwriting({"--out": out, "--merge": merge, "--certificate": certificate}, read)
     main, skipped = is_main_process(), list[SkippedPair]()
 
     def leave_out(bad: SkippedPair) -> None:

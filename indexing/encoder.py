@@ -19,7 +19,7 @@ from pydantic import PrivateAttr
 
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
-from titrate import InputError, TitrateError, first_line, hash_bytes, hash_json, parse_json, read_bytes
+from titrate import STOPS, InputError, TitrateError, first_line, hash_bytes, hash_json, parse_json, read_bytes
 
 # Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
 _PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
@@ -65,7 +65,9 @@ class Encoder(MultiModalEmbedding):
                 name, pretrained=weights, device=chosen, weights_only=True
             )
             tokenizer = open_clip.get_tokenizer(name)
-        except Exception as error:  # open_clip, transformers and the hub client raise many kinds
+        except STOPS:
+            raise
+        except BaseException as error:  # open_clip, transformers and the hub client raise many kinds; Rust code panics
             raise InputError(f"cannot load encoder {id}: {first_line(error)}{_hint(name)}") from error
         encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
         encoder._model, encoder._preprocess, encoder._tokenizer = model.eval(), preprocess, tokenizer

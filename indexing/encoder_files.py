@@ -1,5 +1,6 @@
 """What can be said of an encoder before open_clip is imported, which takes seconds."""
 
+import os
 from pathlib import Path
 
 from titrate import InputError
@@ -26,5 +27,5 @@ def check_encoder_files(id: str) -> None:
         If it names a folder without a configuration.
     """
     folder = local_encoder(id)
-    if folder is not None and not (folder / "open_clip_config.json").is_file():
+    if folder is not None and not os.path.isfile(folder / "open_clip_config.json"):
         raise InputError(f"no encoder in {folder}: open_clip_config.json is not there; check the path")

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from titrate import InputError
+from titrate import InputError, check_seed
+
+LARGEST_SIDE = 1 << 16
+"""Pixels; far more than any image has."""
 
 STEPS = 1000
 """Steps of the diffusion schedule; after the last, next to nothing of the image is left."""
@@ -115,7 +118,10 @@ def signal_share(strength: int) -> float:
 
 
 def _check(strength: int, seed: int, side: int) -> None:
+    if not all(type(number) is int for number in (strength, seed, side)):
+        raise InputError("strength, seed and side of noise must be whole numbers")
     if not 1 <= strength <= STEPS:
         raise InputError(f"noise strength is {strength}; give a step of the schedule, 1 to {STEPS}")
-    if seed < 0 or side < 1:
-        raise InputError(f"noise seed is {seed} and side {side}; the seed must be at least 0 and the side at least 1")
+    check_seed(seed)
+    if not 1 <= side <= LARGEST_SIDE:
+        raise InputError(f"noise side is {side}; give 1 to {LARGEST_SIDE:,} pixels")

@@ -1,5 +1,6 @@
 """Question files line by line: in the form of this project, and as RULE, VQA-RAD, SLAKE and PMC-VQA publish theirs."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
                 f"{path} is no list of questions as VQA-RAD or SLAKE have it; write one object a line, .jsonl"
             )
         beside = _PICTURES.get(row.source or "")
-        if beside is not None and (folder / beside).is_dir():
+        if beside is not None and os.path.isdir(folder / beside):
             row.value["image"] = f"{beside}/{row.value['image']}"
         yield row
 

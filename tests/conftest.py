@@ -22,6 +22,7 @@ os.environ.update(
     HF_HOME=_CACHE.name,
     DO_NOT_TRACK="1",
     TOKENIZERS_PARALLELISM="false",
+    TITRATE_DEBUG="1",  # what nobody foresaw fails the test that met it
     OMP_NUM_THREADS=str(min(2, os.cpu_count() or 1)),
 )
 

@@ -1,6 +1,14 @@
 """What every package of Titrate shares: errors, careful file writing, hashes, identity, server addresses, settings."""
 
-from titrate.errors import InputError, NothingCertifiedError, OutOfDomainError, TitrateError, TitrateWarning
+from titrate.errors import (
+    STOPS,
+    InputError,
+    NothingCertifiedError,
+    OutOfDomainError,
+    TitrateError,
+    TitrateWarning,
+    one_line_errors,
+)
 from titrate.files import hash_bytes, hash_files, hash_json, open_private, read_jsonl, write_atomic
 from titrate.identity import (
     NOTHING,
@@ -25,11 +33,14 @@ from titrate.remote import (
     retry,
     stated_reason,
 )
+from titrate.seeds import LARGEST_SEED, check_seed
 from titrate.settings import Setting, read_settings
 from titrate.text import first_line, one_line, quote, short_name, shorten
 
 __all__ = [
+    "LARGEST_SEED",
     "NOTHING",
+    "STOPS",
     "TRANSIENT_STATUSES",
     "InputError",
     "JsonFields",
@@ -43,6 +54,7 @@ __all__ = [
     "check_address",
     "check_api_key",
     "check_no_overlap",
+    "check_seed",
     "examination",
     "first_line",
     "hash_bytes",
@@ -56,6 +68,7 @@ __all__ = [
     "is_this_machine",
     "normal_id",
     "one_line",
+    "one_line_errors",
     "open_file",
     "open_private",
     "parse_json",

@@ -11,7 +11,11 @@ these into exit codes; inside other applications they are ordinary exceptions.
 What works, but not as the user may expect, is told with TitrateWarning; the command line shows it as one line.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
+
+from titrate.text import one_line, shorten
 
 
 class TitrateError(Exception):
@@ -38,3 +42,35 @@ class NothingCertifiedError(TitrateError):
 
 class TitrateWarning(RuntimeWarning):
     """Something works, but more slowly or less exactly than the user may expect."""
+
+
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
+"""What ends a program and is no fault; all other exceptions that are no Exception are panics of libraries in Rust."""
+
+_LONGEST = 300
+
+
+@contextmanager
+def one_line_errors(problem: str, remedy: str, kind: type[TitrateError] = TitrateError) -> Iterator[None]:
+    """Raise whatever a library raises inside as one line.
+
+    Parameters
+    ----------
+    problem, remedy
+        What could not be done, and what may mend it; the library's own words stand between.
+    kind
+        Of the error to raise.
+
+    Raises
+    ------
+    TitrateError
+        Of that kind, for any exception but ours and those that end the program. Libraries in Rust raise a
+        BaseException when they panic.
+    """
+    try:
+        yield
+    except (TitrateError, *STOPS):
+        raise
+    except BaseException as error:
+        said = shorten(one_line(error) or type(error).__name__, _LONGEST)
+        raise kind(f"{problem}: {said}; {remedy}") from error

@@ -67,6 +67,8 @@ def write_atomic(path: Path, content: str | bytes, *, private: bool = False) -> 
     data = content.encode() if isinstance(content, str) else content
     temporary: Path | None = None
     try:
+        if path.exists() and not path.is_file():  # replaced by the file, /dev/null would be gone for everybody
+            raise OSError(errno.EINVAL, "it is no ordinary file")
         # Not by mkstemp, whose files nobody but the owner could ever read. The system takes the umask off the mode.
         aside = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE if private else 0o666)

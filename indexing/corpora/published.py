@@ -82,7 +82,7 @@ def layout_of(header: Sequence[str], path: Path, root: Path) -> Layout | None:
 
 def published_table(folder: Path) -> str | None:
     """The file of a folder, or its compressed form, that names the images of a known archive; None if there is none."""
-    return next((name + end for name in TABLES for end in ("", ".gz") if (folder / (name + end)).is_file()), None)
+    return next((name + end for name in TABLES for end in ("", ".gz") if os.path.isfile(folder / (name + end))), None)
 
 
 class _RocoImages:
@@ -90,7 +90,7 @@ class _RocoImages:
 
     def __init__(self, path: Path, root: Path) -> None:
         split = path.stem.removesuffix("_captions")
-        self._folder = f"{split}/" if (root / split).is_dir() else ""
+        self._folder = f"{split}/" if os.path.isdir(root / split) else ""
 
     def __call__(self, row: Mapping[str, str]) -> dict[str, Any]:
         name = row["ID"].strip()
@@ -102,7 +102,7 @@ class _IuStudies:
 
     def __init__(self, path: Path, root: Path) -> None:
         other = path.with_name(path.name.replace("reports", "projections"))
-        if other == path or not other.is_file():
+        if other == path or not os.path.isfile(other):
             raise InputError(
                 f"{path} has reports without images; put the table of its images beside it, as indiana_reports.csv has "
                 "indiana_projections.csv"
@@ -120,7 +120,7 @@ class _IuStudies:
         except (csv.Error, KeyError, UnicodeDecodeError) as error:
             raise InputError(f"{other} is no table with the columns {', '.join(_IU_IMAGES)}; copy it again") from error
         first = next((images[0][1] for images in self._images.values()), "")
-        folders = (folder for folder in _IU_FOLDERS if first and (root / folder / first).is_file())
+        folders = (folder for folder in _IU_FOLDERS if first and os.path.isfile(root / folder / first))
         self._folder = next((f"{folder}/" for folder in folders), "")
 
     def __call__(self, row: Mapping[str, str]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ class _MimicReports:
         place = row.get("path") or f"files/p{patient[:2]}/p{patient}/s{study}/{image}.jpg"
         name = f"{PurePosixPath(place).parent}.txt"
         try:
-            unpacked = next((top for top in ("", *REPORT_FOLDERS) if (self._root / top / name).is_file()), "")
+            unpacked = next((top for top in ("", *REPORT_FOLDERS) if os.path.isfile(self._root / top / name)), "")
             with resolve_image(self._root, os.path.join(unpacked, name)).open("rb") as file:
                 data = file.read(4 * MAX_REPORT + 4)
         except (InputError, OSError):

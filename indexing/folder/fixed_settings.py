@@ -6,6 +6,7 @@ corpus, its columns, its image folder, the split) is free: one index may be fill
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def load_fixed_settings(index: Path) -> FixedSettings | None:
     InputError
         If the index's ledger cannot be read.
     """
-    if not (index / LEDGER).is_file():
+    if not os.path.isfile(index / LEDGER):
         return None
     with Ledger(index / LEDGER) as ledger:
         rows = ledger.settings()

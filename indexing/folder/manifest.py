@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -110,9 +111,9 @@ class Manifest:
         try:
             value = parse_json(read_bytes(path))
         except OSError as error:
-            if (index / LEDGER).exists():
+            if os.path.exists(index / LEDGER):
                 raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
-            if swapped_out(index).exists():
+            if os.path.exists(swapped_out(index)):
                 raise InputError(f"a rebuild of {index} was cut off; run `titrate index` again to mend it") from error
             raise InputError(f"no index in {index}; make one with `titrate index CORPUS --index {index}`") from error
         except ValueError as error:

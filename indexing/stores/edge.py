@@ -7,8 +7,8 @@ only what was flushed. Edge needs write access to the folder even to read.
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from indexing.stores.base import (
 from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import COLLECTIONS, collection_folder
 from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
-from titrate import TitrateError, one_line
+from titrate import TitrateError, one_line_errors
 
 MIN_FREE_BYTES = 64 * 1024 * 1024
 """Bytes that must be free before anything is written. Edge writes through memory maps: on a full disk the system would
@@ -69,7 +69,7 @@ class EdgeStore(VectorStore):
         )
         # Built aside and renamed: a kill half way leaves no folder that looks like a collection and is not.
         aside = path.with_name(f".{path.name}.new")
-        with _one_line_errors(f"cannot create collection {path}", "check free space and rights"):
+        with one_line_errors(f"cannot create collection {path}", "check free space and rights"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
             _check_free_space(aside, MIN_FREE_BYTES)
@@ -86,7 +86,7 @@ class EdgeStore(VectorStore):
         TitrateError
             If it is missing, damaged, not writable (Edge needs that even to read), or of another dimension.
         """
-        with _one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"):
+        with one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"):
             shard = edge.EdgeShard.load(str(path))
         store = cls(shard, dimension, path)
         sample, _ = store._scroll("image", 1, None)
@@ -158,10 +158,10 @@ class EdgeStore(VectorStore):
             return [(record.vector[using], record.payload) for record in records], following
 
     def _writing(self) -> AbstractContextManager[None]:
-        return _one_line_errors(f"cannot write collection {self._path}", "check free space")
+        return one_line_errors(f"cannot write collection {self._path}", "check free space")
 
     def _reading(self) -> AbstractContextManager[None]:
-        return _one_line_errors(f"collection {self._path} is damaged", "build the index anew")
+        return one_line_errors(f"collection {self._path} is damaged", "build the index anew")
 
 
 class EdgeBackend(Backend):
@@ -205,17 +205,6 @@ class EdgeBackend(Backend):
 
     def close(self) -> None:
         """Nothing to release."""
-
-
-@contextmanager
-def _one_line_errors(problem: str, remedy: str) -> Iterator[None]:
-    """Raise whatever Edge raises as one line: a bare Exception, or, where Rust panicked, none that is an Exception."""
-    try:
-        yield
-    except (TitrateError, KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        raise TitrateError(f"{problem}: {one_line(error)}; {remedy}") from error
 
 
 def _filter(filters: Sequence[FieldFilter]) -> edge.Filter | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from titrate import InputError, parse_json, read_text, write_atomic
+from titrate import InputError, one_line_errors, parse_json, read_text, write_atomic
 
 # They are moved last: a folder without them is not taken for an adapter or a model.
 _SETTINGS = ("adapter_config.json", "config.json")
@@ -39,7 +39,7 @@ class Checkpoints:
         InputError
             If the folder holds an adapter or a model.
         """
-        if any((self.out / name).exists() for name in _SETTINGS):
+        if any(os.path.exists(self.out / name) for name in _SETTINGS):
             raise InputError(f"{self.out} holds an adapter or a model already; give another folder, or delete it first")
 
     @contextmanager
@@ -59,7 +59,7 @@ class Checkpoints:
             If the folder holds checkpoints of a run with other pairs, settings or model, or cannot be written to.
         """
         identity = json.loads(json.dumps(identity))  # tuples become lists, as in what is read from the file
-        made = [folder for folder in (self.folder, self.out, *self.out.parents) if not folder.exists()]
+        made = [folder for folder in (self.folder, self.out, *self.out.parents) if not os.path.exists(folder)]
         resume_from = self._newest()
         if resume_from is not None and _read(self._run) != identity:
             raise InputError(
@@ -80,7 +80,7 @@ class Checkpoints:
             if self._newest() is None:
                 shutil.rmtree(self.folder, ignore_errors=True)
                 for folder in made:
-                    if folder.is_dir() and not any(folder.iterdir()):
+                    if os.path.isdir(folder) and not any(folder.iterdir()):
                         folder.rmdir()
             raise
 
@@ -95,16 +95,23 @@ class Checkpoints:
         ----------
         save
             Called with a folder that does not exist yet, and writes the result to it.
+
+        Raises
+        ------
+        TitrateError
+            If the disk is full, or the result cannot be written for another reason; the checkpoints stay.
         """
         whole = self.folder / "whole"
-        shutil.rmtree(whole, ignore_errors=True)
-        save(whole)
-        mode = _mode_of_new_files(whole)
-        for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
-            if file.is_file():
-                file.chmod(mode)  # PEFT makes weights readable to their owner alone
-            os.replace(file, self.out / file.name)
-        shutil.rmtree(self.folder)
+        remedy = "free some space and run again: nothing is trained twice"
+        with one_line_errors(f"cannot write what was trained to {self.out}", remedy):
+            shutil.rmtree(whole, ignore_errors=True)
+            save(whole)
+            mode = _mode_of_new_files(whole)
+            for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
+                if os.path.isfile(file):
+                    file.chmod(mode)  # PEFT makes weights readable to their owner alone
+                os.replace(file, self.out / file.name)
+            shutil.rmtree(self.folder)
 
     def _newest(self) -> Path | None:
         """The newest checkpoint that is whole: the trainer writes its state file last, so one without it is not."""

@@ -149,7 +149,7 @@ def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
         If an answer holds a special token of the model.
     """
     for answer in (pair.chosen, pair.rejected):
-        if answer.strip() not in model.render(answer):  # rendering removes special tokens
+        if model.without_special_tokens(answer) != answer:  # such as the placeholder of an image
             raise InputError(f"answer {answer!r} holds a special token of this model; word it otherwise")
     turn: dict[str, Any] = {
         "prompt": [{"role": "user", "content": [{"type": "text", "text": "?"}]}],

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from titrate import InputError
+from titrate import InputError, check_seed
 
 PREFERENCE_LOSSES = ("sigmoid", "ipo", "hinge", "robust")
 LOSSES = (*PREFERENCE_LOSSES, "sft")
@@ -74,6 +74,7 @@ class TrainingSettings:
         for name in ("batch_size", "accumulate", "max_steps", "patience"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1")
+        check_seed(self.seed)
         names = [name for name, _ in self.losses]
         if len(set(names)) < len(names) or not set(names) <= set(LOSSES) or not set(names) & set(PREFERENCE_LOSSES):
             raise InputError(

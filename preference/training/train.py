@@ -85,6 +85,9 @@ def train_adapter(
         if settings.full:
             raise InputError("all weights are trained, and there is nothing to merge; leave out --merge or --full")
         refuse_taken(merge)
+        places = merge.resolve(), out.resolve()
+        if places[0] == places[1] or places[0] in places[1].parents or places[1] in places[0].parents:
+            raise InputError(f"{out} and {merge} are one place, or one lies in the other; give --merge one of its own")
     checked = check_images(pairs, view, skip)
     model = _open(mllm, device, settings)
     rows = render_pairs(checked, model, skip)

@@ -19,7 +19,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from preference.training.collator import Batch
 from rag import SharedImages
-from titrate import TitrateError
+from titrate import TitrateError, one_line_errors
 
 _ABOUT_PAIRS = ("weights", "row", "shown", "completion_mask")
 """What a batch holds that the model does not read."""
@@ -118,6 +118,11 @@ class PairTrainer(DPOTrainer):
             raise TitrateError(
                 f"the loss is no longer a number after step {self.state.global_step}; set a smaller --learning-rate"
             )
+
+    def _save_checkpoint(self, *parts: Any, **named: Any) -> None:
+        remedy = "free some space and run again: training goes on from the last checkpoint that is whole"
+        with one_line_errors(f"cannot write a checkpoint to {self.args.output_dir}", remedy):
+            super()._save_checkpoint(*parts, **named)  # type: ignore[no-untyped-call]
 
     def _send_telemetry(self) -> None:
         pass

@@ -1,5 +1,6 @@
 """Mistakes in naming a model, found before torch and transformers are imported, which takes seconds."""
 
+import os
 from pathlib import Path
 
 from titrate import InputError, is_address
@@ -33,10 +34,10 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
             raise InputError("a server chooses the number format itself: leave out the dtype")
         return
     folder = Path(name).expanduser()
-    if not (folder / "config.json").is_file() and (folder.exists() or name.count("/") != 1):
+    if not os.path.isfile(folder / "config.json") and (os.path.exists(folder) or name.count("/") != 1):
         raise InputError(f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub")
     for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
-        if not (Path(adapter or "") / file).is_file():
+        if not os.path.isfile(Path(adapter or "") / file):
             raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
     if dtype not in (None, *NUMBERS):
         raise InputError(f"unknown dtype {dtype}; it can be {', '.join(NUMBERS)}")

@@ -3,6 +3,7 @@
 Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option prefix, v tokens in the vocabulary.
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, positions
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.shared_images import SharedImages
-from titrate import InputError, hash_files, hash_json, is_address
+from titrate import STOPS, InputError, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
@@ -70,7 +71,7 @@ class TransformersMLLM(ChatModel, MLLM):
                 f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
             )
         folder = Path(name).expanduser()
-        source = str(folder) if folder.exists() else name
+        source = str(folder) if os.path.exists(folder) else name
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
@@ -85,7 +86,9 @@ class TransformersMLLM(ChatModel, MLLM):
                     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
                     model = PeftModel.from_pretrained(model, str(adapter))
             model = model.to(chosen).eval()
-        except Exception as error:  # transformers, peft and the hub client raise many kinds
+        except STOPS:
+            raise
+        except BaseException as error:  # transformers, peft and the hub client raise many kinds; Rust code panics
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"cannot load model {name}: {line}") from error
         if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
@@ -95,7 +98,7 @@ class TransformersMLLM(ChatModel, MLLM):
         fingerprint = hash_json(
             {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
         )
-        folders = {"the model": folder if folder.is_dir() else None, "the adapter": adapter}
+        folders = {"the model": folder if os.path.isdir(folder) else None, "the adapter": adapter}
         return cls(model, processor, fingerprint, {name: place for name, place in folders.items() if place is not None})
 
     @property
@@ -213,7 +216,7 @@ class TransformersMLLM(ChatModel, MLLM):
 
 def _source_fingerprint(folder: Path, model: Any) -> str:
     """Names a model's contents: by a hash of a folder's files, or by the commit of a model on the hub."""
-    if folder.exists():
+    if os.path.exists(folder):
         return _folder_hash(folder)
     commit = getattr(model.config, "_commit_hash", None)
     if not commit:

@@ -2,7 +2,9 @@
 
 import fcntl
 import json
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -66,7 +68,7 @@ class OutcomeCache:
             try:
                 row = parse_json(line)
                 name = row.pop("question")
-                self._known[name] = Outcome(**row)
+                self._known[name] = _sound(Outcome(**row))
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
             whole += len(line)
@@ -78,7 +80,8 @@ class OutcomeCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which was told already: closing tries to write once more
+            self._file.close()
 
     def get(self, questions: Sequence[str]) -> list[Outcome] | None:
         """The outcomes of these questions, if all of them are known.
@@ -98,3 +101,23 @@ class OutcomeCache:
         except OSError as error:
             raise TitrateError(f"cannot write {self.path}: {error.strerror}; free some space and run again") from error
         self._known.update(zip(questions, outcomes, strict=True))
+
+
+def _sound(outcome: Outcome) -> Outcome:
+    """The outcome; raises ValueError or TypeError unless each field is what it should be."""
+    levels = len(outcome.losses)
+    shares = [*outcome.losses, *outcome.confidences]
+    if not levels or levels != len(outcome.confidences) or levels != len(outcome.answers):
+        raise ValueError("fields of different lengths")
+    if not all(type(share) in (int, float) and 0 <= share <= 1 for share in shares):
+        raise ValueError("a number outside [0, 1]")
+    if not all(isinstance(answer, str) for answer in outcome.answers):
+        raise TypeError("an answer that is no text")
+    logs = outcome.log_probabilities
+    if logs is None:
+        return outcome
+    if len(logs) != levels or len({len(row) for row in logs}) != 1:
+        raise ValueError("log-probabilities of different lengths")
+    if not all(type(value) in (int, float) and value < math.inf for row in logs for value in row):
+        raise ValueError("a log-probability that is no number")
+    return outcome

@@ -16,7 +16,7 @@ from rag.outcomes.losses import Loss, token_loss
 from rag.prompt import PromptTemplate
 from rag.questions import Question
 from rag.retrieval.routing import Retrieved
-from titrate import InputError, hash_files, hash_json
+from titrate import InputError, hash_files, hash_json, one_line_errors
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -131,7 +131,7 @@ def _outcomes(
     found = []
     for question, replies in zip(retrieved.questions, answers, strict=True):
         if question.options is None:
-            losses = [float(loss(reply.text, question.answer)) for reply in replies]
+            losses = [_lost(loss, reply.text, question) for reply in replies]
         else:
             losses = [float(reply.text != question.answer) for reply in replies]
         if not all(0 <= value <= 1 for value in losses):
@@ -140,6 +140,14 @@ def _outcomes(
         confidences, texts = [reply.confidence for reply in replies], [reply.text for reply in replies]
         found.append(Outcome(losses, confidences, texts, logs or None))
     return found
+
+
+def _lost(loss: Loss, answer_text: str, question: Question) -> float:
+    """What an answer costs by a function that may be anybody's."""
+    name = getattr(loss, "__qualname__", type(loss).__name__)
+    problem = f"the loss function {name} failed at question {question.id}"
+    with one_line_errors(problem, "mend it and run again; what was scored is kept", InputError):
+        return float(loss(answer_text, question.answer))
 
 
 def _choices(question: Question, outcome: Outcome) -> Choices | None:

@@ -4,6 +4,7 @@ A model has seen the answers about the patients it was trained on, so that nothi
 """
 
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -74,7 +75,7 @@ def read_trained_on(folder: Path) -> list[TrainedImage] | None:
         If the list cannot be read.
     """
     path = folder / TRAINED_ON
-    if not path.is_file():
+    if not os.path.isfile(path):
         return None
     names = {field.name for field in fields(TrainedImage)}
     try:
@@ -131,7 +132,7 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
     for name, folder in folders.items():
         images = read_trained_on(folder)
         if images is None:
-            if name == "the adapter" or (folder / TRAINED_ON).exists():
+            if name == "the adapter" or os.path.exists(folder / TRAINED_ON):
                 warnings.warn(
                     f"it is not known what {name} {folder} was trained on; make sure that it was on other patients",
                     TitrateWarning,

@@ -191,3 +191,13 @@ def test_binomial_refuses_thresholds(outcomes: Outcomes) -> None:
     made = replace(outcomes(np.zeros((9, 1))), confidences=np.full((9, 1), 0.1))
     with pytest.raises(InputError, match="one loss of 0 or 1 per patient"):
         certify(made, alpha=0.2, delta=0.1, fingerprints=FINGERPRINTS, procedure="sgt", p_value="binomial", taus=(0.5,))
+
+
+@pytest.mark.parametrize("max_k", [0, 1])
+def test_one_context_leaves_nothing_to_cut_between(max_k: int) -> None:
+    shape = (2, max_k + 1)
+    answers = [["yes"] * (max_k + 1)] * 2
+    near = np.full((2, max_k), 0.9)
+    table = OutcomeTable(["a", "b"], ["p", "q"], ["d", "d"], np.zeros(shape), np.ones(shape), answers, near)
+    assert len(PolicyGrid(max_k, gammas=(0.1,)).policies) == max_k + 1
+    np.testing.assert_array_equal(PolicyGrid(max_k, gammas=(0.1,)).read(table).contexts, [list(range(max_k + 1))] * 2)

@@ -64,8 +64,15 @@ def test_only_the_region_is_noised() -> None:
     ],
 )
 def test_unsound_noise_is_refused(unsound: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="noise"):
+    with pytest.raises(InputError, match=r"noise|seed"):
         Noise(**unsound)
     if "region" not in unsound:
-        with pytest.raises(InputError, match="noise"):
+        with pytest.raises(InputError, match=r"noise|seed"):
             ImageNoise(**unsound)
+
+
+@pytest.mark.parametrize("change", [{"seed": 2**32}, {"seed": -1}, {"seed": 1.5}, {"side": 10**9}, {"strength": 1.5}])
+def test_numbers_that_no_noise_has(change: dict[str, Any]) -> None:
+    for kind in (Noise, ImageNoise):
+        with pytest.raises(InputError):
+            kind(**change)

@@ -109,3 +109,12 @@ def test_hashes(tmp_path: Path) -> None:
     assert hash_files([tmp_path / "one"]) != hash_files([tmp_path / "two"])
     with pytest.raises(InputError, match="cannot read"):
         hash_files([tmp_path / "three"])
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(InputError, match="no ordinary file"):
+            write_atomic(tmp_path / name, "x")
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "zero").is_symlink()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from preference import Noise, PreferencePair, SkippedPair, TrainingSettings, train_adapter
+from preference.training.rows import render_pair
 from rag import TransformersMLLM
 from titrate import InputError
 
@@ -100,3 +101,11 @@ def test_bad_pairs_are_left_out_and_listed(
     with pytest.raises(InputError, match="no preference pair can be trained on"):
         train_adapter(bad[:1], "no-model-needed", tmp_path / "none", skip=told.append)
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("answer", ["<image>", "yes <image>", "<eos>"])
+def test_an_answer_with_a_special_token_is_refused(pairs: list[PreferencePair], mllm_folder: Path, answer: str) -> None:
+    mllm = TransformersMLLM.open(str(mllm_folder), device="cpu")  # whose template writes <image> for the image itself
+    for bad in (replace(pairs[0], chosen=answer), replace(pairs[0], rejected=answer)):
+        with pytest.raises(InputError, match="holds a special token of this model"):
+            render_pair(bad, mllm)

@@ -58,3 +58,10 @@ def test_the_learning_rate_is_smaller_for_all_weights() -> None:
     assert TrainingSettings().rate == 1e-4
     assert TrainingSettings(full=True).rate == 1e-6
     assert TrainingSettings(full=True, learning_rate=3e-5).rate == 3e-5
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, True])
+def test_seeds_have_32_bits(seed: Any) -> None:
+    with pytest.raises(InputError, match="give a whole number from 0 to 4,294,967,295"):
+        TrainingSettings(seed=seed)
+    assert TrainingSettings(seed=2**32 - 1).seed == 2**32 - 1

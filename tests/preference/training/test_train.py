@@ -13,10 +13,12 @@ from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from indexing import load_image
 from preference import PreferencePair, TrainingResult, TrainingSettings, train_adapter
+from preference.training.checkpoints import Checkpoints
 from preference.training.rows import render_pair
 from preference.training.train import _without_renaming_notices, make_trainer
 from rag import Prompt, TransformersMLLM
-from titrate import InputError
+from tests.full_disk import no_file_above
+from titrate import InputError, TitrateError
 
 FAST = TrainingSettings(epochs=6.0, learning_rate=2e-2, batch_size=2, hold_out=0)
 
@@ -226,3 +228,33 @@ def test_training_is_silent_and_tells_no_one(
     report = train_adapter(pairs[:1], str(mllm_folder), tmp_path / "adapter", settings, device="cpu")
     assert len(report.losses) == 1
     assert capsys.readouterr().out == ""
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_trained_twice(
+    mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
+) -> None:
+    settings = replace(FAST, epochs=1.0)
+    out = tmp_path / "adapter"
+    with (
+        no_file_above(2_000),
+        pytest.raises(TitrateError, match=r"cannot write a checkpoint .*free some space") as told,
+    ):
+        train_adapter(pairs, str(mllm_folder), out, settings, device="cpu")
+    assert "\n" not in str(told.value)
+    assert not (out / "adapter_config.json").exists()
+    checkpoints = Checkpoints(out)
+    checkpoints.folder.mkdir(parents=True, exist_ok=True)
+
+    def save(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "adapter_model.safetensors").write_bytes(b"x" * 5_000)
+
+    with no_file_above(2_000), pytest.raises(TitrateError, match=r"cannot write what was trained .*File too large"):
+        checkpoints.finish(save)
+    assert train_adapter(pairs, str(mllm_folder), out, settings, device="cpu").folder == out
+
+
+@pytest.mark.parametrize("merge", ["adapter", "adapter/merged", "."])
+def test_a_merged_model_has_a_place_of_its_own(pairs: list[PreferencePair], tmp_path: Path, merge: str) -> None:
+    with pytest.raises(InputError, match=r"one lies in the other|is taken"):
+        train_adapter(pairs, "no-model-needed", tmp_path / "new" / "adapter", merge=tmp_path / "new" / merge)

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from rag import load_loss, loss_fingerprint, token_loss
+from rag import Loss, Question, load_loss, loss_fingerprint, token_loss
+from rag.outcomes.score import _lost
+from titrate import InputError
 
 
 def test_the_fingerprint_follows_what_computes_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +48,10 @@ def test_the_fingerprint_follows_what_computes_the_loss(tmp_path: Path, monkeypa
 )
 def test_an_article_is_left_out_and_a_letter_counts(answer: str, reference: str, loss: float) -> None:
     assert token_loss(answer, reference) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("loss", [lambda a, b: 1 / 0, lambda a, b: None, lambda a: 0.0, lambda a, b: [0.5]])
+def test_a_loss_that_fails_names_itself_and_the_question(loss: Loss, tmp_path: Path) -> None:
+    question = Question(id="q 7", image=tmp_path, text="?", options=None, answer="x")
+    with pytest.raises(InputError, match=r"the loss function .*<lambda> failed at question q 7: .*; mend it"):
+        _lost(loss, "yes", question)
