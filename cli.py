@@ -5,11 +5,7 @@ Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
 """
 
 import os
-import sys
 import traceback
-import warnings
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +18,10 @@ from commands.evaluate import evaluate
 from commands.index import index
 from commands.info import info
 from commands.mine import mine
+from commands.output import readable_messages, say
 from commands.paths import FILE, FOLDER
 from commands.train import train
-from titrate import STOPS, TitrateError, TitrateWarning, __version__, read_settings
+from titrate import STOPS, TitrateError, __version__, read_settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -45,22 +42,25 @@ class Commands(click.Group):
         """The commands in the order of the work."""
         return sorted(super().list_commands(ctx), key=ORDER.index)
 
+    def make_context(self, *parts: Any, **more: Any) -> click.Context:
+        """Read what is before the command's name."""
+        with readable_messages():
+            return super().make_context(*parts, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always", TitrateWarning)
-                warnings.showwarning = partial(_note, warnings.showwarning)
+            with readable_messages():
                 return super().invoke(ctx)
         except TitrateError as error:
-            click.echo(f"titrate: {error}", err=True)
+            say(f"titrate: {error}", err=True)
             ctx.exit(error.exit_code)
         except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError, *STOPS):
             raise  # click's own business
         except BaseException as error:  # a fault of ours, or what a library in Rust raises when it panics
             if os.environ.get(DEBUG):
                 raise
-            click.echo(f"titrate: {_unexpected(error)}", err=True)
+            say(f"titrate: {_unexpected(error)}", err=True)
             ctx.exit(TitrateError.exit_code)
 
 
@@ -72,16 +72,6 @@ def _unexpected(error: BaseException) -> str:
         f"unexpected {type(error).__name__}{why} in {Path(place.filename).name}, line {place.lineno}; this is a fault "
         f"of Titrate: run again with {DEBUG}=1 to see how it came about, and report it"
     )
-
-
-def _note(show: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Show our own warnings as a line on stderr, without the source line, and above a progress bar; others as ever."""
-    if issubclass(category, TitrateWarning):
-        from tqdm import tqdm
-
-        tqdm.write(f"titrate: note: {message}", file=sys.stderr)
-    else:
-        show(message, category, *where, **more)
 
 
 @click.group(cls=Commands, context_settings={"auto_envvar_prefix": "TITRATE", "show_default": True})

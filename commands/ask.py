@@ -1,6 +1,5 @@
 """`titrate ask`."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option
 from commands.options import OUTPUT, system_options
+from commands.output import say_json, say_page
 from commands.paths import FILE, FOLDER
 from titrate import InputError
 
@@ -90,6 +90,6 @@ def ask(
     with Pipeline.open_system(system, certificate, k, out_of_domain) as pipeline:
         answer = pipeline.ask(image, question, choices, patient=patient, study=study)
     if as_json:
-        click.echo(json.dumps(answer_json(answer, with_prompt=show_prompt), ensure_ascii=False, indent=1))
+        say_json(answer_json(answer, with_prompt=show_prompt))
     else:
-        click.echo(answer_page(answer, with_prompt=show_prompt))
+        say_page(answer_page(answer, with_prompt=show_prompt))

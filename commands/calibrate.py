@@ -7,6 +7,7 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import LEVEL, OUTPUT, progress, question_options, system_options
+from commands.output import say
 from commands.paths import FILE, given_files, refuse_overwriting
 from titrate import InputError, NothingCertifiedError
 
@@ -144,13 +145,13 @@ def calibrate(
     certificate = result.certificate
     if options.sequential:
         asked = len(result.table.question_ids) + result.questions_saved
-        click.echo(f"{result.questions_saved} of {asked} questions did not have to be asked", err=True)
+        say(f"{result.questions_saved} of {asked} questions did not have to be asked", err=True)
     if report is not None:
         shown = out if certificate.certified_domains else None
         write_report(report, certificate, result.table, certificate_path=shown, reports_read=result.reports_read)
-        click.echo(f"Report: {report}")
+        say(f"Report: {report}")
     sentences = [certificate.sentence(domain) for domain in sorted(certificate.domains)]
     if not certificate.certified_domains:
         raise NothingCertifiedError(" ".join(sentences))
     certificate.save(out)
-    click.echo("\n".join([*sentences, f"Certificate: {out}"]))
+    say(*sentences, f"Certificate: {out}")

@@ -1,6 +1,5 @@
 """`titrate evaluate`."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option
 from commands.options import OUTPUT, progress, question_options, system_options
+from commands.output import say_json, say_page
 from commands.paths import FILE
 
 if TYPE_CHECKING:
@@ -60,4 +60,7 @@ def evaluate(
         with QuestionRun.open(system, questions, progress=progress) as run:
             scores = evaluate_run(run, split, promised)
         rows, table = scores, format_scores(scores)
-    click.echo(json.dumps([asdict(row) for row in rows], indent=1) if as_json else table)
+    if as_json:
+        say_json([asdict(row) for row in rows])
+    else:
+        say_page(table)

@@ -8,8 +8,9 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import OUTPUT, SYSTEM, api_key_option, device_option, index_view_options, make_view, progress
+from commands.output import say
 from commands.paths import FOLDER
-from titrate import InputError
+from titrate import InputError, unprintable
 
 if TYPE_CHECKING:
     from indexing import BuildReport, CorpusOptions, FixedSettings, ImageView, SkippedRecord, StoreSettings
@@ -37,6 +38,8 @@ def _prompts(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
         prompts.setdefault(domain.strip(), []).extend([prompt.strip()] if prompt.strip() else [])
     if "" in prompts:
         raise click.BadParameter("a domain has no name", ctx, parameter)
+    if hidden := unprintable("".join(prompts)):
+        raise click.BadParameter(f"a domain's name holds {hidden}, which does not show", ctx, parameter)
     return prompts or None
 
 
@@ -218,7 +221,7 @@ def index(
     if dry_run:
         with progress("checking") as show:
             checked = check_corpus(corpus, options, progress=show)
-        click.echo(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
+        say(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
         _tell_long_reports(checked.long_reports, checked.usable)
         _show(checked.problems, checked.skipped, checked.no_pictures)
         return
@@ -249,17 +252,17 @@ def _print_report(index: Path, report: "BuildReport") -> None:
 
     made = Manifest.load(index)
     counts = ", ".join(f"{domain} {count}" for domain, count in sorted(report.counts.items()))
-    click.echo(
+    say(
         f"{report.embedded} embedded, {report.unchanged} unchanged, {report.other_split} of other splits, "
         f"{report.removed} removed, {report.skipped} skipped; the index holds {counts}"
         + (f" on {made.store.url}" if made.store.url else "")
     )
     _tell_long_reports(report.long_reports, report.embedded + report.unchanged)
     if made.threshold_source != "prefer":
-        click.echo(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
+        say(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
     _show(report.problems, report.skipped, report.no_pictures)
     if report.skipped:
-        click.echo(f"all of them are in {index / 'skipped.jsonl'}", err=True)
+        say(f"all of them are in {index / 'skipped.jsonl'}", err=True)
 
 
 def _tell_long_reports(long: int, reports: int) -> None:
@@ -267,7 +270,7 @@ def _tell_long_reports(long: int, reports: int) -> None:
     from indexing import LONG_REPORT
 
     if long:
-        click.echo(
+        say(
             f"{long} of {reports} reports have more than {LONG_REPORT} words: a model with a short context reads them "
             "cut, findings and impression last (calibrate tells how many)",
             err=True,
@@ -276,8 +279,8 @@ def _tell_long_reports(long: int, reports: int) -> None:
 
 def _show(problems: "list[SkippedRecord]", skipped: int, no_pictures: int) -> None:
     for problem in problems[:_SHOWN]:
-        click.echo(f"line {problem.line}: {problem.reason}", err=True)
+        say(f"line {problem.line}: {problem.reason}", err=True)
     if skipped > _SHOWN:
-        click.echo(f"and {skipped - _SHOWN} more", err=True)
+        say(f"and {skipped - _SHOWN} more", err=True)
     if no_pictures:
-        click.echo(f"{no_pictures} of those skipped are no pictures: masks, doses, documents, slide labels", err=True)
+        say(f"{no_pictures} of those skipped are no pictures: masks, doses, documents, slide labels", err=True)

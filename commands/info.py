@@ -1,6 +1,5 @@
 """`titrate info`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,7 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option
 from commands.options import OUTPUT, SYSTEM, api_key_option, index_option
+from commands.output import say, say_json
 from commands.paths import FILE
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ def info(index: Path, api_key: str | None, certificate: Path | None, as_json: bo
     if held is not None:
         fits = held.get("index") == shown.fingerprint and held.get("encoder") == shown.encoder_fingerprint
     if as_json:
-        click.echo(json.dumps({**asdict(shown), "records": shown.records, "certificate_fits": fits}, indent=1))
+        say_json({**asdict(shown), "records": shown.records, "certificate_fits": fits})
         return
     for name, value in _lines(shown, fits):
-        click.echo(f"{name:<14}{value}")
+        say(f"{name:<14}{value}")
 
 
 def _lines(shown: "IndexInfo", fits: bool | None) -> list[tuple[str, str]]:

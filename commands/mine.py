@@ -7,6 +7,7 @@ import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import OUTPUT, progress, question_options, system_options
+from commands.output import say, say_page
 from commands.paths import FILE, SEED, given_files, refuse_overwriting
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def mine(
     refuse_overwriting({"--out": out}, {**given_files(questions, system), "--regions": options.regions})
     check_mining(questions, options)
     with QuestionRun.open(system, questions, progress=progress) as run:
-        mined = mine_run(run, split, options, measured=lambda reliance: click.echo(format_reliance(reliance)))
+        mined = mine_run(run, split, options, measured=lambda reliance: say_page(format_reliance(reliance)))
     write_pairs(mined.pairs, out, root=run.root)
     counts = ", ".join(f"{sum(pair.kind == kind for pair in mined.pairs)} of {kind}" for kind in mined.found)
-    click.echo("\n".join([*mined.notes, f"{len(mined.pairs)} pairs ({counts}): {out}"]))
+    say(*mined.notes, f"{len(mined.pairs)} pairs ({counts}): {out}")

@@ -10,6 +10,7 @@ import click
 
 from commands.click_parts import Decorator, option, option_group, personal_option
 from commands.paths import FILE, FOLDER
+from titrate import printable
 
 if TYPE_CHECKING:
     from indexing import ImageView
@@ -228,7 +229,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar on stderr, with rate and time left; what it yields is told how much is done, and of how much."""
     from tqdm import tqdm
 
-    with tqdm(desc=label, file=sys.stderr, disable=None, mininterval=0.5, dynamic_ncols=True) as bar:
+    with tqdm(desc=printable(label), file=sys.stderr, disable=None, mininterval=0.5, dynamic_ncols=True) as bar:
 
         def show(done: int, total: int) -> None:
             bar.total = total

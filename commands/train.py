@@ -11,6 +11,7 @@ import click
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.options import IMAGES, LEVEL, OUTPUT, device_option, make_view, progress, prompt_options, view_options
+from commands.output import say
 from commands.paths import FILE, FOLDER, SEED, refuse_overwriting
 from titrate import InputError
 
@@ -243,7 +244,7 @@ def train(
     def leave_out(bad: SkippedPair) -> None:
         skipped.append(bad)
         if main and len(skipped) <= _MOST_SHOWN:
-            click.echo(f"left out: {bad.where}: {bad.reason}", err=True)
+            say(f"left out: {bad.where}: {bad.reason}", err=True)
 
     skip = leave_out if skip_bad else None
     chosen = read_pairs(pairs, root=root, skip=skip)
@@ -254,9 +255,9 @@ def train(
     if not main:
         return
     line = _told(report) + (f"; {len(skipped)} bad pairs left out" if skipped else "")
-    click.echo(line + ("" if merge is None else f"; merged model: {merge}"))
+    say(line + ("" if merge is None else f"; merged model: {merge}"))
     if not report.improved:
-        click.echo("the held-out loss never fell below what it was before training", err=True)
+        say("the held-out loss never fell below what it was before training", err=True)
     if later is not None:
         with later:
             calibrate.invoke(later)

@@ -14,7 +14,7 @@ from typing import Any
 from indexing import resolve_image
 from preference.noise import Noise
 from preference.pairs import COPYING, UNSPECIFIED, PreferencePair
-from titrate import InputError, normal_id, parse_json, read_jsonl, read_text, write_atomic
+from titrate import InputError, normal_id, parse_json, read_jsonl, read_text, unprintable, write_atomic
 
 _PLACEHOLDER = "<image>"
 _CONTEXTS = re.compile(r"(\d+) reference report")
@@ -132,7 +132,7 @@ def _released(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _parse(value: dict[str, Any], folder: Path) -> PreferencePair:
     def optional(name: str) -> str | None:
-        return _text(value, name) if value.get(name) is not None else None
+        return _name(value, name) if value.get(name) is not None else None
 
     k, weight = value.get("k"), value.get("weight", 1.0)
     if k is not None and (not isinstance(k, int) or isinstance(k, bool) or k < 0):
@@ -141,7 +141,7 @@ def _parse(value: dict[str, Any], folder: Path) -> PreferencePair:
         raise InputError('"weight" must be a number above 0')
     rejected_image = optional("rejected_image")
     return PreferencePair(
-        id=_text(value, "id"),
+        id=_name(value, "id"),
         image=resolve_image(folder, _text(value, "image")),
         prompt=_text(value, "prompt"),
         chosen=_text(value, "chosen").strip(),
@@ -175,10 +175,11 @@ def _parse_released(value: dict[str, Any], number: int, folder: Path) -> Prefere
     asked_too, rejected = _turns(value, "rejected_conversations")
     if asked != asked_too:
         raise InputError("chosen and rejected answer different questions; only one prompt can be compared")
+    known = _shown("id", str(value["id"])) if "id" in value else None
     contexts = _CONTEXTS.search(asked)
     noised = bool(value.get("rejected_noised"))
     return PreferencePair(
-        id=f"{value.get('id', 'pair')}#{number}",
+        id=f"{known or 'pair'}#{number}",
         image=resolve_image(folder, _text(value, "image")),
         prompt=asked,
         chosen=chosen,
@@ -186,7 +187,7 @@ def _parse_released(value: dict[str, Any], number: int, folder: Path) -> Prefere
         kind=COPYING if noised and chosen == rejected else UNSPECIFIED,
         rejected_noise=Noise(seed=number) if noised else None,
         k=int(contexts.group(1)) if contexts else 0,
-        question=str(value["id"]) if "id" in value else None,
+        question=known,
     )
 
 
@@ -208,6 +209,16 @@ def _text(value: dict[str, Any], name: str) -> str:
     if not isinstance(content, str) or not content.strip():
         raise InputError(f'"{name}" is missing, empty or not text')
     return content
+
+
+def _name(value: dict[str, Any], name: str) -> str:
+    return _shown(name, _text(value, name))
+
+
+def _shown(name: str, text: str) -> str:
+    if hidden := unprintable(text):
+        raise InputError(f'"{name}" holds {hidden}, a character that does not show; rename it')
+    return text
 
 
 def _noise(value: Any) -> Noise | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from indexing import resolve_image
 from rag.question_files import QuestionRow, question_rows
-from titrate import InputError, TitrateWarning, hash_json, independent_unit, normal_id
+from titrate import InputError, TitrateWarning, hash_json, independent_unit, normal_id, unprintable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,14 +218,20 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
             raise InputError(f'{where}: "{name}" is missing or not text')
         return content.strip()
 
+    def shown(name: str, content: str) -> str:
+        if hidden := unprintable(content):
+            raise InputError(f'{where}: "{name}" holds {hidden}, a character that does not show; rename it')
+        return content
+
     def optional(name: str) -> str | None:
-        return text(name) if value.get(name) is not None else None
+        return shown(name, text(name)) if value.get(name) is not None else None
 
     def identity(name: str) -> str | None:
         try:
-            return normal_id(value.get(name))
+            known = normal_id(value.get(name))
         except InputError as error:
             raise InputError(f'{where}: "{name}": {error}') from error
+        return None if known is None else shown(name, known)
 
     if "options" not in value:
         raise InputError(f'{where}: "options" is missing; list the answers to choose from, or write null if it is open')
@@ -243,7 +249,7 @@ def parse_question(value: dict[str, Any], where: str, folder: Path) -> Question:
             answer = option
     try:
         question = Question(
-            id=text("id"),
+            id=shown("id", text("id")),
             image=folder / image,
             text=text("question"),
             answer=answer,

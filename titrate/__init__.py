@@ -35,7 +35,7 @@ from titrate.remote import (
 )
 from titrate.seeds import LARGEST_SEED, check_seed
 from titrate.settings import Setting, read_settings
-from titrate.text import first_line, one_line, quote, short_name, shorten
+from titrate.text import first_line, one_line, printable, quote, short_name, shorten, unprintable
 
 __all__ = [
     "LARGEST_SEED",
@@ -73,6 +73,7 @@ __all__ = [
     "open_private",
     "parse_json",
     "patient_or_study",
+    "printable",
     "quote",
     "read_bytes",
     "read_jsonl",
@@ -82,6 +83,7 @@ __all__ = [
     "short_name",
     "shorten",
     "stated_reason",
+    "unprintable",
     "write_atomic",
 ]
 

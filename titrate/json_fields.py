@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from titrate.errors import InputError
+from titrate.text import unprintable
 
 _HUGE = 1e300
 
@@ -43,8 +44,8 @@ class JsonFields:
         return InputError(f"{self.where}: {problem}; {self.remedy}")
 
     def text(self, name: str) -> str:
-        """Return a string that is not empty."""
-        return self._text(name, self.value[name])
+        """Return a string that is not empty, in which every character shows."""
+        return self._shown(name, self._text(name, self.value[name]))
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return a list of strings, which may be empty ones."""
@@ -52,13 +53,17 @@ class JsonFields:
 
     def text_map(self, name: str) -> dict[str, str]:
         """Return an object whose values are non-empty strings."""
-        return {key: self._text(f"{name} {key}", item) for key, item in self.object(name).items()}
+        return {
+            key: self._shown(f"{name} {key}", self._text(f"{name} {key}", item))
+            for key, item in self.object(name).items()
+        }
 
     def object(self, name: str) -> dict[str, Any]:
-        """Return an object, its values unchecked."""
+        """Return an object, its values unchecked; in its names every character shows."""
         value = self.value[name]
         if not isinstance(value, dict):
             raise self.error(f"{name} is not an object")
+        self._shown(f"a name in {name}", "".join(value))
         return value
 
     def integer(self, name: str, least: int) -> int:
@@ -102,6 +107,11 @@ class JsonFields:
         if not isinstance(value, str) or not (value or empty):
             raise self.error(f"{name} is not text")
         return value
+
+    def _shown(self, name: str, text: str) -> str:
+        if hidden := unprintable(text):
+            raise self.error(f"{name} holds {hidden}, a character that does not show")
+        return text
 
     def _integer(self, name: str, value: Any, least: int) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing.records import Record, SkippedRecord
-from titrate import NOTHING, InputError, normal_id, short_name
+from titrate import NOTHING, InputError, normal_id, short_name, unprintable
 
 MAX_REPORT = 100_000
 """Characters of a report. The longest in radiology have a few thousand; far more means a file that was read wrongly."""
@@ -146,7 +146,7 @@ class ColumnMap:
         content = None if column is None else row[column]
         if column is None or not isinstance(content, list):
             return [self._required(row, "image")]
-        images = [text_of(item, column) for item in content]
+        images = [name_of(item, column) for item in content]
         paths = [image for image in images if image is not None]
         if not paths or len(paths) < len(images):
             raise InputError(f'"{column}" is an empty list, or one of its paths is empty')
@@ -166,8 +166,23 @@ class ColumnMap:
             return None
         if name == "report":
             return text_of(row[column], column, limit=MAX_REPORT, numbers=False)
-        text = text_of(row[column], column)
+        text = name_of(row[column], column)
         return normal_id(text) if name in _IDENTITIES else text
+
+
+def name_of(content: Any, name: str) -> str | None:
+    """A field that names something, as an id, a domain or a path does: it is shown in lists and messages.
+
+    Raises
+    ------
+    InputError
+        If it is no text, too long, or holds a character that does not show, such as a line break or an escape.
+    """
+    text = text_of(content, name)
+    hidden = None if text is None else unprintable(text)
+    if hidden is not None:
+        raise InputError(f'"{name}" holds {hidden}, a character that does not show; rename it in the corpus')
+    return text
 
 
 def text_of(content: Any, name: str, *, limit: int = MAX_TEXT, numbers: bool = True) -> str | None:

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from indexing.corpora.base import Corpus, open_failed
-from indexing.corpora.columns import MAX_REPORT, text_of
+from indexing.corpora.columns import MAX_REPORT, name_of, text_of
 from indexing.corpora.published import REPORT_FOLDERS, published_table
 from indexing.images.files import read_image_bytes
 from indexing.images.not_pictures import NoPictureError
 from indexing.records import Record, SkippedRecord
-from titrate import InputError
+from titrate import InputError, printable
 
 _SUFFIXES = (".dcm", ".dicom")
 _HEAD = 256
@@ -82,7 +82,7 @@ class DicomFolder(Corpus):
         from indexing.images.dicom import is_dicom, why_no_picture
         from indexing.images.pseudonyms import pseudonyms
 
-        text_of(name, "image")
+        name_of(name, "image")
         path = self.path / name
         if not is_dicom(_head(path)):
             raise InputError("named like DICOM, but is not; replace or rename it")
@@ -169,4 +169,4 @@ def _head(path: Path, size: int = _HEAD) -> bytes:
 
 
 def _printable(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    return printable(os.fsencode(name).decode("utf-8", "backslashreplace"))

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from indexing.images.view import ImageView
 from indexing.stores.settings import QUANTILE, StoreSettings
-from titrate import InputError, hash_json, parse_json, read_bytes, write_atomic
+from titrate import InputError, hash_json, parse_json, read_bytes, unprintable, write_atomic
 
 MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "manifest.json",
@@ -134,6 +134,7 @@ class Manifest:
             and isinstance(manifest.logit_scale, (int, float))
             and isinstance(manifest.domains, dict)
             and bool(manifest.domains)
+            and unprintable("".join(manifest.domains)) is None
             and all(isinstance(number, int) for number in manifest.domains.values())
             and manifest.threshold_source in get_args(ThresholdSource)
         )

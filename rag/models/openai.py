@@ -17,7 +17,16 @@ from rag.models.base import MLLM, Prompt
 from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
 from rag.models.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
 from rag.token_budget import ASSUMED_CONTEXT, share_of_report
-from titrate import InputError, TitrateError, TitrateWarning, hash_json, is_private, is_this_machine, one_line
+from titrate import (
+    InputError,
+    TitrateError,
+    TitrateWarning,
+    hash_json,
+    is_private,
+    is_this_machine,
+    one_line,
+    printable,
+)
 
 LISTED = 20
 """Alternatives whose log-probabilities are asked for at each token of an answer: the most that common servers list."""
@@ -26,7 +35,7 @@ WRITTEN_TOKENS = 96
 
 _IDENTITY = ("id", "root", "parent", "owned_by")  # `created` is the time of asking to some servers
 _SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?(?:INST|IMG)\w*\]")
-_SHOWN = 5
+_SHOWN, _LONGEST_LIST = 5, 200
 
 
 class OpenAIMLLM(MLLM):
@@ -76,7 +85,8 @@ class OpenAIMLLM(MLLM):
             host = urlsplit(server.url).hostname
             _warn(f"images, and reports of other patients, go{how} to {host}, which is not this machine{mend}")
         known = {str(entry["id"]): entry for entry in server.models()}
-        names = f"it has {one_line(', '.join([*known][:_SHOWN]))}" if known else "it lists none"
+        listed = printable(one_line(", ".join([*known][:_SHOWN])), longest=_LONGEST_LIST)
+        names = f"it has {listed}" if known else "it lists none"
         if not model and len(known) != 1:
             raise InputError(f"which model of server {server.url}? {names}; give one as {EXAMPLE}")
         model = model or next(iter(known))

@@ -1,12 +1,10 @@
 """HTML in which what is not known to be markup is text: escaping is the rule, not something to remember."""
 
-import re
 from html import escape
 
-# Controls that no document may hold, halves of surrogate pairs, and marks that reverse the text after them.
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
+from titrate import printable
+
+_LONGEST = 1_000_000
 _VOID = ("br", "meta")
 
 
@@ -17,8 +15,8 @@ class Html(str):
 
 
 def text(value: str) -> Html:
-    """Turn text of any origin into markup that shows it; what cannot be shown becomes a replacement character."""
-    return value if isinstance(value, Html) else Html(escape(_UNPRINTABLE.sub("\ufffd", value)))
+    """Turn text of any origin into markup that shows it; what does not show is written as an escape."""
+    return value if isinstance(value, Html) else Html(escape(printable(value, lines=True, longest=_LONGEST)))
 
 
 def element(name: str, /, *content: str, **attributes: str) -> Html:

@@ -209,6 +209,21 @@ def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: 
     assert "run calibrate again" in str(error.value)
 
 
+@pytest.mark.parametrize("place", [("unit",), ("fingerprints", "index"), ("versions", "numpy")])
+@pytest.mark.parametrize("text", ["\ud800", "patient\x1b]52;c;aGk=\x07", "patient\nIn all, certified", "\u202egnp"])
+def test_texts_that_do_not_show_are_refused(
+    tmp_path: Path, place: tuple[str, ...], text: str, certificate: Certify
+) -> None:
+    path = tmp_path / "certificate.json"
+    certificate().save(path)
+    content = json.loads(path.read_text())
+    change(place, text)(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"holds \\[xnu].*, a character that does not show") as error:
+        Certificate.load(path)
+    assert str(error.value).isprintable()
+
+
 @pytest.mark.parametrize(
     "edit",
     [

@@ -190,7 +190,7 @@ def test_hostile_names_are_only_text(report: Callable[..., str], graded: Outcome
     source = report(replace(graded, domains=[HOSTILE] * 60), gammas=(0.5,), taus=(0.6,))
     page = Page(source)
     assert "script" not in page.tags
-    assert "<script src='http://evil.example/x.js'>alert(1)</script>\ufffd\ufffd$" in page.said
+    assert "<script src='http://evil.example/x.js'>alert(1)</script>\\x00\\u202e$" in page.said
     assert not re.search("[\x00\u202e\ud800]", source)
     assert len(drawings(source)) == 3  # which parse as XML all the same
 
@@ -276,7 +276,7 @@ def test_markup_escapes_what_is_not_markup() -> None:
     assert element("p", '1 < 2 & "3"', element("br"), class_="a'b") == (
         '<p class="a&#x27;b">1 &lt; 2 &amp; &quot;3&quot;<br></p>'
     )
-    assert text("a\x07b\u2066c") == "a\ufffdb\ufffdc"
+    assert text("a\x07b\u2066c") == r"a\x07b\u2066c"
     assert text(element("b", "x")) == "<b>x</b>"
 
 
