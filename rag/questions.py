@@ -123,8 +123,9 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
     Raises
     ------
     InputError
-        If the file cannot be read, a line is unsound, an id comes twice, a patient is in two splits, an image is
-        missing or outside the root, or nothing is left.
+        If the file cannot be read, a line is unsound, an id comes twice, a patient is in two splits, only some of the
+        questions about a study or an image name its patient, an image is missing or outside the root, or nothing is
+        left.
     """
     folder = path.parent if root is None else root
     questions: list[Question] = []
@@ -152,6 +153,7 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
                 f"{question.split}; split by patient"
             )
         questions.append(question)
+    _check_named(path, questions)
     if source is not None:
         warnings.warn(_how_read(path, source, questions, left_out), TitrateWarning, stacklevel=2)
     there = sorted({question.split for question in questions if question.split})
@@ -164,6 +166,19 @@ def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str
         known = f" (it has {', '.join(there[:5])})" if there else ""
         raise InputError(f"{path} holds no questions{wanted}; check the file and --split{known}")
     return questions
+
+
+def _check_named(path: Path, questions: Sequence[Question]) -> None:
+    """Refuse a study or an image whose patient only some questions name: it would count as two that are independent."""
+    of_study = {question.study: question.id for question in questions if question.patient and question.study}
+    of_image = {question.image: question.id for question in questions if question.patient}
+    for question in questions:
+        other = None if question.patient else of_study.get(question.study or "") or of_image.get(question.image)
+        if other is not None:
+            raise InputError(
+                f"{path}: question {other} names the patient, {question.id} about the same study or image does not; "
+                "name the patient in both"
+            )
 
 
 def _how_read(path: Path, source: str, questions: Sequence[Question], left_out: Sequence[str]) -> str:

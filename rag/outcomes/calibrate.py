@@ -2,7 +2,6 @@
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from calibration import (
 from rag.outcomes.looks import Look, LookLedger
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
+from rag.outcomes.units import name_unit
 from rag.prompt import ReportsRead
 from rag.questions import Question, questions_fingerprint
 from rag.retrieval.routing import Retrieved
@@ -180,29 +180,12 @@ def _complete(
     kinds, sources = _asked(asked, table, certificate)
     return replace(
         certificate,
-        unit=_unit(asked.questions),
+        unit=name_unit(asked.questions),
         declined=len(asked.declined),
         questions=kinds,
         sources=sources,
         versions={**certificate.versions, **run.system.versions},
     )
-
-
-def _unit(questions: Sequence[Question]) -> str:
-    """What the independent units are; told where they are not all patients."""
-    without = [question for question in questions if question.patient is None]
-    if not without:
-        return "patient"
-    named = sum(question.study is not None for question in without)
-    warnings.warn(
-        f"{len(without)} of {len(questions)} questions name no patient: their studies ({named}) or images count as "
-        "independent, which they are not where one patient has several",
-        TitrateWarning,
-        stacklevel=4,
-    )
-    if len(without) < len(questions) or 0 < named < len(without):
-        return "case"
-    return "study" if named else "image"
 
 
 def _asked(

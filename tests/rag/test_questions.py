@@ -22,13 +22,14 @@ GOOD: dict[str, Any] = {
     "split": "test",
     "record": "r1",
     "kind": "effusion",
+    "source": "Ward A",
 }
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "images").mkdir()
-    for name in ("images/a.png", "images/b.png"):
+    for name in ("images/a.png", "images/b.png", "images/c.png"):
         Image.new("RGB", (8, 8)).save(tmp_path / name)
     return tmp_path
 
@@ -62,6 +63,7 @@ def test_every_field_is_read(folder: Path) -> None:
             split="test",
             record="r1",
             kind="effusion",
+            source="Ward A",
         )
     ]
 
@@ -122,6 +124,17 @@ def test_malformed_files_are_refused_in_one_line(folder: Path, case: str) -> Non
     with pytest.raises(InputError, match=message) as caught:
         read_questions(write(folder, *lines))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shared", [{"study": "s"}, {"study": "t"}])
+def test_a_patient_that_only_some_questions_of_a_study_or_an_image_name_is_refused(
+    folder: Path, shared: dict[str, str]
+) -> None:
+    named, unnamed = changed(id="q1", patient="p", study="s"), {**without("patient"), "id": "q2", **shared}
+    path = write(folder, unnamed, named)
+    with pytest.raises(InputError, match="question q1 names the patient, q2 about the same study or image does not"):
+        read_questions(path)
+    assert len(read_questions(write(folder, {**unnamed, "patient": "p"}, named))) == 2
 
 
 def test_missing_file_and_wrong_encoding(folder: Path) -> None:
@@ -189,7 +202,7 @@ def test_options_may_hold_commas(folder: Path) -> None:
 def test_the_fingerprint_is_of_contents_not_of_places(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nobody = changed(id="q2", patient=None, study=None)
+    nobody = changed(id="q2", patient=None, study=None, image="images/c.png")
     path = write(folder, GOOD, nobody)
     first = questions_fingerprint(read_questions(path))
     assert questions_fingerprint(read_questions(path)[::-1]) == first

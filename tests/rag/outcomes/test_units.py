@@ -5,15 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from rag.outcomes.calibrate import _unit
+from rag.outcomes.units import name_unit
 from rag.questions import Question
 from titrate import TitrateWarning
 
 
-def asked(patient: str | None, study: str | None) -> Question:
-    return Question(
-        image=Path("a.png"), text="Is it?", options=("yes", "no"), answer="no", patient=patient, study=study
-    )
+def asked(patient: str | None, study: str | None, image: Path) -> Question:
+    return Question(image=image, text="Is it?", options=("yes", "no"), answer="no", patient=patient, study=study)
+
+
+def pictures(folder: Path, contents: str) -> list[Path]:
+    """A file for each letter."""
+    paths = [folder / f"{number}.png" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_text(content)
+    return paths
 
 
 @pytest.mark.parametrize(
@@ -27,13 +33,29 @@ def asked(patient: str | None, study: str | None) -> Question:
     ],
 )
 def test_the_unit_is_the_one_used_and_a_fallback_is_told(
-    who: list[tuple[str | None, str | None]], unit: str, told: str | None
+    who: list[tuple[str | None, str | None]], unit: str, told: str | None, tmp_path: Path
 ) -> None:
-    questions = [asked(*ids) for ids in who]
+    questions = [asked(*ids, image) for ids, image in zip(who, pictures(tmp_path, "ab"[: len(who)]), strict=True)]
     if told is None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            assert _unit(questions) == unit
+            assert name_unit(questions) == unit
         return
     with pytest.warns(TitrateWarning, match=told):
-        assert _unit(questions) == unit
+        assert name_unit(questions) == unit
+
+
+def test_one_image_of_several_patients_is_told(tmp_path: Path) -> None:
+    one, other = pictures(tmp_path, "ab")
+    with pytest.warns(TitrateWarning, match=r"1 images, such as 0\.png, are said to be of several patients or studies"):
+        name_unit([asked("p1", None, one), asked("p2", None, one), asked("p3", None, other)])
+    name_unit([asked("p1", "s1", one), asked("p1", "s2", one), asked("p3", None, other)])  # a warning would be an error
+
+
+def test_copies_of_an_image_that_nobody_names_are_told(tmp_path: Path) -> None:
+    images = pictures(tmp_path, "aab")
+    with (
+        pytest.warns(TitrateWarning, match="1 images without patient or study are copies of others, byte for byte"),
+        pytest.warns(TitrateWarning, match="3 of 3 questions name no patient"),
+    ):
+        assert name_unit([asked(None, None, image) for image in images]) == "image"
