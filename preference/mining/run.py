@@ -148,6 +148,11 @@ def mine_run(
     questions = run.read(split)
     for question in questions:
         refuse_held_back(question.split, f"question {question.id}")
+    run.tell_trained_on(
+        questions,
+        split,
+        "how far it leans on reports, as measured on them, and its pairs say nothing of other patients",
+    )
     retrieved = run.retrieve(questions, out_of_domain)
     mllm, view = run.system.mllm, run.system.view
     noise = ImageNoise(options.strength, mllm.image_side, options.seed)

@@ -123,7 +123,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
     )
     chosen: dict[str, Any] = {"procedure": procedure, "p_value": p_value, "other_patient_hashes": others}
     with LookLedger(run.options.outcomes) as ledger:
-        prior_questions = None if options.prior_split is None else run.read(options.prior_split)
+        prior_questions = None if options.prior_split is None else _prior_questions(run, options.prior_split)
         every_option = all(question.options is not None for question in asked.questions)
         chosen["blends"] = options.blends if options.blends is not None else BLENDS if every_option else ()
         chosen["gates"] = options.gates if options.gates is not None else GATES if every_option else ()
@@ -186,6 +186,15 @@ def _complete(
         sources=sources,
         versions={**certificate.versions, **run.system.versions},
     )
+
+
+def _prior_questions(run: QuestionRun, split: str) -> list[Question]:
+    """The questions that say where certificates are likely; told where the model knows their answers."""
+    questions = run.read(split)
+    run.tell_trained_on(
+        questions, split, "they say little about where a certificate is likely; what is promised holds all the same"
+    )
+    return questions
 
 
 def _asked(

@@ -12,7 +12,7 @@ from rag.outcomes.cache import OUTCOME_FIELDS, OutcomeCache
 from rag.outcomes.losses import load_loss, loss_fingerprint
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
-from rag.outcomes.trained_on import refuse_trained_on
+from rag.outcomes.trained_on import refuse_trained_on, tell_trained_on
 from rag.prompt import ReportsRead
 from rag.questions import Question, closed_questions, read_questions
 from rag.retrieval.routing import OutOfDomain, Retrieved
@@ -207,6 +207,10 @@ class QuestionRun:
     def refuse_trained_on(self, questions: Sequence[Question]) -> dict[str, set[str]]:
         """Refuse questions about patients that the model was trained on; see `rag.outcomes.trained_on`."""
         return refuse_trained_on(questions, self.system.mllm.folders, self.system.view)
+
+    def tell_trained_on(self, questions: Sequence[Question], split: str, spoilt: str) -> None:
+        """Warn of questions about patients that the model was trained on; see `rag.outcomes.trained_on`."""
+        tell_trained_on(questions, self.system.mllm.folders, self.system.view, split, spoilt)
 
     def other_patient_hashes(self, split: str) -> dict[str, set[str]]:
         """Hashes of the patients of other splits and of the index; see `rag.other_patient_hashes`."""

@@ -97,13 +97,57 @@ def read_trained_on(folder: Path) -> list[TrainedImage] | None:
 def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView) -> dict[str, set[str]]:
     """Refuse questions about patients that a model was trained on.
 
+    Returns
+    -------
+    dict
+        `hash_patient` of each patient trained on, by name, of those that could be compared.
+
+    Raises
+    ------
+    InputError
+        If some are, saying how many; also as `find_trained_on`.
+    """
+    found = find_trained_on(questions, folders, view)
+    for name, (units, _) in found.items():
+        if units:
+            raise InputError(
+                f"{name} was trained on {len(units)} of the {_count(questions)} patients asked about; ask about "
+                "others, or train without them"
+            )
+    return {f"{name}'s training": patients for name, (_, patients) in found.items()}
+
+
+def tell_trained_on(
+    questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView, split: str, spoilt: str
+) -> None:
+    """Warn where questions of a split are about patients that a model was trained on, and say what that spoils.
+
+    Raises
+    ------
+    InputError
+        As `find_trained_on`.
+    """
+    for name, (units, _) in find_trained_on(questions, folders, view).items():
+        if units:
+            warnings.warn(
+                f"{name} was trained on {len(units)} of the {_count(questions)} patients of split {split}: {spoilt}",
+                TitrateWarning,
+                stacklevel=2,
+            )
+
+
+def find_trained_on(
+    questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView
+) -> dict[str, tuple[set[str], set[str]]]:
+    """Find out which questions are about patients that a model was trained on.
+
     Images are compared where a question and an image that was trained on do not both name the patient, or both the
     study; see `indexing.perceptual_hash`.
 
     Parameters
     ----------
     questions
-        That are to be judged.
+        With whose patients they are compared.
     folders
         Of weights, by what they are called: ``"the model"`` and ``"the adapter"``. A warning tells of an adapter of
         which it is not known what it was trained on, and of weights that are not those of their list; of a model
@@ -114,12 +158,13 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
     Returns
     -------
     dict
-        `hash_patient` of each patient trained on, by name, of those that could be compared.
+        By name, of those that could be compared: the units of the questions that it was trained on, and
+        `hash_patient` of each patient that it was trained on.
 
     Raises
     ------
     InputError
-        If some are, saying how many; also if a list or an image cannot be read.
+        If a list or an image cannot be read.
     """
     seen: dict[Path, TrainedImage] = {}
 
@@ -128,7 +173,7 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
             seen[image] = TrainedImage.of(image, view)
         return seen[image]
 
-    compared: dict[str, set[str]] = {}
+    found: dict[str, tuple[set[str], set[str]]] = {}
     for name, folder in folders.items():
         images = read_trained_on(folder)
         if images is None:
@@ -136,18 +181,16 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
                 warnings.warn(
                     f"it is not known what {name} {folder} was trained on; make sure that it was on other patients",
                     TitrateWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             continue
-        units = {question.unit for question in questions}
         met = {question.unit for question in _met(questions, images, look)}
-        if met:
-            raise InputError(
-                f"{name} was trained on {len(met)} of the {len(units)} patients asked about; ask about others, or "
-                "train without them"
-            )
-        compared[f"{name}'s training"] = {image.patient for image in images if image.patient}
-    return compared
+        found[name] = met, {image.patient for image in images if image.patient}
+    return found
+
+
+def _count(questions: Sequence[Query]) -> int:
+    return len({question.unit for question in questions})
 
 
 def _met(

@@ -1,14 +1,24 @@
 """What a question file says of its questions, and what becomes of it in a certificate."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rag import CalibrationOptions, QuestionOptions, QuestionRun, SystemOptions, calibrate_run
+from indexing import ImageView
+from rag import (
+    CalibrationOptions,
+    QuestionOptions,
+    QuestionRun,
+    SystemOptions,
+    TrainedImage,
+    calibrate_run,
+    write_trained_on,
+)
 from tests.command_line import Run, refused
-from titrate import InputError
+from titrate import InputError, TitrateWarning
 
 
 def calibration_questions(few: Path, many: int) -> list[dict[str, Any]]:
@@ -86,3 +96,18 @@ def test_open_and_closed_questions_are_never_calibrated_together(
     made = json.loads((tmp_path / "certificate.json").read_text())
     assert sum(result["n_questions"] for result in made["domains"].values()) == 7
     assert all(kind["options"] is not None for kinds in made["questions"].values() for kind in kinds)
+
+
+def test_a_prior_from_patients_that_the_model_was_trained_on_is_told(
+    few: Path, samples: Path, models: list[object], tmp_path: Path
+) -> None:
+    prefer = [q for q in map(json.loads, few.read_text().splitlines()) if q["split"] == "prefer"][:3]
+    path = write(tmp_path, [*calibration_questions(few, 3), *prefer])
+    model = shutil.copytree(samples / "models/mllm", tmp_path / "mllm")
+    write_trained_on(model, [TrainedImage.of(samples / prefer[0]["image"], ImageView(), prefer[0]["patient"])])
+    system = SystemOptions(index=Path(str(models[1])), mllm=str(model), device="cpu")
+    with (
+        QuestionRun.open(system, QuestionOptions(path, samples, 1, outcomes=tmp_path / "kept")) as opened,
+        pytest.raises(TitrateWarning, match="trained on 1 of the 3 patients of split prefer: they say little about"),
+    ):  # warnings are errors here, so that nothing is scored
+        calibrate_run(opened, "calibrate", CalibrationOptions(alpha=0.99, prior_split="prefer"))

@@ -1,6 +1,7 @@
 """A question file of real images through the shipped model, mined in one call."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from indexing import ImageView
 from preference import (
     ImageNoise,
     MiningOptions,
@@ -19,8 +21,8 @@ from preference import (
     restrict_noise,
     weigh_pairs,
 )
-from rag import QuestionOptions, QuestionRun, SystemOptions, TransformersMLLM
-from titrate import InputError
+from rag import QuestionOptions, QuestionRun, SystemOptions, TrainedImage, TransformersMLLM, write_trained_on
+from titrate import InputError, TitrateWarning
 
 PER_ANSWER = 8
 """Number of questions with each answer."""
@@ -120,3 +122,17 @@ def test_what_is_never_trained_on_is_not_even_scored(
 def test_unsound_options_are_refused_when_they_are_made(options: dict[str, Any], told: str) -> None:
     with pytest.raises(InputError, match=told):
         MiningOptions(**options)
+
+
+def test_mining_patients_that_the_model_was_trained_on_is_told(
+    questions: Path, samples: Path, index_folder: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(samples / "models/mllm", tmp_path / "mllm")
+    known = next(q for q in map(json.loads, questions.read_text().splitlines()) if q["split"] == "prefer")
+    write_trained_on(model, [TrainedImage.of(samples / known["image"], ImageView(), known["patient"], known["study"])])
+    system = SystemOptions(index_folder, str(model), device="cpu")
+    with (
+        QuestionRun.open(system, QuestionOptions(questions, samples, max_k=1, outcomes=tmp_path / "kept")) as opened,
+        pytest.raises(TitrateWarning, match=r"trained on 1 of the \d+ patients of split prefer: how far it"),
+    ):  # warnings are errors here, so that nothing is scored
+        mine_run(opened)

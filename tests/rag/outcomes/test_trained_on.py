@@ -10,7 +10,7 @@ from PIL import Image
 
 from indexing import ImageView
 from rag import TRAINED_ON, Query, TrainedImage, read_trained_on, write_trained_on
-from rag.outcomes.trained_on import refuse_trained_on
+from rag.outcomes.trained_on import refuse_trained_on, tell_trained_on
 from titrate import InputError, TitrateWarning, hash_patient
 
 VIEW = ImageView()
@@ -90,6 +90,14 @@ def test_pictures_tell_where_ids_cannot(images: list[Path], tmp_path: Path, ids:
     )
     with pytest.raises(InputError, match="the model was trained on 1 of the 1 patients"):
         refuse_trained_on([asked(images[3], *ids)], {"the model": other_kind}, VIEW)
+
+
+def test_where_it_may_go_on_it_is_told(images: list[Path], tmp_path: Path) -> None:
+    folders = {"the model": adapter(tmp_path / "model", TrainedImage.of(images[0], VIEW, "p1"))}
+    questions = [asked(images[1], "p1"), asked(images[2], "p1"), asked(images[2], "p2"), asked(images[3])]
+    with pytest.warns(TitrateWarning, match="^the model was trained on 2 of the 3 patients of split prefer: so what$"):
+        tell_trained_on(questions, folders, VIEW, "prefer", "so what")
+    tell_trained_on(questions[2:3], folders, VIEW, "prefer", "so what")  # a warning would be an error
 
 
 def test_what_is_not_known_is_told_and_not_called_compared(images: list[Path], tmp_path: Path) -> None:
