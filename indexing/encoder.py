@@ -16,10 +16,22 @@ from llama_index.core.schema import ImageType
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import PrivateAttr
+from transformers import AutoConfig, AutoModel, PretrainedConfig, dynamic_module_utils
 
+from indexing.encoder_config import (
+    LARGEST_MODEL,
+    check_encoder_config,
+    check_preprocessing,
+    check_text_config,
+    read_encoder_config,
+)
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
 from titrate import STOPS, InputError, TitrateError, first_line, hash_bytes, hash_json, parse_json, read_bytes
+
+# Code in a model's folder is refused everywhere, but where a library drops that on its way to transformers, it would
+# ask whoever sits at the terminal whether to run it, and wait so many seconds.
+dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
 
 # Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
 _PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
@@ -55,26 +67,39 @@ class Encoder(MultiModalEmbedding):
         Raises
         ------
         InputError
-            If there is no such model, its weights are missing, or it cannot be loaded.
+            If there is no such model, its weights are missing, it cannot be loaded, or its configuration says more than
+            what the model is; see `check_encoder_config`.
         """
         name, weights = _parse_id(id)
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            # "from_pretrained" refuses to start from random weights, as open_clip's other factory would.
+            reading = {"trust_remote_code": False} if _checked_config(name).get("hf_tokenizer_name") else {}
+            # "from_pretrained" refuses to start from random weights, as open_clip's other factory would. All weights
+            # are in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
             model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained=weights, device=chosen, weights_only=True
+                name, pretrained=weights, device=chosen, weights_only=True, pretrained_text=False
             )
-            tokenizer = open_clip.get_tokenizer(name)
+            check_preprocessing(model.visual.preprocess_cfg)
+            encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
+            encoder._model, encoder._preprocess, encoder._device = model.eval(), preprocess, chosen
+            encoder._tokenizer = open_clip.get_tokenizer(name, **reading)
+            encoder._fingerprint = _fingerprint(model, encoder._tokenizer)
+            encoder._dimension = encoder._probe()
+        except TitrateError as error:
+            raise type(error)(f"cannot load encoder {id}: {error}") from error
         except STOPS:
             raise
-        except BaseException as error:  # open_clip, transformers and the hub client raise many kinds; Rust code panics
+        except BaseException as error:  # libraries raise many kinds; one in Rust that panics, none that is an Exception
             raise InputError(f"cannot load encoder {id}: {first_line(error)}{_hint(name)}") from error
-        encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
-        encoder._model, encoder._preprocess, encoder._tokenizer = model.eval(), preprocess, tokenizer
-        encoder._device = chosen
-        encoder._fingerprint = _fingerprint(model, tokenizer)
-        encoder._dimension = encoder.embed_texts(_PROBES[1:2]).shape[1]
         return encoder
+
+    def _probe(self) -> int:
+        """Length of its embeddings, which are the same for an image and a text."""
+        images, texts = self.embed_images([Image.new("RGB", (64, 64))]), self.embed_texts(_PROBES[1:2])
+        if images.shape != texts.shape:
+            raise InputError("its embeddings of images and texts differ in length; get the encoder again")
+        length: int = texts.shape[1]
+        return length
 
     @property
     def id(self) -> str:
@@ -176,6 +201,29 @@ def _parse_id(id: str) -> tuple[str, str | None]:
             f"unknown encoder {id}: write local-dir:FOLDER, hf-hub:OWNER/NAME, or NAME/WEIGHTS from open_clip's list"
         )
     return name, weights
+
+
+def _checked_config(name: str) -> dict[str, Any]:
+    """What an encoder's configuration says of its text tower, if there is nothing in it that should not be."""
+    most = LARGEST_MODEL
+    if name.startswith(LOCAL):
+        folder = Path(name.removeprefix(LOCAL))
+        config = read_encoder_config(folder)
+        config = config.get("model_cfg") if isinstance(config, dict) else None
+        files = [path for kind in ("safetensors", "bin", "pth") for path in folder.glob(f"*.{kind}")]
+        most = max((path.stat().st_size for path in files), default=0)  # a weight takes a byte or more
+    else:
+        config = open_clip.get_model_config(name)
+    check_encoder_config(config, most)
+    text: dict[str, Any] = config["text_cfg"]
+    if hf_name := text.get("hf_model_name"):
+        check_text_config(PretrainedConfig.get_config_dict(hf_name)[0])
+        with torch.device("meta"):  # takes no memory
+            tower = AutoModel.from_config(AutoConfig.from_pretrained(hf_name, trust_remote_code=False))
+        claimed = sum(parameter.numel() for parameter in tower.parameters())
+        if claimed > most:
+            raise InputError(f"its text model claims {claimed:.2g} weights, more than its file can hold")
+    return text
 
 
 def _hint(name: str) -> str:
