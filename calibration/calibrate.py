@@ -21,7 +21,7 @@ from calibration.testing.prior import check_disjoint
 from calibration.testing.pvalues import ANYTIME
 from calibration.testing.sample_size import further_units
 from calibration.units import UnitMeans
-from titrate import InputError, check_no_overlap, hash_patient
+from titrate import InputError, check_no_overlap
 
 COMPUTED_WITH = ("titrate", "python", "numpy", "scipy")
 """Whose versions every certificate holds; it may hold more, of what answered the questions."""
@@ -105,12 +105,14 @@ def certify(
             raise InputError(f"{name} was not calibrated before; leave its questions out, or calibrate them apart")
         found.append(means.take(order))
         planned.append(plan)
-    p_values, certified = family.test([means.tested for means in found], planned)
+    p_values, certified, capitals = family.test_and_keep([means.tested for means in found], planned)
     domains = {
-        name: domain_result(family, row, means, p_values[row], certified[row], planned=planned[row])
+        name: domain_result(
+            family, row, means, p_values[row], certified[row], planned=planned[row], log_capitals=capitals[row]
+        )
         for row, (name, means) in enumerate(zip(names, found, strict=True))
     }
-    certificate = make_certificate(family, domains, table.units, fingerprints, other_patient_hashes or {})
+    certificate = make_certificate(family, domains, [table], fingerprints, other_patient_hashes or {})
     sizes = [len(names) for names in earlier]
     rounds = (*sizes, len(set(table.units)) - sum(sizes))
     return replace(certificate, delta=delta, rounds=rounds, look=look, spent=spent)
@@ -132,7 +134,7 @@ def check_fingerprints(fingerprints: Mapping[str, str]) -> None:
 def make_certificate(
     family: HypothesisFamily,
     domains: Mapping[str, DomainResult],
-    patients: Collection[str],
+    tables: Sequence[OutcomeTable],
     fingerprints: Mapping[str, str],
     disjoint_from: Iterable[str],
     *,
@@ -146,8 +148,8 @@ def make_certificate(
         The hypotheses that were tested.
     domains
         What was found in each domain.
-    patients
-        Ids of all patients planned for.
+    tables
+        Outcomes of all patients tested.
     fingerprints
         Hashes of what the outcomes depend on.
     disjoint_from
@@ -155,6 +157,7 @@ def make_certificate(
     sequential
         Whether the tests were looked at as outcomes came in.
     """
+    table = OutcomeTable.join(tables)
     versions = (titrate.__version__, platform.python_version(), np.__version__, scipy.__version__)
     return Certificate(
         alpha=family.alpha,
@@ -166,12 +169,12 @@ def make_certificate(
         versions=dict(zip(COMPUTED_WITH, versions, strict=True)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         domains=domains,
-        patient_hashes=tuple(sorted(map(hash_patient, set(patients)))),
+        outcomes=table.fingerprint,
         prior=family.prior.kind,
         prior_table=family.prior.table,
         sequential=sequential,
         disjoint_from=tuple(sorted(disjoint_from)),
-        rounds=(len(set(patients)),),
+        rounds=(len(set(table.units)),),
     )
 
 
@@ -185,8 +188,11 @@ def domain_result(
     planned: IntArray,
     planned_questions: int | None = None,
     stopped: str = "all",
+    log_capitals: FloatArray | None = None,
 ) -> DomainResult:
     """Return what was found in one domain, given which of its policies passed.
+
+    Certified is what passed and has a measured risk of at most alpha; see `calibration.units.keeps`.
 
     Parameters
     ----------
@@ -204,6 +210,8 @@ def domain_result(
         How many questions there were, where the tests ended early; None where all were used.
     stopped
         Why the tests ended: one of `calibration.results.STOPPED`.
+    log_capitals
+        Of the domain; see `HypothesisFamily.test_and_keep`.
     """
     tests = zip(p_values.tolist(), family.prior.weights[domain].tolist(), certified.tolist(), strict=True)
     result = DomainResult(
@@ -213,10 +221,13 @@ def domain_result(
         planned_questions=planned_questions or means.n_questions,
         stopped=stopped,
         policies=tuple(
-            PolicyResult(**vars(measured), p_value=p_value, weight=weight, certified=passed)
+            PolicyResult(
+                **vars(measured), p_value=p_value, weight=weight, certified=passed and measured.keeps(family.alpha)
+            )
             for measured, (p_value, weight, passed) in zip(means.measure(family.grid), tests, strict=True)
         ),
         further_units=None,
+        log_capitals=() if log_capitals is None else tuple(map(tuple, log_capitals.tolist())),
     )
     if result.certified or result.best(family.alpha).excess(family.alpha) >= 0:
         return result

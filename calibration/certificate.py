@@ -1,30 +1,30 @@
 """The certificate: what was promised, on what evidence, and for exactly which system.
 
-It is plain JSON. The digest in the file catches edits and damage; it is no signature, so a certificate is worth as
-much as the place it came from. Patient ids appear as SHA-256 only, which hides names but not ids that can be guessed.
+It is plain JSON. The seal in the file catches edits and damage, and what it claims is found again from its own numbers.
+That is no signature, so a certificate is worth as much as the place it came from. It names no patient, not even by a
+hash.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from calibration.coverage import QuestionKind, SourceRisk, sources_problem, why_not_covered
+from calibration.coverage import QuestionKind, SourceRisk, why_not_covered
 from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
 from calibration.results import DomainResult
-from calibration.sealed import REMEDY, digest, intact, read_object, render
-from calibration.testing.prior import PRIORS
+from calibration.sealed import MOST_BYTES, REMEDY, digest, intact, read_object, render, seal
+from calibration.testing.family import MOST_POLICIES
 from calibration.testing.pvalues import ANYTIME
+from calibration.testing.recheck import contradiction
 from calibration.wording import promise_sentence
 from titrate import InputError, JsonFields, NothingCertifiedError, write_atomic
 
 FINGERPRINTS = ("encoder", "index", "prompt", "mllm", "questions")
 """What every certificate is tied to; it may be tied to more."""
 
-_ROUNDING = 1e-6
 _SPOKEN = {
     "mllm": "model or its adapter",
     "questions": "question file",
@@ -59,8 +59,8 @@ class Certificate:
         When, in UTC, ISO 8601.
     domains
         The result for each domain.
-    patient_hashes
-        `hash_patient` of each calibration patient, sorted.
+    outcomes
+        `OutcomeTable.fingerprint` of the outcomes of the patients tested.
     prior
         How delta was spread over the policies at the start: one of `calibration.testing.prior.PRIORS`.
     prior_table
@@ -82,7 +82,7 @@ class Certificate:
         How the chosen policy, or the best, did with each source of a domain's questions, where they name theirs.
     """
 
-    SCHEMA_VERSION: ClassVar[int] = 6
+    SCHEMA_VERSION: ClassVar[int] = 7
 
     alpha: float
     delta: float
@@ -93,7 +93,7 @@ class Certificate:
     versions: Mapping[str, str]
     created: str
     domains: Mapping[str, DomainResult]
-    patient_hashes: tuple[str, ...]
+    outcomes: str
     prior: str = "uniform"
     prior_table: str | None = None
     sequential: bool = False
@@ -207,12 +207,12 @@ class Certificate:
         return table.take([row for row, unit in enumerate(table.units) if unit in tested])
 
     def save(self, path: Path) -> None:
-        """Write JSON, whole or not at all: a line for each policy, and for each patient.
+        """Write JSON, whole or not at all: a line for each policy.
 
         Raises
         ------
         InputError
-            If the file cannot be written.
+            If the file cannot be written, or would be too large to be read again.
         """
         content = {
             "schema_version": self.SCHEMA_VERSION,
@@ -224,7 +224,14 @@ class Certificate:
             "sources": {name: [row.to_json() for row in self.sources[name]] for name in sorted(self.sources)},
         }
         content["digest"] = digest(content)
-        write_atomic(path, render(content) + "\n")
+        content["seal"] = seal(content)
+        text = render(content) + "\n"
+        if len(text.encode()) > MOST_BYTES:
+            raise InputError(
+                f"{path}: the certificate would be larger than {MOST_BYTES >> 20} MiB, and is not read then; "
+                "calibrate with fewer policies, or fewer wordings of questions"
+            )
+        write_atomic(path, text)
 
     @classmethod
     def load(cls, path: Path) -> "Certificate":
@@ -233,13 +240,19 @@ class Certificate:
         Raises
         ------
         InputError
-            If the file cannot be read, is of another schema version, or is not as it was written.
+            If the file cannot be read, is too large, is of another schema version, is not as it was written, or claims
+            what its own numbers do not show.
         """
         value = read_object(path)
         if value.get("schema_version") != cls.SCHEMA_VERSION:
             raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {REMEDY}")
-        names = ("schema_version", *(one.name for one in fields(cls)), "digest")
+        names = ("schema_version", *(one.name for one in fields(cls)), "digest", "seal")
         read = JsonFields(value, str(path), names, REMEDY)
+        if not intact(value):
+            raise read.error("edited or damaged since it was written")
+        rows = [item.get("policies") for item in read.object("domains").values() if isinstance(item, dict)]
+        if sum(len(item) for item in rows if isinstance(item, list)) > MOST_POLICIES:  # before anything is made of them
+            raise read.error(f"it has more than {MOST_POLICIES} policies")
         asked, sources = (
             JsonFields(each, f"{path}, {name}", tuple(each), REMEDY)
             for name, each in (("questions", read.object("questions")), ("sources", read.object("sources")))
@@ -257,7 +270,7 @@ class Certificate:
                 name: DomainResult.from_json(item, f"{path}, domain {name}", REMEDY)
                 for name, item in read.object("domains").items()
             },
-            patient_hashes=read.texts("patient_hashes"),
+            outcomes=read.text("outcomes"),
             prior=read.text("prior"),
             prior_table=None if value.get("prior_table") is None else read.text("prior_table"),
             sequential=read.flag("sequential"),
@@ -275,23 +288,7 @@ class Certificate:
                 for name, rows in ((name, sources.items(name)) for name in sources.value)
             },
         )
-        for name, rows in certificate.sources.items():
-            problem = sources_problem(rows, certificate.result(name)) if name in certificate.domains else "no domain"
-            if problem:
-                raise sources.error(f"{name}: {problem}")
-        if certificate.spent >= certificate.delta:
-            raise read.error("spent leaves nothing of delta")
-        if sum(certificate.rounds) != len(certificate.patient_hashes):
-            raise read.error("rounds do not add up to the patients")
-        if certificate.prior not in PRIORS or (certificate.prior == "uniform") != (certificate.prior_table is None):
-            raise read.error("prior and prior_table do not go together")
-        weights = [row.weight for result in certificate.domains.values() for row in result.policies]
-        if abs(sum(weights) - 1) > _ROUNDING:
-            raise read.error("the weights of all policies of all domains do not add up to 1")
-        if not intact(value):
-            raise read.error("edited or damaged since it was written")
-        try:
-            datetime.fromisoformat(certificate.created)
-        except ValueError as error:
-            raise read.error("created is not a time in ISO 8601") from error
+        problem = contradiction(certificate)
+        if problem:
+            raise read.error(problem)
         return certificate

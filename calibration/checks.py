@@ -12,6 +12,10 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
+_LEAST_LEVEL = 1e-300
+"""The inverse of less is infinite."""
+
+
 def check_level(name: str, value: float) -> float:
     """Return a risk or error level strictly between 0 and 1.
 
@@ -20,7 +24,7 @@ def check_level(name: str, value: float) -> float:
     InputError
         If it is not: at 0 nothing could ever be certified, at 1 everything would be.
     """
-    if not 0 < value < 1:
+    if not _LEAST_LEVEL <= value < 1:
         raise InputError(f"{name} is {value}; give a number strictly between 0 and 1")
     return float(value)
 

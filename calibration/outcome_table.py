@@ -165,7 +165,8 @@ class OutcomeTable:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the content, whatever the order of the questions."""
-        return hash_json(sorted(self._rows(), key=lambda row: str(row["question"])))
+        rows = sorted(self._rows(), key=lambda row: str(row["question"]))
+        return hash_json(json.dumps(rows))  # escaped, as a name may hold half of a surrogate pair
 
     def _rows(self) -> list[dict[str, object]]:
         columns: dict[str, Sequence[object]] = dict(

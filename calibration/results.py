@@ -13,8 +13,11 @@ from titrate import InputError, JsonFields
 STOPPED = ("all", "certified", "futile")
 """Why the tests ended: every patient was used, or early, because a policy was certified or none can be."""
 
+_MOST_LOG = 1e12
+"""More than any bets can lose."""
 _FIELDS = (
-    "n_units", "n_questions", "planned_units", "planned_questions", "stopped", "chosen", "further_units", "policies",
+    "n_units", "n_questions", "planned_units", "planned_questions", "stopped", "chosen", "further_units",
+    "log_capitals", "policies",
 )  # fmt: skip
 _ROW = (
     "k", "gamma", "tau", "blend", "gate",
@@ -106,6 +109,9 @@ class DomainResult:
         Where nothing is certified: about how many more patients like these would certify something with a chance of
         four in five (`calibration.testing.sample_size`). None where no measured risk is below alpha, or no ten thousand
         would do.
+    log_capitals
+        With ``"closed-e"``, log K of each policy at the few moments that certified one, ``[moments][policies]``: what
+        is certified follows from those and the weights. Else empty.
     """
 
     n_units: int
@@ -115,6 +121,7 @@ class DomainResult:
     stopped: str
     policies: tuple[PolicyResult, ...]
     further_units: int | None
+    log_capitals: tuple[tuple[float, ...], ...] = ()
 
     @cached_property
     def grid(self) -> PolicyGrid:
@@ -168,6 +175,7 @@ class DomainResult:
             "stopped": self.stopped,
             "chosen": None if self.policy is None else _name_in_json(self.policy),
             "further_units": self.further_units,
+            "log_capitals": [list(row) for row in self.log_capitals],
             "policies": [row.to_json() for row in self.policies],
         }
 
@@ -181,6 +189,9 @@ class DomainResult:
             If it is anything else, or contradicts itself.
         """
         read = JsonFields(value, where, _FIELDS, remedy)
+        moments = [
+            JsonFields({"log_capitals": row}, where, ("log_capitals",), remedy) for row in read.items("log_capitals")
+        ]
         result = cls(
             n_units=read.integer("n_units", least=1),
             n_questions=read.integer("n_questions", least=1),
@@ -192,6 +203,7 @@ class DomainResult:
                 for number, row in enumerate(read.items("policies"), start=1)
             ),
             further_units=None if read.value["further_units"] is None else read.integer("further_units", least=1),
+            log_capitals=tuple(row.numbers("log_capitals", least=-_MOST_LOG) for row in moments),
         )
         problem = _contradiction(result, read.value["chosen"])
         if problem:
@@ -231,6 +243,8 @@ def _contradiction(result: DomainResult, chosen: Any) -> str | None:
         return "policies are not every k = 0..K with every cut, blend, gate and threshold, once each and in order"
     if chosen != (None if result.policy is None else _name_in_json(result.policy)):
         return "chosen is not the certified policy that answers most, with the least risk"
+    if any(len(row) != len(result.policies) for row in result.log_capitals):
+        return "log_capitals are not a number for each policy"
     if result.further_units is not None and result.certified:
         return "further_units are named although something is certified"
     if result.stopped not in STOPPED:

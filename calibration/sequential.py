@@ -21,7 +21,7 @@ import numpy as np
 
 from calibration.calibrate import check_fingerprints, domain_result, make_certificate
 from calibration.certificate import Certificate
-from calibration.checks import FloatArray, check_same_length, check_spent
+from calibration.checks import BoolArray, FloatArray, check_same_length, check_spent
 from calibration.grid import PolicyGrid
 from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
@@ -29,7 +29,7 @@ from calibration.policies import Blend, Policy
 from calibration.testing.betting import MAX_BET, wsr_log_capital
 from calibration.testing.family import HypothesisFamily
 from calibration.testing.prior import check_disjoint
-from calibration.units import UnitMeans
+from calibration.units import UnitMeans, keeps
 from titrate import InputError, check_no_overlap
 
 _GIVE_UP_LEVEL = 0.05
@@ -87,7 +87,6 @@ class SequentialCertifier:
             check_disjoint(units, question_ids, prior_outcomes)
         self._other_patients = dict(other_patient_hashes or {})
         check_no_overlap(units, self._other_patients)
-        self._patients = set(units)
         grid, names = PolicyGrid(max_k, tuple(gammas), tuple(taus), tuple(blends), tuple(gates)), sorted(set(domains))
         left = delta - check_spent(spent, delta)
         self.family = HypothesisFamily(alpha, left, grid, names, procedure, "wsr", prior_outcomes)
@@ -104,6 +103,7 @@ class SequentialCertifier:
         self._certified = self.family.certify(self._p_values)
         self._futile = [False] * len(names)
         self._out: dict[str, tuple[int, str]] = {}
+        self._tables: list[OutcomeTable] = []
 
     @property
     def undecided(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class SequentialCertifier:
 
     @property
     def certified(self) -> dict[str, tuple[Policy, ...]]:
-        """The policies certified so far in each domain. None is ever taken back."""
+        """The policies certified so far in each domain, whose tests end with the first."""
         policies = self.family.grid.policies
         return {
             name: tuple(policies[number] for number in np.flatnonzero(self._certified[row]))
@@ -171,7 +171,8 @@ class SequentialCertifier:
             arrived[row] = self._means[row] = means if earlier is None else earlier.then(means)
             self._p_values[row] = self.family.anytime_p_values(row, arrived[row].tested, len(self._order[row]))
         self._out = {}
-        self._certified = self.family.certify(self._p_values)
+        self._tables.append(table)
+        self._certified = self.family.certify(self._p_values) & self._kept()
         for row, means in arrived.items():
             if self._open(row):
                 self._futile[row] = self._hopeless(row, means.tested)
@@ -205,9 +206,15 @@ class SequentialCertifier:
                 stopped=stopped,
             )
         certificate = make_certificate(
-            self.family, results, self._patients, fingerprints, self._other_patients, sequential=True
+            self.family, results, self._tables, fingerprints, self._other_patients, sequential=True
         )
-        return replace(certificate, delta=self._delta, look=self._look, spent=self._spent)
+        rounds = (len({unit for questions in self._questions for unit in questions}),)
+        return replace(certificate, delta=self._delta, rounds=rounds, look=self._look, spent=self._spent)
+
+    def _kept(self) -> BoolArray:
+        """Whether the measured risk is at most alpha so far, ``[domains, policies]``."""
+        nothing = np.zeros(self._p_values.shape[1], dtype=np.bool_)
+        return np.stack([nothing if one is None else keeps(one.risks, self.family.alpha) for one in self._means])
 
     def _seen(self, row: int) -> int:
         means = self._means[row]

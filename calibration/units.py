@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibration.checks import FloatArray, IntArray, check_same_length, check_unit_interval
+from calibration.checks import BoolArray, FloatArray, IntArray, check_same_length, check_unit_interval
 from calibration.grid import PolicyGrid
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
@@ -52,6 +52,10 @@ class MeasuredPolicy:
     coverage: float
     contexts: float
     deviation: float
+
+    def keeps(self, alpha: float) -> bool:
+        """Whether the measured risk is at most alpha; see `keeps`."""
+        return bool(keeps(np.array([self.risk]), alpha)[0])
 
     @property
     def rank(self) -> tuple[float, float, float]:
@@ -145,6 +149,11 @@ class UnitMeans:
             np.concatenate([self.sizes, later.sizes]),
         )
 
+    @property
+    def risks(self) -> FloatArray:
+        """Mean loss of the answers given, ``[policies]``; 1 where none is given."""
+        return _ratio(self.errors.sum(axis=0), self.answered.sum(axis=0))
+
     def measure(self, grid: PolicyGrid) -> tuple[MeasuredPolicy, ...]:
         """Sum up each policy over the units.
 
@@ -158,7 +167,7 @@ class UnitMeans:
         sizes = self.sizes[rows, None]
         low, high = risk_intervals(self.errors[rows], self.answered[rows])
         columns = (
-            _ratio(self.errors.sum(axis=0), self.answered.sum(axis=0)),
+            self.risks,
             # Rounded, since a question's weight goes through the mean of its unit and back.
             np.round(
                 _ratio((self.errors[rows] * sizes).sum(axis=0), (self.answered[rows] * sizes).sum(axis=0)), _DIGITS
@@ -175,6 +184,15 @@ class UnitMeans:
                 grid.policies, *(column.tolist() for column in columns), strict=True
             )
         )
+
+
+def keeps(risks: FloatArray, alpha: float) -> BoolArray:
+    """Whether each measured risk is at most alpha, to within rounding.
+
+    A bet can be won early and the risk be above alpha in the end. The test holds all the same, but nobody wants to
+    promise what was measured otherwise; and to certify less than a test allows is never wrong.
+    """
+    return np.asarray(risks <= alpha + 10.0**-_DIGITS, dtype=np.bool_)
 
 
 def mean_per_unit(losses: ArrayLike, units: Sequence[str]) -> tuple[FloatArray, list[str]]:

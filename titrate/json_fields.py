@@ -7,6 +7,8 @@ from titrate.errors import InputError
 from titrate.text import unprintable
 
 _HUGE = 1e300
+_MOST_WHOLE = 2**53
+"""More is not exact as a float, which is what other readers of JSON make of it."""
 
 
 class JsonFields:
@@ -114,8 +116,8 @@ class JsonFields:
         return text
 
     def _integer(self, name: str, value: Any, least: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise self.error(f"{name} is not a whole number of at least {least}")
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST_WHOLE:
+            raise self.error(f"{name} is not a whole number of at least {least}, or too large")
         return value
 
     def _fraction(self, name: str, value: Any) -> float:

@@ -63,14 +63,23 @@ def read_text(path: Path) -> str:
     return read_bytes(path).decode("utf-8-sig")
 
 
-def parse_json(text: str | bytes) -> Any:
+def parse_json(text: str | bytes, *, strict: bool = False) -> Any:
     r"""The value of a JSON text.
+
+    Parameters
+    ----------
+    text
+        The text, or its bytes in UTF-8.
+    strict
+        Refuse what Python's reader takes beyond the standard: a name that comes twice in an object, of which readers
+        take one or the other, and NaN and infinities.
 
     Raises
     ------
     ValueError
         With a short reason as its message: if it is not JSON or not UTF-8, has brackets more than 64 deep or a number
-        of thousands of digits, or escapes half of a surrogate pair, which is no text that could be written again.
+        of thousands of digits, or escapes half of a surrogate pair, which is no text that could be written again; or
+        ``strict`` refuses it.
 
     >>> parse_json('{"a": [1]}')
     {'a': [1]}
@@ -84,7 +93,10 @@ def parse_json(text: str | bytes) -> Any:
     try:
         if isinstance(text, bytes):
             text = text.decode("utf-8-sig")
-        value = json.loads(text)
+        hooks: dict[str, Any] = {"object_pairs_hook": _each_once, "parse_constant": _no_number} if strict else {}
+        value = json.loads(text, **hooks)
+    except _NotStrictError:
+        raise
     except json.JSONDecodeError as error:
         raise ValueError(error.msg) from error
     except UnicodeDecodeError as error:
@@ -98,6 +110,21 @@ def parse_json(text: str | bytes) -> Any:
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
     return value
+
+
+class _NotStrictError(ValueError):
+    pass
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _NotStrictError("a name comes twice in an object")
+    return found
+
+
+def _no_number(name: str) -> float:
+    raise _NotStrictError(f"{name}, which is no number")
 
 
 def _check_depth(value: Any) -> None:

@@ -14,14 +14,15 @@ from calibration.testing.betting import star_log_capital
 from calibration.testing.prior import Prior, prefer_prior, uniform_prior
 from calibration.testing.procedures import (
     PROCEDURES,
-    bonferroni,
-    closed_betting,
-    holm,
+    certify_by_p_values,
+    closed_betting_moments,
     neighbour_transitions,
-    sequential_graphical,
 )
 from calibration.testing.pvalues import P_VALUES, capital_p_value, wsr_p_value
 from titrate import InputError
+
+MOST_POLICIES = 5000
+"""In all domains together: `sequential_graphical` takes a table of all pairs, of 200 MB then."""
 
 
 def choose_tests(
@@ -79,7 +80,8 @@ class HypothesisFamily:
     Raises
     ------
     InputError
-        If a level or a name cannot be used, they do not go together, or the procedure takes no prior.
+        If a level or a name cannot be used, they do not go together, the procedure takes no prior, or there are more
+        than `MOST_POLICIES`.
     """
 
     alpha: float
@@ -93,6 +95,11 @@ class HypothesisFamily:
     def __post_init__(self) -> None:
         check_level("alpha", self.alpha)
         check_level("delta", self.delta)
+        if len(self.domains) * self.grid.size > MOST_POLICIES:
+            raise InputError(
+                f"{self.grid.size} policies in each of {len(self.domains)} domains are more than {MOST_POLICIES}; try "
+                "fewer contexts, cuts, blends, gates or thresholds"
+            )
         for kind, name, known in (
             ("procedure", self.procedure, PROCEDURES),
             ("p-value", self.p_value, tuple(P_VALUES)),
@@ -134,13 +141,30 @@ class HypothesisFamily:
             Both ``[domains, policies]``. With ``"closed-e"`` the second does not follow from the first, which is what
             each policy's capital shows by itself.
         """
+        p_values, certified, _ = self.test_and_keep(values, planned)
+        return p_values, certified
+
+    def test_and_keep(
+        self, values: Sequence[FloatArray], planned: Sequence[ArrayLike | None] | None = None
+    ) -> tuple[FloatArray, BoolArray, list[FloatArray]]:
+        """`test`, and what ``certified`` can be found again from besides the p-values.
+
+        Returns
+        -------
+        p_values, certified
+            As `test`.
+        log_capitals
+            Of each domain with ``"closed-e"``, log K of every policy at the moments that certified one, ``[moments,
+            policies]``; else of no moment.
+        """
         plans = planned or [None] * len(values)
         if self.procedure == "closed-e":
             capitals = [self.log_capital(row, part, plans[row]) for row, part in enumerate(values)]
             p_values = np.stack([capital_p_value(capital) for capital in capitals])
-            return p_values, closed_betting(capitals, self.delta, self.prior.weights)
+            certified, moments = closed_betting_moments(capitals, self.delta, self.prior.weights)
+            return p_values, certified, [capital[rows] for capital, rows in zip(capitals, moments, strict=True)]
         p_values = np.stack([self.p_values(row, part, plans[row]) for row, part in enumerate(values)])
-        return p_values, self.certify(p_values)
+        return p_values, self.certify(p_values), [np.empty((0, p_values.shape[1])) for _ in values]
 
     def log_capital(self, domain: int, values: FloatArray, planned: ArrayLike | None = None) -> FloatArray:
         """Logarithm of the capital ``[..., units, policies]`` that ``"closed-e"`` tests a domain by."""
@@ -180,8 +204,4 @@ class HypothesisFamily:
         """
         if self.procedure == "closed-e":
             raise ValueError("closed-e certifies by capital, not by p-values; call test")
-        if self.procedure == "bonferroni":
-            return bonferroni(p_values, self.delta)
-        if self.procedure == "holm":
-            return holm(p_values, self.delta)
-        return sequential_graphical(p_values, self.delta, self.prior.weights, self._transitions)
+        return certify_by_p_values(self.procedure, p_values, self.delta, self.prior.weights, lambda: self._transitions)

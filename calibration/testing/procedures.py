@@ -3,7 +3,7 @@
 All are valid however the p-values depend on each other, as those of one table always do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -115,6 +115,27 @@ def sequential_graphical(p_values: FloatArray, delta: float, weights: ArrayLike,
         graph[:, j], graph[j] = 0.0, 0.0
 
 
+def certify_by_p_values(
+    procedure: str, p_values: FloatArray, delta: float, weights: FloatArray, transitions: Callable[[], FloatArray]
+) -> BoolArray:
+    """Certify by one of `PROCEDURES`, but for ``"closed-e"``.
+
+    Parameters
+    ----------
+    procedure
+        Its name.
+    p_values, delta, weights
+        As for `sequential_graphical`; the others take no weights.
+    transitions
+        Returns those of `sequential_graphical`, which the others do without.
+    """
+    if procedure == "bonferroni":
+        return bonferroni(p_values, delta)
+    if procedure == "holm":
+        return holm(p_values, delta)
+    return sequential_graphical(p_values, delta, weights, transitions())
+
+
 def closed_betting(log_capitals: Sequence[FloatArray], delta: float, weights: FloatArray) -> BoolArray:
     """Closed testing with averaged capital: policies that are all good win together (after arXiv 2501.09015).
 
@@ -155,21 +176,54 @@ def closed_betting(log_capitals: Sequence[FloatArray], delta: float, weights: Fl
     >>> closed_betting([np.log([[5.0, 6.0], [10.0, 10.0]])], 0.1, np.array([[0.5, 0.5]])).tolist()
     [[True, True]]
     """
+    return closed_betting_moments(log_capitals, delta, weights)[0]
+
+
+def closed_betting_moments(
+    log_capitals: Sequence[FloatArray], delta: float, weights: FloatArray, slack: float = 0.0
+) -> tuple[BoolArray, list[list[int]]]:
+    """`closed_betting`, and the few moments in each domain that it rests on.
+
+    Parameters
+    ----------
+    log_capitals, delta, weights
+        As for `closed_betting`; a domain may have no moment at all.
+    slack
+        By how much less than needed is enough, as a share of it: for the same sums done by another machine.
+
+    Returns
+    -------
+    certified
+        ``[domains, policies]``
+    moments
+        Of each domain, rows of its capitals, rising: those alone certify the same.
+
+    Raises
+    ------
+    InputError
+        As `closed_betting`.
+    """
     log_goal = -np.log(check_level("delta", delta))
     if not (bool(np.all(weights > 0)) and abs(weights.sum() - 1) <= 1e-9):
         raise InputError("weights must be one per policy, above 0, and add up to 1")
     certified = np.zeros(weights.shape, dtype=np.bool_)
+    moments: list[set[int]] = [set() for _ in log_capitals]
     found = True
     while found:
         found = False
         for row, capital in enumerate(log_capitals):
             left = np.flatnonzero(~certified[row])
             wealth = closed_wealth(capital[:, left], log_goal, weights[row, left])
-            needed = np.exp(log_goal) * (1 - weights[certified].sum())
-            passed = left[(wealth >= needed).any(axis=0)]
-            certified[row, passed] = True
-            found = found or passed.size > 0
-    return certified
+            needed = np.exp(log_goal) * (1 - weights[certified].sum()) * (1 - slack)
+            enough = wealth >= needed
+            passed = enough.any(axis=0)
+            certified[row, left[passed]] = True
+            while passed.any():  # the moment that does for most of them, and again for the rest
+                moment = int(enough[:, passed].sum(axis=1).argmax())
+                moments[row].add(moment)
+                passed &= ~enough[moment]
+                found = True
+    return certified, [sorted(rows) for rows in moments]
 
 
 def neighbour_transitions(pairs: ArrayLike, groups: int, size: int) -> FloatArray:

@@ -42,7 +42,12 @@ def binomial_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
     table, alpha = check_unit_interval("losses", losses, stacked=True), check_level("alpha", alpha)
     if not bool(np.all((table == 0) | (table == 1))):
         raise InputError("the binomial p-value needs one loss of 0 or 1 per patient; use wsr for any other losses")
-    return np.asarray(binom.cdf(table.sum(axis=-2), table.shape[-2], alpha), dtype=np.float64)
+    return binomial_tail(table.sum(axis=-2), table.shape[-2], alpha)
+
+
+def binomial_tail(total: ArrayLike, n: int, alpha: float) -> FloatArray:
+    """P(Bin(n, alpha) <= total), in the shape of ``total``."""
+    return np.asarray(binom.cdf(total, n, alpha), dtype=np.float64)
 
 
 def hoeffding_bentkus_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
@@ -68,12 +73,17 @@ def hoeffding_bentkus_p_value(losses: ArrayLike, alpha: float) -> FloatArray:
         If a loss is outside [0, 1] or NaN, the table is empty, or alpha is not in (0, 1).
     """
     table, alpha = check_unit_interval("losses", losses, stacked=True), check_level("alpha", alpha)
-    n, total = table.shape[-2], table.sum(axis=-2)
-    risk = np.minimum(total / n, alpha)
+    return hoeffding_bentkus_bound(table.sum(axis=-2), table.shape[-2], alpha)
+
+
+def hoeffding_bentkus_bound(total: ArrayLike, n: int, alpha: float) -> FloatArray:
+    """`hoeffding_bentkus_p_value` of n losses that add up to a total, in the shape of ``total``."""
+    total = np.asarray(total, dtype=np.float64)
+    risk = np.clip(total / n, 0.0, alpha)
     hoeffding = np.exp(-n * (rel_entr(risk, alpha) + rel_entr(1 - risk, 1 - alpha)))
     # Ten losses of 0.1 add up to slightly less or more than 1, so whole sums are recognised to within rounding.
     # That is safe: between whole sums Bentkus's bound interpolates, so 1e-9 changes it by about a part in 1e9.
-    bentkus = np.e * binom.cdf(np.ceil(total - 1e-9), n, alpha)
+    bentkus = np.e * binomial_tail(np.ceil(total - 1e-9), n, alpha)
     return np.asarray(np.minimum(np.minimum(hoeffding, bentkus), 1.0), dtype=np.float64)
 
 

@@ -18,7 +18,7 @@ from calibration import (
     SourceRisk,
     measure_policies,
 )
-from titrate import InputError, hash_patient
+from titrate import InputError
 
 BoolArray = NDArray[np.bool_]
 
@@ -110,17 +110,18 @@ def summarise(certificate: Certificate, table: OutcomeTable) -> list[DomainSumma
     InputError
         If the table is not the one that the certificate was computed from.
     """
-    known = set(certificate.patient_hashes)
-    if set(table.domains) != set(certificate.domains) or any(
-        hash_patient(unit) not in known for unit in set(table.units)
-    ):
-        raise InputError(f"the outcomes are of other domains or patients than the certificate's; {_REMEDY}")
-    return [_summarise(certificate, name, table.select(name)) for name in sorted(certificate.domains)]
+    if set(table.domains) != set(certificate.domains):
+        raise InputError(f"the outcomes are of other domains than the certificate's; {_REMEDY}")
+    names = sorted(certificate.domains)
+    parts = [certificate.tested_outcomes(name, table.select(name)) for name in names]
+    summaries = [_summarise(certificate, *pair) for pair in zip(names, parts, strict=True)]
+    if OutcomeTable.join(parts).fingerprint != certificate.outcomes:
+        raise InputError(f"the outcomes are not those that the certificate was computed from; {_REMEDY}")
+    return summaries
 
 
 def _summarise(certificate: Certificate, name: str, part: OutcomeTable) -> DomainSummary:
     result = certificate.domains[name]
-    part = certificate.tested_outcomes(name, part)
     measured = _measure(certificate, part, result.grid)
     certain, again = ([row.risk for row in rows] for rows in (result.policies, measured))
     if len(part.question_ids) != result.n_questions or not np.allclose(certain, again, rtol=0, atol=1e-9):

@@ -10,8 +10,8 @@ import jsonschema
 import pytest
 
 import calibration
-from calibration import Certificate
-from titrate import InputError, hash_patient
+from calibration import Certificate, OutcomeTable
+from titrate import InputError
 from titrate.files import hash_json
 
 Certify = Callable[..., Certificate]
@@ -62,14 +62,12 @@ def test_the_file_reads_as_a_table(tmp_path: Path, certificate: Certify) -> None
         assert (row["risk"], tuple(row["interval"]), row["p_value"]) == (kept.risk, kept.interval, kept.p_value)
 
 
-def test_patients_are_known_by_hash_only(tmp_path: Path, certificate: Certify) -> None:
+def test_no_patient_is_named(tmp_path: Path, certificate: Certify, two_domains: OutcomeTable) -> None:
     made = certificate()
     made.save(tmp_path / "certificate.json")
     assert '"p17"' not in (tmp_path / "certificate.json").read_text()
-    assert hash_patient("p17") == sha256(b"p17").hexdigest()
-    assert len(made.patient_hashes) == 120
-    assert list(made.patient_hashes) == sorted(made.patient_hashes)
-    assert hash_patient("p17") in made.patient_hashes
+    assert sha256(b"p17").hexdigest() not in (tmp_path / "certificate.json").read_text(), "nor by what can be guessed"
+    assert made.outcomes == two_domains.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -121,7 +119,7 @@ NO_SOURCE = {**SOURCE, "source": None, "n_units": 60, "n_questions": 60}
     ("edit", "message"),
     [
         (change(("alpha",), 1.4), "alpha is not a number in"),
-        (change(("alpha",), float("nan")), "alpha is not a number in"),
+        (change(("alpha",), float("nan")), "is not JSON"),
         (change(("alpha",), 10**400), "alpha is not a number in"),
         (change(("delta",), "0.1"), "delta is not a number in"),
         (change(("seed",), 0), "has unknown seed"),
@@ -150,7 +148,7 @@ NO_SOURCE = {**SOURCE, "source": None, "n_units": 60, "n_questions": 60}
         (change((*RADIOLOGY, "policies", 1, "interval"), 0.1), "interval is not a list"),
         (change((*RADIOLOGY, "policies", 1, "k"), -1), "k is not a whole number of at least 0"),
         (change((*RADIOLOGY, "policies", 1, "k"), 2), "radiology: policies are not every k"),
-        (change((*RADIOLOGY, "policies", 2, "k"), 10**400), "radiology: policies are not every k"),
+        (change((*RADIOLOGY, "policies", 2, "k"), 10**400), "k is not a whole number of at least 0, or too large"),
         (change((*RADIOLOGY, "policies", 2, "k"), 10**9), "radiology: policies are not every k"),
         (change((*RADIOLOGY, "policies", 1, "gamma"), -1), "gamma is not a finite number of at least 0"),
         (change((*RADIOLOGY, "policies", 1, "gamma"), 0.5), "radiology: policies are not every k"),
@@ -159,7 +157,7 @@ NO_SOURCE = {**SOURCE, "source": None, "n_units": 60, "n_questions": 60}
         (lambda content: content["domains"]["radiology"]["policies"].reverse(), "policies are not every k"),
         (
             lambda content: content["domains"]["radiology"]["policies"].pop(),
-            "the weights of all policies of all domains do not",
+            "log_capitals are not a number for each policy",
         ),
         (change((*RADIOLOGY, "chosen"), 1), "chosen is not the certified policy that answers most"),
         (change((*RADIOLOGY, "chosen", "k"), 2), "chosen is not the certified policy that answers most"),
@@ -186,13 +184,13 @@ NO_SOURCE = {**SOURCE, "source": None, "n_units": 60, "n_questions": 60}
         (change(("sources",), {"radiology": [{**SOURCE, "source": ""}]}), "source is not text"),
         (change(("sources",), {"radiology": [{**SOURCE, "interval": [0.2, 0.1]}]}), "interval is not a low and a high"),
         (change(("sources",), []), "sources is not an object"),
-        (change(("rounds",), [100, 19]), "rounds do not add up to the patients"),
+        (change(("rounds",), [100, 21]), "rounds do not add up to the patients"),
         (change(("rounds",), [121, -1]), "rounds is not a whole number of at least 0"),
-        (change(("patient_hashes",), "abc"), "patient_hashes is not a list"),
-        (change(("schema_version",), 5), "not a certificate of schema version 6; run calibrate again"),
+        (change(("outcomes",), 7), "outcomes is not text"),
+        (change(("schema_version",), 6), "not a certificate of schema version 7; run calibrate again"),
         (lambda content: content.pop("delta"), "lacks delta"),
         (lambda content: content.pop("digest"), "lacks digest"),
-        (lambda content: content.clear(), "not a certificate of schema version 6"),
+        (lambda content: content.clear(), "not a certificate of schema version 7"),
     ],
 )
 def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: Certify) -> None:
@@ -200,8 +198,9 @@ def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: 
     certificate().save(path)
     content = json.loads(path.read_text())
     edit(content)
-    if "digest" in content:  # so that it is not the digest alone that refuses
-        content["digest"] = hash_json({k: v for k, v in content.items() if k not in ("created", "digest")})
+    if "digest" in content:  # so that it is not the seal alone that refuses
+        content["digest"] = hash_json({k: v for k, v in content.items() if k not in ("created", "digest", "seal")})
+        content["seal"] = hash_json({k: v for k, v in content.items() if k != "seal"})
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as error:
         Certificate.load(path)

@@ -21,7 +21,7 @@ CERTIFICATE = Certificate(
     versions={},
     created="2026-01-01T00:00:00+00:00",
     domains={},
-    patient_hashes=(),
+    outcomes="0",
     questions={"chest": QuestionKind.collect(ASKED)},
 )
 

@@ -19,7 +19,8 @@ def test_looks_are_counted_continued_or_refused(
     assert first.exit_code == 0, first.output
     certificate = tmp_path / "certificate.json"
     made = json.loads(certificate.read_text())
-    assert (made["procedure"], made["p_value"], made["rounds"]) == ("closed-e", "star", [len(made["patient_hashes"])])
+    patients = sum(domain["n_units"] for domain in made["domains"].values())  # each is in one domain
+    assert (made["procedure"], made["p_value"], made["rounds"]) == ("closed-e", "star", [patients])
     again = run(*words, "--alpha", 0.99)
     assert again.exit_code == 0, again.output
     assert json.loads(certificate.read_text())["digest"] == made["digest"]
@@ -35,5 +36,6 @@ def test_looks_are_counted_continued_or_refused(
     assert more.exit_code == 0, more.output
     before = made["rounds"][0]
     continued = json.loads(certificate.read_text())
-    assert continued["rounds"] == [before, len(continued["patient_hashes"]) - before]
+    patients = sum(domain["n_units"] for domain in continued["domains"].values())
+    assert continued["rounds"] == [before, patients - before]
     assert f"an earlier calibration goes on: {before} patients were tested before" in more.stderr

@@ -42,7 +42,7 @@ def certificate(opened: Callable[..., Pipeline]) -> Certificate:
         versions={"titrate": "0"},
         created="2026-01-01T00:00:00+00:00",
         domains={"pathology": result(2), "radiology": result(None)},
-        patient_hashes=(),
+        outcomes="0",
         questions={"pathology": QuestionKind.collect([("p1", "Is it?", ("no", "yes"))])},
     )
 

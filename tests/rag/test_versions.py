@@ -22,7 +22,7 @@ def certificate(system: AnsweringSystem, versions: dict[str, str]) -> Certificat
         versions=versions,
         created="2026-01-01T00:00:00+00:00",
         domains={"pathology": domain_result([0.1], (0,))},
-        patient_hashes=(),
+        outcomes="0",
     )
 
 

@@ -116,7 +116,7 @@ def certificate(**k: int | None) -> Certificate:
         return domain_result([0.1] * 6, () if chosen is None else (chosen,), units=9)
 
     return Certificate(
-        0.2, 0.1, "patient", "wsr", "bonferroni", {}, {}, "", {name: result(item) for name, item in k.items()}, ()
+        0.2, 0.1, "patient", "wsr", "bonferroni", {}, {}, "", {name: result(item) for name, item in k.items()}, "0"
     )
 
 

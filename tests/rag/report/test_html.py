@@ -241,8 +241,8 @@ def test_other_outcomes_are_refused(change: str, report: Callable[..., str], two
             replace(two_domains, losses=1 - two_domains.losses),
             "in pathology are not what the certificate says",
         ),
-        "patients": (replace(two_domains, units=[f"x{i}" for i in range(120)]), "other domains or patients"),
-        "domain": (two_domains.select("radiology"), "other domains or patients"),
+        "patients": (replace(two_domains, units=[f"x{i}" for i in range(120)]), "outcomes are not those that"),
+        "domain": (two_domains.select("radiology"), "outcomes are of other domains"),
         "fewer": (two_domains.take(range(119)), "19 patients in pathology, the certificate tested 20"),
     }[change]
     with pytest.raises(InputError, match=message):
