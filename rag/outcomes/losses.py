@@ -46,13 +46,21 @@ def finding_loss(answer: str, reference: str, findings: Sequence[str] = FINDINGS
     names themselves are read, in singular and plural, no synonyms of theirs. That is cruder than trained labellers
     (CheXbert, arXiv 2004.09167), and needs none.
 
+    The question is not read. So a "yes" that names no finding affirms something, but nothing that has a name: it is the
+    same as another such "yes", and else wrong.
+
     >>> finding_loss("No effusion. Mild cardiomegaly.", "Cardiomegaly with edema.")  # 1 of 1 and 1 of 2: F1 2/3
     0.33333333333333337
     """
-    said, wanted = affirmed(answer, findings), affirmed(reference, findings)
+    said, wanted = _affirmed(answer, findings), _affirmed(reference, findings)
     if not said and not wanted:
         return 0.0
     return 1 - 2 * len(said & wanted) / (len(said) + len(wanted))
+
+
+def _affirmed(text: str, findings: Sequence[str]) -> set[str]:
+    found = affirmed(text, findings)
+    return found or ({"yes"} if re.match(r"\W*yes\b", text, re.IGNORECASE) else set())
 
 
 def load_loss(name: str) -> Loss:
