@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train
+.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -56,6 +56,9 @@ bench-reliance: bench/index  ## what preference training does to over-reliance, 
 
 bench-train: $(STAMP)  ## tokens a second and memory of training beside TRL's own trainer
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.train
+
+bench-injections: $(STAMP)  ## what reports that order an answer do, with and without the fence, on the samples
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.injections
 
 bench/index: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python cli.py index $(DATA)/corpus.jsonl --index bench/index --encoder local-dir:samples/models/encoder

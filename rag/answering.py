@@ -116,7 +116,9 @@ def answer(
             else:
                 found |= zip(chosen, _generate(mllm, prompt, len(chosen), ks), strict=True)
     if closed:
-        options = [[retrieved.questions[row].options or () for row in chosen] for _, chosen in closed]
+        options = [
+            [template.options_read(retrieved.questions[row].options or ()) for row in chosen] for _, chosen in closed
+        ]
         scores = mllm.score_nested([prompt for prompt, _ in closed], options, ks)
         for (_, chosen), tables in zip(closed, scores, strict=True):
             for row, table in zip(chosen, tables, strict=True):  # table: [len(ks), number of options]

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from rag.fence import fence_fingerprint, fence_for, without_unseen
 from rag.shortening import ReadReport, shorten_report, shortening_fingerprint
 from rag.token_budget import FEWEST, MOST, REPORTS, TokenBudget
-from titrate import InputError, hash_json, read_bytes
+from titrate import InputError, hash_json, one_line, read_bytes
 
 MAX_INSTRUCTIONS = 16_384
 """Bytes of a file of instructions; far more means that another file was meant."""
@@ -91,8 +92,17 @@ class PromptTemplate:
         return max(FEWEST, self.budget.tokens_per_report - max(0, -(-longer // REPORTS)))
 
     def read(self, report: str) -> ReadReport:
-        """A report as the model reads it; whatever was read once is read the same again."""
-        return shorten_report(self.budget.without_special_tokens(report), self.report_tokens, self.budget.count_tokens)
+        """A report as the model reads it, fenced and cut; whatever was read once is read the same again."""
+        fenced = self._fenced(report)
+        read = shorten_report(fenced, self.report_tokens, self.budget.count_tokens)
+        if self._fenced(read.text) != read.text:  # on one line marks may stand together that were apart
+            read = shorten_report(self._fenced(one_line(fenced)), self.report_tokens, self.budget.count_tokens)
+        return replace(read, text=self._fenced(read.text))
+
+    def _fenced(self, text: str) -> str:
+        """Anybody's text without what a model could take for structure, see `rag.fence`, or for a special token."""
+        text = self.budget.without_special_tokens(without_unseen(text))
+        return self.budget.without_special_tokens(fence_for(self.instructions)(text))
 
     def reports_read(self, reports: Iterable[str]) -> ReportsRead:
         """How many of these reports are read with something left out."""
@@ -109,12 +119,26 @@ class PromptTemplate:
 
     def closing(self, question: str, options: Sequence[str] | None) -> str:
         """The question, and the answers to choose from where there are any, in quotes if one of them holds a comma."""
-        asked = f"Question: {' '.join(question.split())}"
+        asked = f"Question: {one_line(self._fenced(one_line(question)))}"
         if not options:
             return asked
+        options = self.options_read(options)
         if any("," in option or len(option.splitlines()) > 1 for option in options):  # quotes keep such options apart
             options = [json.dumps(option, ensure_ascii=False) for option in options]
         return f"{asked}\nOptions: {', '.join(options)}"
+
+    def options_read(self, options: Sequence[str]) -> tuple[str, ...]:
+        """The answers to choose from as the model reads them: fenced.
+
+        Raises
+        ------
+        InputError
+            If two of them are read alike.
+        """
+        read = tuple(self._fenced(option) for option in options)
+        if len(set(read)) < len(set(options)):
+            raise InputError(f"two of the options {', '.join(map(repr, options))} are read alike; word one otherwise")
+        return read
 
     def render(self, question: str, options: Sequence[str] | None, reports: Sequence[str]) -> str:
         """The user's whole message; ``reports`` best first."""
@@ -132,7 +156,8 @@ class PromptTemplate:
         example += self.closing("question?", ["left, right", "neither"])
         settings = {"instructions": self.instructions, "max_report_tokens": self.max_report_tokens}
         limits = [REPORTS, MOST, FEWEST]
-        return hash_json({"settings": settings, "limits": limits, "cut": shortening_fingerprint(), "example": example})
+        rules = {"cut": shortening_fingerprint(), "fence": fence_fingerprint()}
+        return hash_json({"settings": settings, "limits": limits, "example": example, **rules})
 
 
 def read_instructions(path: Path) -> str:
