@@ -6,6 +6,7 @@ from .choices import Choices as Choices
 from .coverage import SMALLEST_SOURCE as SMALLEST_SOURCE
 from .coverage import QuestionKind as QuestionKind
 from .coverage import SourceRisk as SourceRisk
+from .coverage import source_key as source_key
 from .grid import PolicyGrid as PolicyGrid
 from .grid import answers_of as answers_of
 from .order import order_of_testing as order_of_testing

@@ -113,7 +113,7 @@ class SourceRisk:
         check_same_length(len(table.question_ids), sources=sources)
         rows: dict[str | None, list[int]] = {}
         for row, source in enumerate(sources):
-            rows.setdefault(None if source is None else _source_key(source), []).append(row)
+            rows.setdefault(None if source is None else source_key(source), []).append(row)
         if not rows.keys() - {None}:
             return ()
         told = {name for name, own in rows.items() if len({table.units[row] for row in own}) >= SMALLEST_SOURCE}
@@ -199,7 +199,7 @@ def _wording(text: str) -> str:
     return hashlib.sha256(spaced.rstrip(" ?.!:;").encode()).hexdigest()
 
 
-def _source_key(source: str) -> str:
+def source_key(source: str) -> str:
     """What makes a source this one: its words without case and needless spaces."""
     return " ".join(unicodedata.normalize("NFKC", source).casefold().split())
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from calibration import source_key
 from rag.questions import Question
 from titrate import TitrateWarning
 
@@ -12,10 +13,11 @@ from titrate import TitrateWarning
 def name_unit(questions: Sequence[Question]) -> str:
     """``patient``, ``study``, ``image``, or ``case`` for a mixture; told where they are not all patients.
 
-    Also told: images that are said to be of several patients, and, where neither patient nor study is named, files that
-    are copies of each other, byte for byte.
+    Also told: images that are said to be of several patients, patients of several sources, and, where neither patient
+    nor study is named, files that are copies of each other, byte for byte.
     """
     _tell_of_shared_images(questions)
+    _tell_of_shared_patients(questions)
     without = [question for question in questions if question.patient is None]
     if not without:
         return "patient"
@@ -45,6 +47,20 @@ def _tell_of_shared_images(questions: Sequence[Question]) -> None:
         _warn(
             f"{copies} images without patient or study are copies of others, byte for byte, and count as independent; "
             "name whose they are"
+        )
+
+
+def _tell_of_shared_patients(questions: Sequence[Question]) -> None:
+    """Sources that number their patients each from 1 would make one patient of several."""
+    sources: dict[str, set[str]] = {}
+    for question in questions:
+        if question.patient is not None and question.source is not None:
+            sources.setdefault(question.patient, set()).add(source_key(question.source))
+    several = sum(len(own) > 1 for own in sources.values())
+    if several:
+        _warn(
+            f"{several} patients have questions of several sources and count as one each; if they are others in each "
+            "source, put the source into their ids"
         )
 
 

@@ -1,6 +1,7 @@
 """What a certificate says was counted as independent."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,15 @@ def test_copies_of_an_image_that_nobody_names_are_told(tmp_path: Path) -> None:
         pytest.warns(TitrateWarning, match="3 of 3 questions name no patient"),
     ):
         assert name_unit([asked(None, None, image) for image in images]) == "image"
+
+
+def test_patients_of_several_sources_are_told(tmp_path: Path) -> None:
+    # Both hospitals have a patient 1. "North" and "north" are one.
+    who = [("1", "North"), ("1", "south"), ("2", "North"), ("2", " north"), ("3", None), ("3", "south")]
+    questions = [
+        replace(asked(patient, None, image), source=source)
+        for (patient, source), image in zip(who, pictures(tmp_path, "abcdef"), strict=True)
+    ]
+    with pytest.warns(TitrateWarning, match="1 patients have questions of several sources and count as one each"):
+        assert name_unit(questions) == "patient"
+    name_unit(questions[1:])  # a warning would be an error
