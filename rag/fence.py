@@ -52,6 +52,7 @@ _LIKE_MARKS = dict(zip("꞉∶ː׃։⁚【〔〖〚⟦】〕〗〛⟧‹〈⟨�
 
 _BETWEEN = r"(?:\s*\([^():]{0,30}\))?[\s*_`\"'’”)\]}|\d]*"  # noqa: RUF001
 _COLON = r"(?P<mark>:|>(?!=|\s*\d))"
+_WIDE = re.compile(r"\s\s")
 _NUMBER = r"(?:\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|[ivx]{1,4}|[a-h])"
 _TAG_NAME = r"[a-z][a-z0-9_ .-]{0,40}?"
 
@@ -159,12 +160,18 @@ def _seen(sign: str) -> str:
 
 
 def _shape(text: str) -> tuple[str, Sequence[int]]:
-    """How a text looks, in small Latin letters where it can be, and which of its signs each of these comes from."""
-    if text.isascii():
+    """How a text looks, in small Latin letters where it can be, and which of its signs each of these comes from.
+
+    White space is one space, however long: no pattern can be made to try all its parts.
+    """
+    if text.isascii() and not _WIDE.search(text):
         return text.lower(), range(len(text))
-    shape, origin = [], []
+    shape: list[str] = []
+    origin: list[int] = []
     for place, sign in enumerate(text):
-        looks = _looks(sign)
+        looks = " " if sign.isspace() else _looks(sign)
+        if looks == " " and shape and shape[-1] == " ":
+            continue
         shape.append(looks)
         origin += [place] * len(looks)
     return "".join(shape), origin

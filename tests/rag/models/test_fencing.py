@@ -1,6 +1,7 @@
 """Nothing in a report, a question or an option poses as structure, whoever reads it; the rest stays as it is."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,16 @@ def test_fencing_is_done_when_it_is_done(text: str) -> None:
     assert "\n" not in read
     assert "[2]" not in read.replace(" ", "") and "##" not in read
     assert without_unseen(read) == read
+
+
+@pytest.mark.parametrize(
+    "piece", [" ", "\n", "report ", "<", "< ", "/", "[", "#", "# ", "user(", "user ", "\u200b", "a:", "<a "]
+)
+@pytest.mark.parametrize("begin", ["report", "<", "[", "user", "#", "<a"])
+def test_no_report_takes_long(begin: str, piece: str) -> None:
+    started = time.process_time()
+    fence_for(PLAIN.instructions)(begin + piece * (100_000 // len(piece)) + "!")
+    assert time.process_time() - started < 5
 
 
 def test_words_that_structure_the_instructions_are_fenced_too() -> None:
