@@ -113,6 +113,7 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
     questions = run.read(split)
     run.refuse_trained_on(questions)
     scored = run.score(run.retrieve(questions))
+    run.tell_unread(scored.questions, scored.table.answers)
     if certificate is not None:
         _tell_uncovered(certificate, scored)
     return evaluate(scored, run.known_questions(scored.questions), certificate)

@@ -177,6 +177,8 @@ def _complete(
     certificate: Certificate, run: QuestionRun, asked: Retrieved[Question], table: OutcomeTable
 ) -> Certificate:
     """Say in a certificate what the outcomes alone do not: what was asked, of whom and of whom not, by what."""
+    of = {question.id: question for question in asked.questions}
+    run.tell_unread([of[name] for name in table.question_ids], table.answers)
     kinds, sources = _asked(asked, table, certificate)
     return replace(
         certificate,

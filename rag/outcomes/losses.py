@@ -21,6 +21,8 @@ Loss = Callable[[str, str], float]
 _ARTICLE = re.compile(r"\b(?:[Tt]he|THE|[Aa]n|AN|a|(?<![a-z] )A)(?=\s+\w)")
 """An article stands before a word; the A of "A: axial", "answer A" and "influenza A virus" is none."""
 
+_YES = re.compile(r"\W*yes\W*", re.IGNORECASE)
+
 
 def token_loss(answer: str, reference: str) -> float:
     """1 − F1 over words, without case, punctuation and articles.
@@ -46,21 +48,31 @@ def finding_loss(answer: str, reference: str, findings: Sequence[str] = FINDINGS
     names themselves are read, in singular and plural, no synonyms of theirs. That is cruder than trained labellers
     (CheXbert, arXiv 2004.09167), and needs none.
 
-    The question is not read. So a "yes" that names no finding affirms something, but nothing that has a name: it is the
-    same as another such "yes", and else wrong.
+    The question is not read, so a "yes" that names no finding affirms none: `nameless_yes` finds those.
 
     >>> finding_loss("No effusion. Mild cardiomegaly.", "Cardiomegaly with edema.")  # 1 of 1 and 1 of 2: F1 2/3
     0.33333333333333337
     """
-    said, wanted = _affirmed(answer, findings), _affirmed(reference, findings)
+    said, wanted = affirmed(answer, findings), affirmed(reference, findings)
     if not said and not wanted:
         return 0.0
     return 1 - 2 * len(said & wanted) / (len(said) + len(wanted))
 
 
-def _affirmed(text: str, findings: Sequence[str]) -> set[str]:
-    found = affirmed(text, findings)
-    return found or ({"yes"} if re.match(r"\W*yes\b", text, re.IGNORECASE) else set())
+def nameless_yes(loss: str | None, answers: Sequence[Sequence[str]], references: Sequence[str]) -> int:
+    """How many questions have a "yes" for an answer, or for a reference, of which a loss by findings sees nothing.
+
+    Parameters
+    ----------
+    loss
+        Name of the loss, see `load_loss`.
+    answers, references
+        Of each open question, those with each number of contexts, and the reference answer.
+    """
+    if loss is None or loss.partition(":")[0] != "findings":
+        return 0
+    said = (any(map(_YES.fullmatch, (*each, reference))) for each, reference in zip(answers, references, strict=True))
+    return sum(said)
 
 
 def load_loss(name: str) -> Loss:

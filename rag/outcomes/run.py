@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag.outcomes.cache import OUTCOME_FIELDS, OutcomeCache
-from rag.outcomes.losses import load_loss, loss_fingerprint
+from rag.outcomes.losses import load_loss, loss_fingerprint, nameless_yes
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
 from rag.outcomes.trained_on import refuse_trained_on, tell_trained_on
@@ -198,6 +198,17 @@ class QuestionRun:
                 alter=alter,
                 cache=cache,
                 progress=show,
+            )
+
+    def tell_unread(self, questions: Sequence[Question], answers: Sequence[Sequence[str]]) -> None:
+        """Warn where the loss cannot see what questions were answered, given their answers at every k."""
+        pairs = zip(questions, answers, strict=True)
+        rows = [(question.answer, given) for question, given in pairs if question.options is None]
+        unread = nameless_yes(self.options.loss, [given for _, given in rows], [reference for reference, _ in rows])
+        if unread:
+            _warn(
+                f"{unread} of {len(rows)} open questions have a yes that names no finding, as an answer or the "
+                "reference; --loss findings takes it for affirming none: give such questions options, or another loss"
             )
 
     def known_questions(self, judged: Sequence[Question]) -> list[Question]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag import affirmed, finding_loss, load_loss
+from rag.outcomes.losses import nameless_yes
 
 DENIED = [
     "No focal consolidation, pleural effusion, or pneumothorax.",
@@ -106,21 +107,12 @@ def test_a_list_with_commas_costs_what_sentences_with_stops_cost() -> None:
     assert finding_loss("Clear.", commas) == 0
 
 
-@pytest.mark.parametrize(
-    ("answer", "reference", "loss"),
-    [
-        ("yes", "No effusion.", 1),  # it affirms what the reference does not
-        ("Yes.", "yes", 0),
-        ("no", "yes", 1),
-        ("yes", "No", 1),
-        ("No.", "No effusion.", 0),
-        ("Yes, an effusion.", "Small effusion.", 0),
-        ("Yes.", "Small effusion.", 1),  # of which finding, nobody can tell
-        ("Eyes normal.", "No effusion.", 0),
-    ],
-)
-def test_a_yes_that_names_nothing_is_not_taken_for_no_finding(answer: str, reference: str, loss: float) -> None:
-    assert finding_loss(answer, reference) == loss
+def test_a_yes_that_names_no_finding_is_found() -> None:
+    answers = [["Effusion.", "yes"], ["Yes.", "YES"], ["no", "No."], ["Yes, an effusion.", "eyes"], ["no", "no"]]
+    references = ["No effusion.", "No.", "None.", "No mass.", "Yes."]
+    assert nameless_yes("findings", answers, references) == 3
+    assert nameless_yes("findings:eyes.txt", answers, references) == 3
+    assert nameless_yes("tokens", answers, references) == nameless_yes(None, answers, references) == 0
 
 
 def test_a_list_of_ones_own_with_names_inside_names(tmp_path: Path) -> None:
