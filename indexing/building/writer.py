@@ -155,7 +155,13 @@ class IndexWriter:
         self._ledger.clear_unconfirmed()
 
     def optimize(self) -> None:
-        """Let each collection build its search graph."""
+        """Write collections anew that still hold what was removed, and let each build its search graph."""
+        for domain in self._ledger.loose():
+            if self._backend.exists(domain):
+                if domain in self._stores:
+                    self._stores.pop(domain).close()
+                self._backend.compact(domain, self._dimension)
+        self._ledger.clear_loose()
         for domain in self._ledger.counts():
             self._store(domain).optimize()
 

@@ -21,8 +21,10 @@ CREATE TABLE IF NOT EXISTS unconfirmed (
     id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held_out (id TEXT PRIMARY KEY, hash TEXT NOT NULL, unit TEXT NOT NULL, vector BLOB NOT NULL);
-CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS loose (domain TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+_SEEN = "CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;"
+_LOOSEN = "INSERT OR IGNORE INTO loose SELECT domain FROM {} WHERE id = ?"
 
 
 class Ledger:
@@ -32,19 +34,28 @@ class Ledger:
     ----------
     path
         Its file, made if it is not there; None for a temporary one that leaves nothing behind.
+    read_only
+        Open one that is there and that nobody changes, to read. Any thread may.
 
     Raises
     ------
     InputError
-        If the file is not a ledger.
+        If the file is not a ledger, or is to be read and not there.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         try:
-            self._database = sqlite3.connect(path or "", isolation_level=None)
+            if path is not None and read_only:
+                # Immutable: a journal beside it is that of a build in the folder that has taken its place by now.
+                place = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+                self._database = sqlite3.connect(place, uri=True, isolation_level=None, check_same_thread=False)
+            else:
+                self._database = sqlite3.connect(path or "", isolation_level=None)
             try:
-                self._database.execute("PRAGMA synchronous = FULL")
-                self._database.executescript(_SCHEMA)
+                if not read_only:
+                    self._database.execute("PRAGMA synchronous = FULL")
+                    self._database.execute("PRAGMA secure_delete = ON")  # of a removed record nothing stays
+                    self._database.executescript(_SCHEMA + _SEEN)
             except sqlite3.Error:
                 self._database.close()
                 raise
@@ -89,6 +100,8 @@ class Ledger:
         ids = [(id,) for id, _ in places]
         self._write(
             [
+                (_LOOSEN.format("record"), ids),
+                (_LOOSEN.format("unconfirmed"), ids),
                 ("INSERT OR IGNORE INTO unconfirmed SELECT id, domain FROM record WHERE id = ?", ids),
                 ("INSERT OR IGNORE INTO unconfirmed VALUES (?, ?)", places),
                 ("DELETE FROM record WHERE id = ?", ids),
@@ -117,6 +130,7 @@ class Ledger:
             return False
         self._write(
             [
+                (_LOOSEN.format("record"), [(id,)]),
                 ("INSERT OR IGNORE INTO unconfirmed SELECT id, domain FROM record WHERE id = ?", [(id,)]),
                 ("DELETE FROM record WHERE id = ?", [(id,)]),
             ]
@@ -179,7 +193,20 @@ class Ledger:
 
     def clear_unconfirmed(self) -> None:
         """Record that no unconfirmed point is left anywhere."""
-        self._write([("DELETE FROM unconfirmed", [()])])
+        self._write(
+            [
+                ("INSERT OR IGNORE INTO loose SELECT domain FROM unconfirmed", [()]),
+                ("DELETE FROM unconfirmed", [()]),
+            ]
+        )
+
+    def loose(self) -> list[str]:
+        """Domains whose collections still hold what was removed from them or replaced in them, unseen, in order."""
+        return [row[0] for row in self._database.execute("SELECT domain FROM loose ORDER BY domain").fetchall()]
+
+    def clear_loose(self) -> None:
+        """Record that every collection was written anew, without what was removed."""
+        self._write([("DELETE FROM loose", [()])])
 
     def counts(self) -> dict[str, int]:
         """Number of confirmed records of each domain, sorted by domain."""

@@ -56,6 +56,16 @@ class Backend(ABC):
         """Names of this index's collections, sorted."""
 
     @abstractmethod
+    def compact(self, domain: str, dimension: int) -> None:
+        """Rid a closed collection of what was deleted from it, which an engine may only have marked so.
+
+        Raises
+        ------
+        TitrateError
+            If it cannot be read or written.
+        """
+
+    @abstractmethod
     def drop_all(self) -> None:
         """Delete every collection of this index."""
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from indexing.stores.base import (
     IDENTITY_FIELDS,
     MIN_CANDIDATES,
     OVERSAMPLING,
+    PAGE,
     VECTOR_NAMES,
     Point,
     VectorName,
@@ -29,14 +31,11 @@ from indexing.stores.base import (
     point_id,
     vectors_of,
 )
+from indexing.stores.disk import MIN_FREE_BYTES, check_free_space, copy_folder, may_write, size_on_disk
 from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import COLLECTIONS, collection_folder
 from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
 from titrate import TitrateError, one_line_errors
-
-MIN_FREE_BYTES = 64 * 1024 * 1024
-"""Bytes that must be free before anything is written. Edge writes through memory maps: on a full disk the system would
-end the process (SIGBUS) where an error should be."""
 
 _SEARCH = edge.SearchParams(
     hnsw_ef=MIN_CANDIDATES, quantization=edge.QuantizationSearchParams(rescore=True, oversampling=OVERSAMPLING)
@@ -72,10 +71,46 @@ class EdgeStore(VectorStore):
         with one_line_errors(f"cannot create collection {path}", "check free space and rights"):
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir(parents=True)
-            _check_free_space(aside, MIN_FREE_BYTES)
+            check_free_space(aside, MIN_FREE_BYTES)
             edge.EdgeShard.create(str(aside), config).close()
             os.rename(aside, path)
         return cls.open(path, dimension)
+
+    @classmethod
+    def read(cls, path: Path, dimension: int) -> "EdgeStore":
+        """An existing collection, to be read; where this process may not write to it, a copy is opened in its place.
+
+        The copy takes as much room in the folder for temporary files, where nobody else can see it.
+
+        Raises
+        ------
+        TitrateError
+            As for `open`, or if there is no room for a copy.
+        """
+        if not path.is_dir() or may_write(path):
+            return cls.open(path, dimension)
+        with one_line_errors(f"cannot copy collection {path}, which is read-only", "check its rights"):
+            folder = TemporaryDirectory(prefix="titrate-")
+        with folder as place:  # the engine has mapped all files once it is open, and needs their names no longer
+            check_free_space(Path(place), size_on_disk(path))
+            with one_line_errors(f"cannot copy collection {path}, which is read-only", "check its rights"):
+                copy_folder(path, Path(place) / path.name)
+                for copied in Path(place).rglob("*"):
+                    copied.chmod(0o700)
+            return cls.open(Path(place) / path.name, dimension)
+
+    def copy_to(self, other: "EdgeStore") -> None:
+        """Write every point, bit for bit, to an empty collection of the same kind."""
+        offset: Any = None
+        while True:
+            with self._reading():
+                request = edge.ScrollRequest(offset=offset, limit=PAGE, with_payload=True, with_vector=True)
+                page: Any = self._shard.scroll(request)
+            records, offset = page
+            rows = [edge.Point(each.id, each.vector, each.payload) for each in records]
+            other._upsert(rows)
+            if offset is None:
+                return
 
     @classmethod
     def open(cls, path: Path, dimension: int) -> "EdgeStore":
@@ -104,7 +139,7 @@ class EdgeStore(VectorStore):
 
     def optimize(self) -> None:
         """Merge segments, build the HNSW graph and quantise; see `VectorStore.optimize`."""
-        _check_free_space(self._path, MIN_FREE_BYTES + 2 * size_on_disk(self._path))
+        check_free_space(self._path, MIN_FREE_BYTES + 2 * size_on_disk(self._path))
         with self._writing():
             self._shard.optimize()
         self.flush()
@@ -119,8 +154,12 @@ class EdgeStore(VectorStore):
         self._shard.close()
 
     def _write(self, points: Sequence[Point]) -> None:
-        rows = [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
-        _check_free_space(self._path, MIN_FREE_BYTES + 16 * self.dimension * len(rows))  # both vectors, twice over
+        self._upsert(
+            [edge.Point(point_id(point.record.id), vectors_of(point), payload_of(point.record)) for point in points]
+        )
+
+    def _upsert(self, rows: list[edge.Point]) -> None:
+        check_free_space(self._path, MIN_FREE_BYTES + 16 * self.dimension * len(rows))  # both vectors, twice over
         with self._writing():
             self._shard.update(edge.UpdateOperation.upsert_points(rows))
 
@@ -167,9 +206,9 @@ class EdgeStore(VectorStore):
 class EdgeBackend(Backend):
     """Collections on Qdrant Edge, inside the index folder."""
 
-    def __init__(self, folder: Path, settings: StoreSettings) -> None:
+    def __init__(self, folder: Path, settings: StoreSettings, *, reading: bool = False) -> None:
         super().__init__(settings, str(folder))
-        self._folder = folder
+        self._folder, self._reading = folder, reading
 
     def create(self, domain: str, dimension: int) -> VectorStore:
         """A new collection; see `Backend.create`."""
@@ -177,11 +216,37 @@ class EdgeBackend(Backend):
 
     def open(self, domain: str, dimension: int) -> VectorStore:
         """An existing collection; see `Backend.open`."""
-        return EdgeStore.open(collection_folder(self._folder, domain), dimension)
+        folder = collection_folder(self._folder, domain)
+        return EdgeStore.read(folder, dimension) if self._reading else EdgeStore.open(folder, dimension)
 
     def exists(self, domain: str) -> bool:
         """True if the domain has a collection."""
-        return collection_folder(self._folder, domain).exists()
+        folder = collection_folder(self._folder, domain)
+        loose, dense = _ways_of(folder)
+        if loose.exists() and not folder.exists():  # a kill came between the two renames of `compact`
+            os.rename(dense, folder)
+        return folder.exists()
+
+    def compact(self, domain: str, dimension: int) -> None:
+        """Copy every point to a new collection, which takes the old one's place; see `Backend.compact`."""
+        folder = collection_folder(self._folder, domain)
+        loose, dense = _ways_of(folder)
+        for leftover in (loose, dense):
+            shutil.rmtree(leftover, ignore_errors=True)
+        old = EdgeStore.open(folder, dimension)
+        try:
+            new = EdgeStore.create(dense, dimension, self.settings.quantization)
+            try:
+                old.copy_to(new)
+                new.flush()
+            finally:
+                new.close()
+        finally:
+            old.close()
+        with one_line_errors(f"cannot replace collection {folder}", "check its rights"):
+            os.rename(folder, loose)
+            os.rename(dense, folder)
+            shutil.rmtree(loose)
 
     def collections(self) -> list[str]:
         """Names of this index's collections, sorted."""
@@ -207,28 +272,14 @@ class EdgeBackend(Backend):
         """Nothing to release."""
 
 
+def _ways_of(folder: Path) -> tuple[Path, Path]:
+    """Where a collection lies while one without its removed points takes its place, and where that is made."""
+    return folder.with_name(f".{folder.name}.loose"), folder.with_name(f".{folder.name}.dense")
+
+
 def _filter(filters: Sequence[FieldFilter]) -> edge.Filter | None:
     sides: dict[bool, list[Any]] = {True: [], False: []}
     for each in filters:
         match = edge.MatchAny([*each.values])
         sides[each.wanted].append(edge.FieldCondition(key=each.field, match=match))
     return edge.Filter(must=sides[True], must_not=sides[False]) if filters else None
-
-
-def size_on_disk(folder: Path) -> int:
-    """Bytes of the blocks that a folder's files occupy: Edge reserves more room than it fills."""
-    blocks = 0
-    for path in folder.rglob("*"):
-        try:
-            blocks += path.lstat().st_blocks
-        except FileNotFoundError:  # a file of a moment
-            continue
-    return 512 * blocks
-
-
-def _check_free_space(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise TitrateError(
-            f"the disk of {folder} has {free >> 20} MiB free and needs {-(-needed >> 20)}; free some, run again"
-        )

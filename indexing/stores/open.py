@@ -1,14 +1,28 @@
 """Opening the backend that an index's settings name: its own folder, or a server."""
 
+import warnings
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from indexing.stores.backend import Backend
 from indexing.stores.edge import EdgeBackend
 from indexing.stores.settings import StoreSettings
-from titrate import InputError
+from titrate import InputError, TitrateWarning, is_this_machine
 
 
-def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | None = None) -> Backend:
+def tell_of_server(settings: StoreSettings) -> None:
+    """Warn that what is indexed leaves this machine, if it does."""
+    if settings.url is not None and not is_this_machine(settings.url):
+        warnings.warn(
+            f"reports, patients and studies go to {urlsplit(settings.url).hostname}, which is not this machine",
+            TitrateWarning,
+            stacklevel=2,
+        )
+
+
+def open_backend(
+    settings: StoreSettings, index_folder: Path, api_key: str | None = None, *, reading: bool = False
+) -> Backend:
     """Open the collections of an index.
 
     Parameters
@@ -21,6 +35,9 @@ def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | Non
         Of the server, if it wants one. It is sent to the server that the settings name: hand it over only for an index
         that you made or trust.
 
+    reading
+        Nothing will be written: the collections of a folder that is read-only can then be opened.
+
     Raises
     ------
     InputError
@@ -31,7 +48,7 @@ def open_backend(settings: StoreSettings, index_folder: Path, api_key: str | Non
     if settings.url is None:
         if api_key is not None:
             raise InputError("this index is in a folder and needs no API key; leave it out")
-        return EdgeBackend(index_folder, settings)
+        return EdgeBackend(index_folder, settings, reading=reading)
     from indexing.stores.server import (
         ServerBackend,  # its client takes 0.9 s to import, and an index in a folder needs none
     )

@@ -201,6 +201,9 @@ class ServerBackend(Backend):
         found = self._connection.call(lambda client: client.get_collections().collections)
         return sorted(each.name for each in found if each.name.startswith(f"{self.settings.prefix}-"))
 
+    def compact(self, domain: str, dimension: int) -> None:
+        """Nothing: a server rewrites its segments when it sees fit."""
+
     def drop_all(self) -> None:
         """Delete every collection of this index."""
         for name in self.collections():
