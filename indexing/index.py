@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from indexing.copies import same_picture
 from indexing.folder.held import Held
 from indexing.folder.ledger import Ledger
-from indexing.folder.lock import lock_index
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
 from indexing.folder.pseudonym_key import known_pseudonym_key
+from indexing.folder.reading import read_index
 from indexing.images.pseudonyms import pseudonym
 from indexing.records import Record
 from indexing.routing.classifier import DomainClassifier
@@ -43,7 +43,8 @@ class _Pictures:
 class Index:
     """The collections and domain classifier of one index; a context manager.
 
-    Several processes may have it open at once; while one has, no build may change it.
+    Several processes and threads may have it open. A build meanwhile puts another index into its place, and this one
+    stays as it was opened.
     """
 
     def __init__(
@@ -53,13 +54,13 @@ class Index:
         classifier: DomainClassifier,
         detector: NoveltyDetector,
         stores: dict[str, VectorStore],
+        ledger: Ledger,
         resources: ExitStack,
     ) -> None:
-        self._path = path
         self.manifest = manifest
         self.classifier = classifier
         self.detector = detector
-        self._stores = stores
+        self._stores, self._ledger = stores, ledger
         self._held = Held(path, resources)
         self._key = known_pseudonym_key(path)
 
@@ -81,28 +82,29 @@ class Index:
         TitrateError
             If a collection cannot be read, or the server not reached.
         """
-        Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
-        with ExitStack() as stack:
-            stack.enter_context(lock_index(path, exclusive=False))
-            manifest = Manifest.load(path)
+
+        def read(manifest: Manifest, resources: ExitStack) -> Index:
             manifest.check_files(path)
             classifier = DomainClassifier.load(path / CLASSIFIER)
             detector = NoveltyDetector.load(path / NOVELTY)
             lengths = {classifier.weights.shape[1], detector.means.shape[1], manifest.dimension}
             if not classifier.domains == detector.domains == sorted(manifest.domains) or len(lengths) > 1:
                 raise InputError(f"index {path} is inconsistent; run `titrate index` again")
-            backend = stack.enter_context(open_backend(manifest.store, path, api_key))
+            ledger = resources.enter_context(Ledger(path / LEDGER, read_only=True))
+            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
             stores: dict[str, VectorStore] = {}
             for domain, number in manifest.domains.items():
                 stores[domain] = store = backend.open(domain, manifest.dimension)
-                stack.callback(store.close)
+                resources.callback(store.close)
                 held = store.count()
                 if held != number:
                     raise InputError(
                         f"index {path} is damaged: {domain} holds {held} records, its manifest says {number}; "
                         "delete it and build it again"
                     )
-            return cls(path, manifest, classifier, detector, stores, stack.pop_all())
+            return cls(path, manifest, classifier, detector, stores, ledger, resources)
+
+        return read_index(path, read)
 
     def __enter__(self) -> "Index":
         return self
@@ -128,14 +130,12 @@ class Index:
     def patients(self) -> set[str]:
         """SHA-256 of each patient, or else study, that an indexed record belongs to."""
         self._held.check()
-        with Ledger(self._path / LEDGER) as ledger:
-            return ledger.patients()
+        return self._ledger.patients()
 
     def has_unnamed_records(self) -> bool:
         """Whether an indexed record names neither patient nor study."""
         self._held.check()
-        with Ledger(self._path / LEDGER) as ledger:
-            return ledger.has_unnamed()
+        return self._ledger.has_unnamed()
 
     def holds_study(self, study: str) -> bool:
         """Whether an indexed record belongs to a study, whoever its patient is.
@@ -224,8 +224,7 @@ class Index:
     @cached_property
     def _pictures(self) -> "_Pictures":
         """Read at first use: 32 bytes a record."""
-        with Ledger(self._path / LEDGER) as ledger:
-            rows = ledger.pictures()
+        rows = self._ledger.pictures()
         joined = b"".join(picture for _, _, picture in rows)
         return _Pictures(
             [id for id, _, _ in rows],

@@ -1,14 +1,15 @@
 """What an index is: counts, encoder, size and place."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from indexing.folder.lock import lock_index
 from indexing.folder.manifest import NOVELTY, Manifest, ThresholdSource
+from indexing.folder.reading import read_index
 from indexing.routing.novelty import NoveltyDetector
-from indexing.stores.edge import size_on_disk
+from indexing.stores.disk import size_on_disk
 from indexing.stores.open import open_backend
 from indexing.stores.settings import Quantization
 
@@ -83,13 +84,13 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
     TitrateError
         If its server cannot be reached.
     """
-    Manifest.load(path)  # says what is wrong with the folder before the lock can only say that it is busy
-    with lock_index(path, exclusive=False):
-        manifest = Manifest.load(path)
-        manifest.check_files(path)
-        detector = NoveltyDetector.load(path / NOVELTY)
-        patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
-        with open_backend(manifest.store, path, api_key) as backend:
+
+    def read(manifest: Manifest, resources: ExitStack) -> IndexInfo:
+        with resources:
+            manifest.check_files(path)
+            detector = NoveltyDetector.load(path / NOVELTY)
+            patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
+            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
             return IndexInfo(
                 location=backend.location,
                 collections=backend.collections(),
@@ -106,3 +107,5 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
                 folder_bytes=size_on_disk(path),
                 vector_bytes=backend.size_bytes(),
             )
+
+    return read_index(path, read)

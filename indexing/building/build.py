@@ -20,6 +20,7 @@ from indexing.corpora.base import Corpus
 from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.open import open_corpus
 from indexing.encoder import Encoder
+from indexing.folder.beside import can_build_beside, finish_swap, rebuilding, tell_of_readers, updating
 from indexing.folder.fixed_settings import FixedSettings, OtherSettingsError, Prompts, fix_settings, load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
@@ -31,14 +32,13 @@ from indexing.folder.swap import (
     clear_folder,
     drop_collections,
     drop_unused_collections,
-    rebuilding,
     remove_if_empty,
 )
 from indexing.images.view import ImageView
 from indexing.records import SkippedRecord
 from indexing.routing.classifier import DomainClassifier
 from indexing.stores.backend import Backend
-from indexing.stores.open import open_backend
+from indexing.stores.open import open_backend, tell_of_server
 from indexing.stores.settings import StoreSettings
 from titrate import InputError
 
@@ -177,20 +177,39 @@ def build_index(
         raise InputError("pruning needs the whole corpus; leave out the limit")
     opened = open_corpus(corpus, fields=options.fields, root=options.root)  # before anything is made, if it is missing
     build = _Build(opened, encoder, options, zero_shot, store, api_key, prune, progress)
-    if not rebuild or not (index / LEDGER).exists():
-        return build.run(index)
-    with rebuilding(index) as aside:
-        old = load_fixed_settings(index)
+    finish_swap(index)
+    if rebuild and (index / LEDGER).exists():
+        report = _rebuild(index, build)
+    elif can_build_beside(index) and not _is_on_a_server(index):
+        with updating(index, repr((str(opened.path), options, prune))) as aside:
+            report = build.run(aside)
+    else:
+        report = build.run(index)
+    if report.removed or rebuild:
+        tell_of_readers(index)
+    return report
+
+
+def _rebuild(index: Path, build: "_Build") -> BuildReport:
+    old = load_fixed_settings(index)
+    build = replace(build, prune=True)  # of an interrupted rebuild from another corpus
+    with rebuilding(index, alone=old is not None and old.store.url is not None) as aside:
         if old is not None:
             build = build.keeping(old)
         try:
             report = build.run(aside)
         except OtherSettingsError:  # left by an interrupted rebuild that was to become something else
-            clear_folder(aside, api_key, build.url)
+            clear_folder(aside, build.api_key, build.url)
             report = build.run(aside)
     if old is not None:
-        drop_collections(index, old.store, api_key, build.url)
+        drop_collections(index, old.store, build.api_key, build.url)
     return report
+
+
+def _is_on_a_server(index: Path) -> bool:
+    """Whether the vectors are where a build cannot copy them: it then changes them in place, while nobody reads."""
+    held = load_fixed_settings(index)
+    return held is not None and held.store.url is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,6 +246,7 @@ class _Build:
                 stack.enter_context(lock_index(index, exclusive=True))
                 ledger = stack.enter_context(Ledger(index / LEDGER))
                 fixed = fix_settings(ledger, self.encoder, self.options.view, self.store, self.zero_shot)
+                tell_of_server(fixed.store)
                 backend = stack.enter_context(open_backend(fixed.store, index, self.api_key))
                 try:
                     return self._fill(index, ledger, fixed, backend)

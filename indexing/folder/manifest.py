@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
+from indexing.folder.lock import BusyError, is_being_built, swapped_out, wait_for_swap
 from indexing.images.view import ImageView
 from indexing.stores.settings import QUANTILE, StoreSettings
 from titrate import InputError, hash_json, parse_json, read_bytes, unprintable, write_atomic
@@ -109,8 +110,10 @@ class Manifest:
         """
         path = index / MANIFEST
         try:
-            value = parse_json(read_bytes(path))
+            value = parse_json(_read(index))
         except OSError as error:
+            if is_being_built(index):
+                raise BusyError(f"index {index} is busy: it is being built; wait for that to end") from error
             if os.path.exists(index / LEDGER):
                 raise InputError(f"index {index} is unfinished; run `titrate index` again to complete it") from error
             if os.path.exists(swapped_out(index)):
@@ -143,6 +146,15 @@ class Manifest:
         return manifest
 
 
+def _read(index: Path) -> bytes:
+    """The manifest's bytes, also where the index is being swapped."""
+    try:
+        return read_bytes(index / MANIFEST)
+    except FileNotFoundError:
+        wait_for_swap(index)
+        return read_bytes(index / MANIFEST)
+
+
 def hash_file(path: Path) -> str:
     """SHA-256 of a part of an index.
 
@@ -155,8 +167,3 @@ def hash_file(path: Path) -> str:
         return hashlib.sha256(read_bytes(path)).hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; build the index again") from error
-
-
-def swapped_out(index: Path) -> Path:
-    """Where an index lies for the moment in which a rebuilt one takes its place."""
-    return index.with_name(f".{index.name}.old")

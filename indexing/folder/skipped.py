@@ -19,7 +19,8 @@ class SkippedLog:
     def __init__(self, index: Path) -> None:
         self._path, self._new = index / SKIPPED, index / f".{SKIPPED}.new"
         try:
-            self._file = self._new.open("w", encoding="utf-8")
+            self._new.unlink(missing_ok=True)
+            self._file = self._new.open("x", encoding="utf-8")  # what a link that somebody put there leads to stays
         except OSError as error:
             raise InputError(f"cannot write {self._new}: {error.strerror}; check free space and rights") from error
         self._count = 0

@@ -1,15 +1,13 @@
-"""The index folder as a whole: taking it into use, rebuilding it beside the old one, and swapping the two."""
+"""The index folder as a whole: taking it into use, and clearing it."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from indexing.folder.beside import finish_swap
 from indexing.folder.fixed_settings import load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import LOCK, lock_index
-from indexing.folder.manifest import LEDGER, swapped_out
+from indexing.folder.manifest import LEDGER
 from indexing.folder.pseudonym_key import KEY
 from indexing.stores.backend import Backend
 from indexing.stores.open import open_backend
@@ -25,12 +23,16 @@ def claim_folder(index: Path) -> bool:
     InputError
         If it cannot be made, or is a folder of something else.
     """
-    _finish_swap(index)
+    finish_swap(index)
     try:
-        names = {entry.name for entry in index.iterdir()} if index.exists() else set()
+        entries = [*index.iterdir()] if index.exists() else []
+        for entry in entries:
+            if entry.is_symlink():
+                raise InputError(f"{entry} is a symbolic link, which no build makes; put in its place what it leads to")
+        names = {entry.name for entry in entries}
         if names and LEDGER not in names and not names <= {LOCK, KEY}:
             raise InputError(f"{index} is neither empty nor an index; choose another folder")
-        index.mkdir(parents=True, exist_ok=True)
+        index.mkdir(mode=0o700, parents=True, exist_ok=True)  # it will hold reports
     except OSError as error:
         raise InputError(f"cannot make index folder {index}: {error.strerror}; choose another folder") from error
     return LEDGER not in names
@@ -83,32 +85,6 @@ def drop_collections(index: Path, store: StoreSettings, api_key: str | None, url
             backend.drop_all()
 
 
-@contextmanager
-def rebuilding(index: Path) -> Iterator[Path]:
-    """A folder beside the index to build a new one in, which takes the old one's place when the body ends well.
-
-    The old index can be read all the while, but not built on. An interrupted rebuild is taken up again by the next.
-
-    Raises
-    ------
-    InputError
-        If there is no index, or a build is changing it; at the end, if somebody is still reading it.
-    """
-    _finish_swap(index)
-    aside = index.with_name(f".{index.name}.rebuilt")
-    with lock_index(index, exclusive=False):
-        aside.mkdir(exist_ok=True)
-        if (index / KEY).exists():
-            shutil.copy2(index / KEY, aside / KEY)  # the same patients keep their pseudonyms
-        yield aside
-    with lock_index(index, exclusive=True):
-        old = swapped_out(index)
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(index, old)
-        os.rename(aside, index)
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def clear_folder(index: Path, api_key: str | None, url: str | None) -> None:
     """Empty a folder that is being built in, but for the key of its pseudonyms; see `drop_collections`.
 
@@ -126,9 +102,3 @@ def clear_folder(index: Path, api_key: str | None, url: str | None) -> None:
     for entry in index.iterdir():
         if entry.name != KEY:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-
-
-def _finish_swap(index: Path) -> None:
-    """If a kill came between the two renames of a swap, put the old index back into its place."""
-    if not index.exists() and swapped_out(index).exists():
-        os.rename(swapped_out(index), index)

@@ -23,7 +23,7 @@ from tests.indexing.tiny import make_encoder
 from titrate import InputError, TitrateError
 
 KILLS = 30
-INTERRUPTS, ATTEMPTS = 5, 20
+INTERRUPTS, ATTEMPTS, UPDATES_KILLED = 5, 20, 10
 
 # Children fork from a server that has imported everything once, and so begin in a moment.
 FORK = multiprocessing.get_context("forkserver")
@@ -177,3 +177,56 @@ def test_two_builds_at_once(tmp_path: Path, encoder: Encoder, corpus: Path, monk
         build_index(corpus, tmp_path / "index", encoder)
     assert refused and all("busy: another process is building or using it" in line for line in refused)
     assert build_index(corpus, tmp_path / "index", encoder).unchanged == 80
+
+
+def smaller(corpus: Path) -> Path:
+    """A corpus of every other record, beside the whole one, whose images it uses."""
+    path = corpus.with_name("smaller.jsonl")
+    path.write_text("".join(corpus.read_text().splitlines(keepends=True)[::2]))
+    return path
+
+
+def test_a_process_reads_while_another_builds(tmp_path: Path, encoder: Encoder, corpus: Path) -> None:
+    """Every opening gives the index of one build, whole, and the build waits for none of them."""
+    index = tmp_path / "index"
+    build_index(smaller(corpus), index, encoder)
+    before = contents(index)
+    process = child(corpus, index, encoder)
+    openings = 0
+    while process.is_alive():
+        held = contents(index)
+        assert len(held) in (len(before), 80)
+        openings += len(held) == len(before)
+        with Index.open(index) as opened:
+            assert len(opened.copies([bytes(32)])) == 1
+    process.join()
+    assert process.exitcode == 0 and openings, "it was read before the build ended"
+    assert len(contents(index)) == 80
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.slow
+def test_killed_updates_leave_the_index_readable(tmp_path: Path, encoder: Encoder, corpus: Path) -> None:
+    index, chance, killed = tmp_path / "index", random.Random(5), 0
+    build_index(smaller(corpus), index, encoder)
+    few = len(contents(index))
+    started = time.monotonic()
+    shutil.copytree(index, tmp_path / "copy")
+    child(corpus, tmp_path / "copy", encoder).join()
+    duration = time.monotonic() - started
+    while killed < UPDATES_KILLED:
+        process = child(corpus, index, encoder)
+        process.join(chance.uniform(0, duration))
+        if process.is_alive():
+            process.kill()
+            process.join()
+            killed += 1
+        held = len(contents(index))
+        assert held in (few, 80), "one build or the other, and never unfinished"
+        if held == 80:
+            shutil.rmtree(index)
+            build_index(corpus.with_name("smaller.jsonl"), index, encoder)
+    build_index(corpus, index, encoder)
+    build_index(corpus, tmp_path / "expected", encoder)
+    assert_same(index, tmp_path / "expected")
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
