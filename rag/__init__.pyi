@@ -18,6 +18,7 @@ from .evaluation.retrieval_file import evaluate_retrieval_file as evaluate_retri
 from .models.base import MLLM as MLLM
 from .models.base import NestedPrompt as NestedPrompt
 from .models.base import Prompt as Prompt
+from .models.base import check_finite as check_finite
 from .models.base import normalised as normalised
 from .models.huggingface import TransformersMLLM as TransformersMLLM
 from .models.open import open_mllm as open_mllm

@@ -4,6 +4,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -269,6 +270,15 @@ def _leading(row: list[tuple[str, float]], limit: int) -> list[tuple[str, float]
     """The first ``limit`` hits, and all that score the same as the last of these, which are ordered by id later.
 
     Cosines are clamped to [−1, 1], which rounding may exceed.
+
+    Raises
+    ------
+    TitrateError
+        If one is no number.
     """
+    if not all(isfinite(score) for _, score in row):
+        raise TitrateError(
+            "the store gave similarities that are no numbers: vectors are damaged; build the index again"
+        )
     clamped = [(identifier, min(1.0, max(-1.0, score))) for identifier, score in row]
     return clamped if len(clamped) <= limit else [hit for hit in clamped if hit[1] >= clamped[limit - 1][1]]

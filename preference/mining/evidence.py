@@ -16,7 +16,7 @@ from PIL import Image
 from indexing import ImageView, load_image
 from preference.mining.regions import Region
 from preference.pairs import PreferencePair
-from rag import MLLM, Prompt
+from rag import MLLM, Prompt, check_finite
 
 GRID = 4
 """Patches along each side."""
@@ -78,6 +78,7 @@ def locate_evidence(
         covers = [box] if box is not None else _patches()
         images = [image, *(_cover(image, cover) for cover in covers)]
         scores = mllm.score([Prompt(shown, pair.prompt) for shown in images], [[pair.chosen]] * len(images))
+        check_finite(np.concatenate(scores))
         falls = np.array([float(scores[0][0] - score[0]) for score in scores[1:]])
         strength = float(1 - np.exp(-max(0.0, float(falls.max()))))
         located.append(Evidence(box if box is not None else _box_around(falls.reshape(GRID, GRID)), strength))

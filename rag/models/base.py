@@ -11,9 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.token_budget import TokenBudget
+from titrate import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+NO_NUMBERS = (
+    "the model's scores are not finite numbers: its weights or its adapter are damaged, or its arithmetic overflows; "
+    "restore them, or use another --device or model"
+)
+"""Says so where a model gives NaN."""
 
 _USUAL_SIDE = 336
 """Pixels along an image's side that CLIP's larger vision tower reads, which many models contain."""
@@ -149,8 +156,27 @@ def readable_counts(prompt: NestedPrompt, ks: Sequence[int]) -> list[int]:
     return [min(k, len(prompt.contexts)) for k in ks]
 
 
+def check_finite(scores: NDArray[np.float64]) -> None:
+    """Refuse scores that are no numbers.
+
+    Raises
+    ------
+    InputError
+        If one is NaN or infinite.
+    """
+    if not bool(np.isfinite(scores).all()):
+        raise InputError(NO_NUMBERS)
+
+
 def normalised(log_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-probabilities of options [options], made such that the probabilities sum to 1."""
+    """Log-probabilities of options [options], made such that the probabilities sum to 1.
+
+    Raises
+    ------
+    InputError
+        If one is NaN or infinite: the first option would else be the answer, with a confidence of 1.
+    """
+    check_finite(log_probabilities)
     shifted = log_probabilities - log_probabilities.max()
     among_options: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
     return among_options

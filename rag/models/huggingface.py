@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessor, LogitsProcessorList
 
 from indexing import device_name
-from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts, readable_counts
+from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, positions
@@ -130,7 +130,13 @@ class TransformersMLLM(ChatModel, MLLM):
         if not prompts:
             return []
         inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
-        output = self.model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.pad_id)
+        output = self.model.generate(
+            **inputs,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=self.pad_id,
+            logits_processor=LogitsProcessorList([_FiniteLogits()]),
+        )
         answers = output[:, inputs["input_ids"].shape[1] :]  # [n, at most max_new_tokens]
         return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
@@ -212,6 +218,15 @@ class TransformersMLLM(ChatModel, MLLM):
         if self._prefix_scorer is not None:
             return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
         return super().score_nested(prompts, options, ks)
+
+
+class _FiniteLogits(LogitsProcessor):  # type: ignore[no-untyped-call,misc,unused-ignore]
+    """Refuses to write on where a score is NaN, of which the likeliest token is some token."""
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+        if bool(torch.isnan(scores).any() or torch.isposinf(scores).any()):
+            raise InputError(NO_NUMBERS)
+        return scores
 
 
 def _source_fingerprint(folder: Path, model: Any) -> str:

@@ -34,6 +34,7 @@ WRITTEN_TOKENS = 96
 """Most tokens of an answer that is searched for the words of an option."""
 
 _IDENTITY = ("id", "root", "parent", "owned_by")  # `created` is the time of asking to some servers
+_ROUNDING = 0.01
 _SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?(?:INST|IMG)\w*\]")
 _SHOWN, _LONGEST_LIST = 5, 200
 
@@ -229,13 +230,19 @@ def _text(choice: Mapping[str, Any]) -> str:
     return choice["message"]["content"] or ""
 
 
+def _log_probability(entry: Mapping[str, Any]) -> float:
+    """Of a token, at most 0; NaN where it is none, since a little above 0 is rounding, and more is no probability."""
+    value = float(entry["logprob"])
+    return min(value, 0.0) if value <= _ROUNDING else math.nan
+
+
 def _answer_tokens(choice: Mapping[str, Any]) -> list[AnswerToken]:
     """The tokens of an answer, up to the first whose log-probabilities are missing or malformed."""
     found: list[AnswerToken] = []
     try:
         for entry in choice["logprobs"]["content"]:
-            listed = [(str(each["token"]), min(float(each["logprob"]), 0.0)) for each in entry["top_logprobs"]]
-            own = (str(entry["token"]), min(float(entry["logprob"]), 0.0))
+            listed = [(str(each["token"]), _log_probability(each)) for each in entry["top_logprobs"]]
+            own = (str(entry["token"]), _log_probability(entry))
             if not listed or not all(math.isfinite(value) for _, value in (*listed, own)):
                 break
             told = any(token == own[0] for token, _ in listed)  # some list so many others besides the one written

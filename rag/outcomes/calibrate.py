@@ -17,6 +17,7 @@ from calibration import (
     certify,
     choose_tests,
 )
+from rag.outcomes.contradictions import refuse_contradicting_table
 from rag.outcomes.looks import Look, LookLedger
 from rag.outcomes.losses import loss_fingerprint
 from rag.outcomes.run import QuestionRun
@@ -146,6 +147,8 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
             ledger.note(look, None, asked.questions)
             return _sequential(run, asked, options, prior, chosen, look, fingerprints)
         known = ledger.known(look, asked.questions)
+        if known is not None:
+            refuse_contradicting_table(asked.questions, known, run.loss, ledger.path.with_name(look.table_name))
         if known is not None and set(known.domains) != set(asked.domains):
             # The shares of delta, and so all bets, would be other ones than they were.
             added = ", ".join(sorted(set(asked.domains) ^ set(known.domains)))

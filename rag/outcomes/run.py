@@ -79,7 +79,7 @@ class QuestionRun:
         self, system: AnsweringSystem, options: QuestionOptions, *, progress: ShowProgress = no_progress
     ) -> None:
         self.system, self.options, self.progress = system, options, progress
-        self._loss = load_loss(options.loss or "tokens")
+        self.loss = load_loss(options.loss or "tokens")
 
     @classmethod
     def open(
@@ -194,7 +194,7 @@ class QuestionRun:
                 self.system.prompt,
                 retrieved,
                 self.max_k,
-                loss=self._loss,
+                loss=self.loss,
                 alter=alter,
                 cache=cache,
                 progress=show,

@@ -12,6 +12,7 @@ from indexing import Match
 from rag.answering import answer
 from rag.models.base import MLLM
 from rag.outcomes.cache import Outcome, OutcomeCache
+from rag.outcomes.contradictions import refuse_contradictions
 from rag.outcomes.losses import Loss, token_loss
 from rag.prompt import PromptTemplate
 from rag.questions import Question
@@ -83,7 +84,7 @@ def score_outcomes(
     Raises
     ------
     InputError
-        If there is no question, or a loss is not in [0, 1].
+        If there is no question, a loss is not in [0, 1], or what was kept contradicts itself or the reference answers.
     """
     if not retrieved.questions:
         raise InputError("there is no question to answer; every image was declined, or none was given")
@@ -92,6 +93,8 @@ def score_outcomes(
         rows = range(start, end)
         names = [_name(retrieved, row) for row in rows] if cache is not None else []
         known = cache.get(names) if cache is not None else None
+        if known is not None and cache is not None:
+            refuse_contradictions(retrieved.questions[start:end], known, max_k, loss, cache.path)
         if known is None:
             known = _outcomes(mllm, prompt, retrieved.take(rows), max_k, loss, alter)
             if cache is not None:
