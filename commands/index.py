@@ -66,6 +66,8 @@ class Named:
         from indexing import StoreSettings
 
         before = StoreSettings() if held is None else held.store
+        if self.url is None:
+            before.admit(None)
         return replace(
             before,
             url=self.url or before.url,
@@ -214,7 +216,7 @@ def index(
     The first build fixes encoder, window, frame, zero-shot domains and the store (url, shards, replicas, quantization)
     for good; later builds need not name them again.
     """
-    from indexing import check_corpus, load_fixed_settings
+    from indexing import check_corpus, encoder_to_load, load_fixed_settings
 
     held = load_fixed_settings(index)
     options = replace(options, view=named.view(held))
@@ -225,7 +227,8 @@ def index(
         _tell_long_reports(checked.long_reports, checked.usable)
         _show(checked.problems, checked.skipped, checked.no_pictures)
         return
-    encoder = encoder or (None if held is None else held.encoder_id)
+    if held is not None and held.encoder_id:
+        encoder = encoder_to_load(encoder, held.encoder_id)
     if not encoder:
         raise InputError(f"there is no index in {index} yet; name the encoder of a new one with --encoder")
     from indexing import Encoder, build_index, default_prompts

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import OUTPUT, SYSTEM, api_key_option, index_option
+from commands.options import OUTPUT, SYSTEM, api_key_option, index_option, url_option
 from commands.output import say, say_json
 from commands.paths import FILE
 
@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 @click.command(cls=SectionedCommand, epilog=example("titrate info --index index --certificate certificate.json"))
 @index_option
 @api_key_option
+@url_option
 @option("--certificate", type=FILE, help="Certificate; say whether it still holds for this index.", section=SYSTEM)
 @option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
-def info(index: Path, api_key: str | None, certificate: Path | None, as_json: bool) -> None:
+def info(index: Path, api_key: str | None, url: str | None, certificate: Path | None, as_json: bool) -> None:
     """Show what an index holds, and where.
 
     Collections, counts, encoder and size, and whether a certificate still holds for it.
@@ -28,7 +29,7 @@ def info(index: Path, api_key: str | None, certificate: Path | None, as_json: bo
     from calibration import Certificate
     from indexing import index_info
 
-    shown = index_info(index, api_key)
+    shown = index_info(index, api_key, url)
     held = None if certificate is None else Certificate.load(certificate).fingerprints
     fits = None
     if held is not None:

@@ -30,6 +30,12 @@ api_key_option = personal_option(
     section=SYSTEM,
 )
 
+url_option = personal_option(
+    "--url",
+    help="The index's Qdrant server; needed once if the index was built elsewhere.",
+    section=SYSTEM,
+)
+
 
 def device_option(section: str = SYSTEM) -> Decorator:
     """Where models run."""
@@ -110,6 +116,7 @@ def _make_system(
     device: str | None,
     retrieval: Any,
     api_key: str | None,
+    url: str | None,
     window: tuple[float, float] | None,
     frame: int | None,
     prompt: Path | None,
@@ -128,6 +135,7 @@ def _make_system(
         view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
         mllm_api_key=mllm_api_key,
+        url=url,
         prompt=prompt,
         max_report_tokens=max_report_tokens,
     )
@@ -161,7 +169,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
             *prompt_options(),
             personal_option(
                 "--encoder",
-                help="The index's encoder, if it has moved since the build.",
+                help="The index's encoder, if it has moved since the build, or was never named here.",
                 section=SYSTEM,
             ),
             device_option(),
@@ -174,6 +182,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
                 section=SYSTEM,
             ),
             api_key_option,
+            url_option,
             *index_view_options,
         ),
     )

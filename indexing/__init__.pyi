@@ -13,6 +13,7 @@ from .corpora.table_file import TableFile as TableFile
 from .encoder import Encoder as Encoder
 from .encoder import device_name as device_name
 from .encoder_files import check_encoder_files as check_encoder_files
+from .encoder_files import encoder_to_load as encoder_to_load
 from .folder.fixed_settings import FixedSettings as FixedSettings
 from .folder.fixed_settings import load_fixed_settings as load_fixed_settings
 from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES

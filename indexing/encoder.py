@@ -27,7 +27,17 @@ from indexing.encoder_config import (
 )
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
 from indexing.images.decode import decode_image, load_image
-from titrate import STOPS, InputError, TitrateError, first_line, hash_bytes, hash_json, parse_json, read_bytes
+from titrate import (
+    STOPS,
+    InputError,
+    TitrateError,
+    first_line,
+    hash_bytes,
+    hash_json,
+    note_named,
+    parse_json,
+    read_bytes,
+)
 
 # Code in a model's folder is refused everywhere, but where a library drops that on its way to transformers, it would
 # ask whoever sits at the terminal whether to run it, and wait so many seconds.
@@ -60,7 +70,7 @@ class Encoder(MultiModalEmbedding):
         ----------
         id
             ``local-dir:FOLDER`` (an open_clip folder), ``hf-hub:OWNER/NAME``, or ``NAME/WEIGHTS`` as open_clip lists
-            them (``ViT-B-32/laion2b_s34b_b79k``).
+            them (``ViT-B-32/laion2b_s34b_b79k``). Once it is loaded, an index may name it too: see `encoder_to_load`.
         device
             A torch device; by default the first GPU, or else the CPU.
 
@@ -91,6 +101,7 @@ class Encoder(MultiModalEmbedding):
             raise
         except BaseException as error:  # libraries raise many kinds; one in Rust that panics, none that is an Exception
             raise InputError(f"cannot load encoder {id}: {first_line(error)}{_hint(name)}") from error
+        note_named(encoder.id)
         return encoder
 
     def _probe(self) -> int:

@@ -65,15 +65,15 @@ class Index:
         self._key = known_pseudonym_key(path)
 
     @classmethod
-    def open(cls, path: Path, api_key: str | None = None) -> "Index":
+    def open(cls, path: Path, api_key: str | None = None, url: str | None = None) -> "Index":
         """Open an index for searching.
 
         Parameters
         ----------
         path
-            The index folder. If its vectors are on a server, that is where queries go: see `open_backend`.
-        api_key
-            Of that server, if it wants one.
+            The index folder. If its vectors are on a server, that is where queries go.
+        api_key, url
+            Of that server: a key if it wants one; its address if it was never named before, see `StoreSettings.admit`.
 
         Raises
         ------
@@ -85,6 +85,7 @@ class Index:
 
         def read(manifest: Manifest, resources: ExitStack) -> Index:
             manifest.check_files(path)
+            manifest.store.admit(url)
             classifier = DomainClassifier.load(path / CLASSIFIER)
             detector = NoveltyDetector.load(path / NOVELTY)
             lengths = {classifier.weights.shape[1], detector.means.shape[1], manifest.dimension}
@@ -96,8 +97,7 @@ class Index:
             for domain, number in manifest.domains.items():
                 stores[domain] = store = backend.open(domain, manifest.dimension)
                 resources.callback(store.close)
-                held = store.count()
-                if held != number:
+                if (held := store.count()) != number:
                     raise InputError(
                         f"index {path} is damaged: {domain} holds {held} records, its manifest says {number}; "
                         "delete it and build it again"

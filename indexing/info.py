@@ -67,15 +67,15 @@ class IndexInfo:
         return sum(self.domains.values())
 
 
-def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
+def index_info(path: Path, api_key: str | None = None, url: str | None = None) -> IndexInfo:
     """Describe a finished index.
 
     Parameters
     ----------
     path
         The index folder.
-    api_key
-        Of its server, if its vectors are on one that wants a key.
+    api_key, url
+        Of its server, if its vectors are on one: see `Index.open`.
 
     Raises
     ------
@@ -88,6 +88,7 @@ def index_info(path: Path, api_key: str | None = None) -> IndexInfo:
     def read(manifest: Manifest, resources: ExitStack) -> IndexInfo:
         with resources:
             manifest.check_files(path)
+            manifest.store.admit(url)
             detector = NoveltyDetector.load(path / NOVELTY)
             patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
             backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))

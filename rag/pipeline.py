@@ -60,6 +60,7 @@ class Pipeline:
         view: ImageView | None = None,
         api_key: str | None = None,
         mllm_api_key: str | None = None,
+        url: str | None = None,
         prompt: str | Path | None = None,
         max_report_tokens: int | None = None,
     ) -> "Pipeline":
@@ -67,7 +68,9 @@ class Pipeline:
 
         Parameters
         ----------
-        index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key, prompt, max_report_tokens
+        index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key, url, prompt
+            See `SystemOptions`.
+        max_report_tokens
             See `SystemOptions`.
         certificate
             Certificate file, which decides how many reports are read.
@@ -95,6 +98,7 @@ class Pipeline:
             view=view,
             api_key=api_key,
             mllm_api_key=mllm_api_key,
+            url=url,
             prompt=None if prompt is None else Path(prompt),
             max_report_tokens=max_report_tokens,
         )

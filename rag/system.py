@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from calibration import COMPUTED_WITH, Certificate
-from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files
+from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files, encoder_to_load
 from rag.answering import Reply, answer, generation_fingerprint
 from rag.models.checks import check_model_files
 from rag.prompt import PromptTemplate, read_instructions
@@ -38,7 +38,7 @@ class SystemOptions:
     adapter
         PEFT adapter's folder.
     encoder
-        The index's encoder, if it is no longer where it was when the index was built.
+        The index's encoder, if it is no longer where it was when the index was built, or this user never named it.
     device, dtype
         As for `TransformersMLLM.open`.
     retrieval
@@ -49,6 +49,8 @@ class SystemOptions:
         Of the Qdrant server, if the index keeps its vectors on one; see `indexing.Index.open`. Never shown.
     mllm_api_key
         Of the server that runs the model, if one does. Never shown.
+    url
+        Of the Qdrant server that keeps the index's vectors, if this user never named it; see `indexing.Index.open`.
     prompt
         File of the instructions that begin every message, see `read_instructions`; None for the built-in ones.
     max_report_tokens
@@ -65,6 +67,7 @@ class SystemOptions:
     view: ImageView | None = None
     api_key: str | None = None
     mllm_api_key: str | None = None
+    url: str | None = None
     prompt: Path | None = None
     max_report_tokens: int | None = None
 
@@ -100,7 +103,8 @@ class SystemOptions:
         check_mode(self.retrieval)
         template = self.template()
         manifest = Manifest.load(self.index)
-        check_encoder_files(self.encoder or manifest.encoder)
+        check_encoder_files(encoder_to_load(self.encoder, manifest.encoder))
+        manifest.store.admit(self.url)
         if self.mllm is not None:
             check_model_files(self.mllm, adapter=self.adapter, dtype=self.dtype)
         if certificate is not None:
@@ -161,13 +165,13 @@ class AnsweringSystem:
         if options.mllm is None:
             raise InputError("name the model with --mllm, or judge retrieval by itself with --retrieval")
         with ExitStack() as stack:
-            index = stack.enter_context(Index.open(options.index, options.api_key))
+            index = stack.enter_context(Index.open(options.index, options.api_key, options.url))
             from indexing import Encoder  # open_clip, and transformers below, take seconds to import
             from rag.models.open import open_mllm
 
             system = cls(
                 index,
-                Encoder.open(options.encoder or index.manifest.encoder, options.device),
+                Encoder.open(encoder_to_load(options.encoder, index.manifest.encoder), options.device),
                 open_mllm(
                     options.mllm,
                     adapter=options.adapter,

@@ -20,6 +20,7 @@ os.environ.update(
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     HF_HOME=_CACHE.name,
+    XDG_STATE_HOME=_CACHE.name,
     DO_NOT_TRACK="1",
     TOKENIZERS_PARALLELISM="false",
     TITRATE_DEBUG="1",  # what nobody foresaw fails the test that met it

@@ -20,6 +20,7 @@ from titrate.identity import (
     patient_or_study,
 )
 from titrate.json_fields import JsonFields
+from titrate.named import check_named, note_named
 from titrate.parallel import in_parallel
 from titrate.reading import open_file, parse_json, read_bytes, read_text
 from titrate.remote import (
@@ -53,6 +54,7 @@ __all__ = [
     "__version__",
     "check_address",
     "check_api_key",
+    "check_named",
     "check_no_overlap",
     "check_seed",
     "examination",
@@ -67,6 +69,7 @@ __all__ = [
     "is_private",
     "is_this_machine",
     "normal_id",
+    "note_named",
     "one_line",
     "one_line_errors",
     "open_file",

@@ -232,6 +232,8 @@ class _Build:
 
     def keeping(self, old: FixedSettings) -> "_Build":
         """The same build, in which every setting is named: what was not is that of an older index."""
+        if self.store is None:
+            old.store.admit(None)
         return replace(
             self,
             options=replace(self.options, view=self.options.view or old.view),
@@ -246,6 +248,7 @@ class _Build:
                 stack.enter_context(lock_index(index, exclusive=True))
                 ledger = stack.enter_context(Ledger(index / LEDGER))
                 fixed = fix_settings(ledger, self.encoder, self.options.view, self.store, self.zero_shot)
+                fixed.store.admit(self.url)
                 tell_of_server(fixed.store)
                 backend = stack.enter_context(open_backend(fixed.store, index, self.api_key))
                 try:

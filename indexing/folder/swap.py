@@ -81,6 +81,7 @@ def drop_collections(index: Path, store: StoreSettings, api_key: str | None, url
         If the server cannot be reached.
     """
     if store.url is not None:
+        store.admit(url if store.url == url else None)
         with open_backend(store, index, api_key if store.url == url else None) as backend:
             backend.drop_all()
 

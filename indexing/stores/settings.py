@@ -6,7 +6,7 @@ import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from titrate import InputError, check_address, parse_json
+from titrate import InputError, check_address, check_named, note_named, parse_json
 
 Quantization = Literal["none", "int8"]
 QUANTILE = 0.99
@@ -60,6 +60,30 @@ class StoreSettings:
     def renewed(self) -> "StoreSettings":
         """The same place under a new prefix, for a build from nothing beside what is already there."""
         return self if self.url is None else replace(self, prefix=f"titrate{secrets.token_hex(6)}")
+
+    def admit(self, url: str | None) -> None:
+        """Refuse to talk to a server that only the index names.
+
+        Parameters
+        ----------
+        url
+            Of the server, if the user names it now; it is remembered for later. None if not.
+
+        Raises
+        ------
+        InputError
+            If the vectors are on another server or none, or on one that this user never named on this machine.
+        """
+        if url is None:
+            if self.url is not None:
+                check_named("Qdrant server", self.url, "--url")
+            return
+        url = check_address(url, "a Qdrant server", _EXAMPLE)
+        if url != self.url:
+            raise InputError(
+                f"the index keeps its vectors {self.url or 'in its folder'}, not on {url}; leave out --url"
+            )
+        note_named(url)
 
     def agrees(self, other: "StoreSettings") -> bool:
         """True if they differ in nothing but the prefix."""

@@ -19,9 +19,9 @@ def evaluate_retrieval_file(
     """
     system.check()
     asked = closed_questions(read_questions(questions.path, root=questions.root, splits=[split]), questions.path)
-    from indexing import Encoder, Index  # open_clip takes seconds to import
+    from indexing import Encoder, Index, encoder_to_load  # open_clip takes seconds to import
 
-    with Index.open(system.index, system.api_key) as index, progress("retrieving") as show:
-        encoder = Encoder.open(system.encoder or index.manifest.encoder, system.device)
+    with Index.open(system.index, system.api_key, system.url) as index, progress("retrieving") as show:
+        encoder = Encoder.open(encoder_to_load(system.encoder, index.manifest.encoder), system.device)
         known = known_questions(questions.path, questions.root, asked)
         return evaluate_retrieval(index, encoder, asked, known, view=system.view, progress=show)
