@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from commands.click_parts import Decorator, option, option_group, personal_option
 from commands.paths import FILE, FOLDER
-from titrate import printable
+from titrate import InputError, printable
 
 if TYPE_CHECKING:
     from indexing import ImageView
@@ -188,6 +189,14 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
     )
 
 
+def _loss(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A loss; one that runs code only if whoever runs the command wrote it there."""
+    named = value is not None and ":" in value and not value.startswith("findings:")
+    if named and ctx.get_parameter_source(parameter.name or "") is not ParameterSource.COMMANDLINE:
+        raise InputError(f"a loss that runs code, {value}, is taken from the command line only: give it with --loss")
+    return value
+
+
 def _make_questions(
     questions: Path, root: Path | None, max_k: int, loss: str | None, outcomes: Path
 ) -> "QuestionOptions":
@@ -217,7 +226,9 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
             ),
             personal_option(
                 "--loss",
-                help="Judge open questions too, by tokens, findings, findings:FILE or module:function.",
+                callback=_loss,
+                help="Judge open questions too, by tokens, findings, findings:FILE, FILE.py:function or "
+                "module:function.",
                 section=QUESTIONS,
             ),
             personal_option(

@@ -4,16 +4,17 @@ Closed questions are right or wrong. Open ones lose 1 − F1 over words (as SQuA
 1 − F1 over the findings that they affirm, and whoever has a better measure names a function of their own.
 """
 
-import importlib
+import importlib.util
 import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from rag.outcomes.findings import FINDINGS, affirmed
-from titrate import InputError, hash_files, hash_json, read_text
+from titrate import InputError, first_line, hash_files, hash_json, read_text
 
 Loss = Callable[[str, str], float]
 """(answer, reference) to a number in [0, 1]."""
@@ -76,7 +77,10 @@ def nameless_yes(loss: str | None, answers: Sequence[Sequence[str]], references:
 
 
 def load_loss(name: str) -> Loss:
-    """A loss by its name: ``tokens``, ``findings``, ``findings:FILE`` (a finding a line) or ``module:function``.
+    """A loss by its name: ``tokens``, ``findings``, ``findings:FILE`` (a finding a line), or a function of the user's.
+
+    That is ``module:function`` of a module that Python finds, or ``FILE.py:function``. Either runs code: hand over only
+    a name that the user gave, never one out of a file that may be somebody else's.
 
     Raises
     ------
@@ -91,9 +95,11 @@ def load_loss(name: str) -> Loss:
     if module == "findings":
         return partial(finding_loss, findings=_lines(Path(function)))
     try:
-        loss: Loss = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"no loss {name}: {error}; give tokens, findings or module:function") from error
+        loss: Loss = getattr(_module(module), function)
+    except Exception as error:  # whatever the module raises when it is imported
+        raise InputError(
+            f"no loss {name}: {first_line(error)}; give tokens, findings, module:function or FILE.py:function"
+        ) from error
     if not callable(loss):
         raise InputError(f"loss {name} is no function; give tokens, findings or module:function")
     return loss
@@ -102,7 +108,7 @@ def load_loss(name: str) -> Loss:
 def loss_fingerprint(name: str) -> str:
     """SHA-256 over a loss's name and what computes it, so that a changed loss does not pass for the one it was.
 
-    Of ``findings:FILE`` the list is part of it; of ``module:function`` the module's file, but nothing that it imports.
+    Of ``findings:FILE`` the list is part of it; of a function its module's file, but nothing that it imports.
 
     Raises
     ------
@@ -114,9 +120,28 @@ def loss_fingerprint(name: str) -> str:
     if module in ("tokens", "findings"):
         sources = [Path(__file__), Path(__file__).with_name("findings.py"), *([Path(place)] if place else [])]
     else:
-        file = getattr(sys.modules[module], "__file__", None)
+        file = getattr(_module(module), "__file__", None)
         sources = [] if file is None else [Path(file)]
     return hash_json([name, hash_files(sources)])
+
+
+def _module(name: str) -> ModuleType:
+    """A module by its name, or by its file."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    key = f"titrate loss {path} {hash_files([path])}"  # run once, and again when it has changed
+    if key not in sys.modules:
+        spec = importlib.util.spec_from_file_location(key, path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{path} is no Python file")
+        sys.modules[key] = importlib.util.module_from_spec(spec)  # dataclasses look for their module there
+        try:
+            spec.loader.exec_module(sys.modules[key])
+        except BaseException:
+            del sys.modules[key]
+            raise
+    return sys.modules[key]
 
 
 def _lines(path: Path) -> tuple[str, ...]:

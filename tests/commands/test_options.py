@@ -1,5 +1,7 @@
 """Options that become one value."""
 
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -8,6 +10,7 @@ from cli import main
 from commands.click_parts import SectionedCommand, option, option_group, settings_of
 from commands.options import make_view
 from indexing import ImageView
+from tests.command_line import Run, refused
 
 HELD = ImageView((40.0, 400.0), 3)
 
@@ -82,3 +85,20 @@ def test_variables_are_called_as_on_the_command_line() -> None:
 
     assert said(TITRATE_SAY_JSON="1", TITRATE_SAY_MAX_K="3", OWN_KEY="k") == "True 3 k\n"
     assert said(TITRATE_SAY_JSON="0", TITRATE_SAY_MAX_K="") == "False None None\n"
+
+
+@pytest.mark.parametrize("name", ["calibrate", "evaluate", "mine"])
+def test_a_loss_that_runs_code_comes_from_the_command_line_only(
+    name: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "evil.py").write_text("import os\nos.mkdir('sentinel')\n")
+    words = [name, "questions.jsonl", "--mllm", "model", *(["--alpha", 0.2] if name == "calibrate" else [])]
+    (tmp_path / "titrate.toml").write_text(f"[{name}]\nloss = 'evil.py:f'\n")
+    refused(run(*words), "loss is taken only from a file that you name")
+    refused(run("--config", "titrate.toml", *words), "evil.py:f", "command line only")
+    (tmp_path / "titrate.toml").unlink()
+    monkeypatch.setenv(f"TITRATE_{name.upper()}_LOSS", "os:popen")
+    refused(run(*words), "os:popen", "command line only")
+    monkeypatch.setenv(f"TITRATE_{name.upper()}_LOSS", "findings:names.txt")
+    assert "command line only" not in run(*words).stderr
+    assert not (tmp_path / "sentinel").exists()

@@ -25,6 +25,25 @@ def test_the_fingerprint_follows_what_computes_the_loss(tmp_path: Path, monkeypa
     assert [was == now for was, now in zip(before, after, strict=True)] == [True, True, False, False]
 
 
+def test_a_function_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A console script does not look for modules in the working directory: the file is named as such."""
+    monkeypatch.chdir(tmp_path)
+    file = Path("own.py")
+    file.write_text("def half(answer, reference):\n    return 0.5\n")
+    assert load_loss("own.py:half")("a", "b") == 0.5
+    before = loss_fingerprint("own.py:half")
+    file.write_text("def half(answer, reference):\n    return 0.25\n")
+    assert load_loss(f"{tmp_path}/own.py:half")("a", "b") == 0.25
+    assert loss_fingerprint("own.py:half") != before
+    for text in ("def half(:", "1 / 0", "raise SystemError('a\\nb')"):
+        file.write_text(text)
+        with pytest.raises(InputError, match=r"^no loss own.py:half: .*FILE.py:function$"):
+            load_loss("own.py:half")
+    for name in ("missing.py:half", "own.py:", "own.py"):
+        with pytest.raises(InputError, match="no loss"):
+            load_loss(name)
+
+
 @pytest.mark.parametrize(
     ("answer", "reference", "loss"),
     [
