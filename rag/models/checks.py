@@ -2,11 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from titrate import InputError, is_address
+from titrate import InputError, is_address, parse_json, read_bytes
 
 NUMBERS = ("float32", "bfloat16", "float16")
 """Number formats that a model's weights can have."""
+
+_ADAPTERS = frozenset({"LORA", "ADALORA", "IA3", "LOHA", "LOKR"})
+"""Kinds of PEFT adapters that hold all they need; others name further models or modules."""
 
 
 def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | None = None) -> None:
@@ -22,8 +26,8 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
     Raises
     ------
     InputError
-        If a folder holds no model or no adapter, the number format is unknown, or an adapter or a number format is
-        given with a server, which chooses its own.
+        If a folder holds no model or no adapter, or one that names code elsewhere; if the number format is unknown, or
+        an adapter or a number format is given with a server, which chooses its own.
     """
     if is_address(name):
         if adapter is not None:
@@ -39,5 +43,41 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
     for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
         if not os.path.isfile(Path(adapter or "") / file):
             raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
+    for path in [folder / "config.json", *([] if adapter is None else [adapter / "adapter_config.json"])]:
+        if os.path.isfile(path):
+            _check_no_code(_configuration(path), path)
+    if adapter is not None:
+        kind = _configuration(adapter / "adapter_config.json").get("peft_type")
+        if not isinstance(kind, str) or kind not in _ADAPTERS:
+            raise InputError(
+                f"adapter {adapter} is of kind {str(kind)[:40]!r}; it can be {', '.join(sorted(_ADAPTERS))}"
+            )
     if dtype not in (None, *NUMBERS):
         raise InputError(f"unknown dtype {dtype}; it can be {', '.join(NUMBERS)}")
+
+
+def _configuration(path: Path) -> dict[str, Any]:
+    try:
+        config = parse_json(read_bytes(path))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}; get the model again") from error
+    if not isinstance(config, dict):
+        raise InputError(f"{path} is no JSON object; get the model again")
+    return config
+
+
+def _check_no_code(value: Any, path: Path) -> None:
+    """Refuse names of code on the hub, which transformers would fetch, and of modules, which PEFT would import."""
+    if isinstance(value, dict):
+        for key, held in value.items():
+            hub = key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(held)
+            if hub or (key in ("megatron_config", "kernel_config") and held is not None):
+                raise InputError(
+                    f"{path} names code elsewhere ({key}), which is not run; remove it if you trust the rest"
+                )
+            _check_no_code(held, path)
+    elif isinstance(value, list):
+        for each in value:
+            _check_no_code(each, path)
