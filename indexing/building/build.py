@@ -232,8 +232,7 @@ class _Build:
 
     def keeping(self, old: FixedSettings) -> "_Build":
         """The same build, in which every setting is named: what was not is that of an older index."""
-        if self.store is None:
-            old.store.admit(None)
+        (self.store or old.store).admit(self.url)
         return replace(
             self,
             options=replace(self.options, view=self.options.view or old.view),

@@ -1,6 +1,7 @@
 """What can be refused without a model is refused before anything heavy is imported: in a moment, not in ten seconds."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,12 @@ def run(repository: Path, folder: Path, *words: object) -> tuple[int, str, str]:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, words)],
         cwd=folder,
-        env={"PYTHONPATH": str(repository), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"},
+        env={
+            "PYTHONPATH": str(repository),
+            "PATH": "/usr/bin:/bin",
+            "HF_HUB_OFFLINE": "1",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+        },
         capture_output=True,
         text=True,
         check=False,
