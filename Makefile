@@ -3,11 +3,12 @@ VENV ?= .venv
 DATA ?= ../shared/data
 RUNS ?= anchored:0 anchored:1 anchored:2
 PYTHON ?= python3
+FUZZ ?= 20
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
+.PHONY: demo test fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -15,6 +16,9 @@ demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
 
 test: lint  ## everything that is checked before a change lands
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+fuzz: $(STAMP)  ## damaged files and malformed commands, FUZZ times as many as in `make test`, each time others
+	HF_HUB_OFFLINE=1 FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/promises/fuzz
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -69,6 +69,8 @@ def readable_messages() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", TitrateWarning)
+            # Of damaged images, which a line of ours tells of.
+            warnings.filterwarnings("ignore", module=r"PIL\b")
             warnings.showwarning = partial(_show_warning, warnings.showwarning)
             logging.setLogRecordFactory(make_printable)
             yield

@@ -43,9 +43,13 @@ def run_demo(out: Path, command: Command) -> None:
     for needed in ("corpus.jsonl", "questions.jsonl", "models/encoder", "models/mllm"):
         if not (SAMPLES / needed).exists():
             raise InputError(f"{SAMPLES / needed} is not there; the demo needs a whole checkout")
-    if out.exists() and any(out.iterdir()) and not (out / "index").exists():
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken = any(out.iterdir()) and not (out / "index").exists()
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {error.strerror}; choose another folder with --out") from error
+    if taken:
         raise InputError(f"{out} is not empty and holds no demo; choose another folder with --out")
-    out.mkdir(parents=True, exist_ok=True)
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"  # nothing is downloaded, and titrate has progress bars of its own
     _Demo(out, command).run()
 

@@ -22,6 +22,7 @@ from titrate.identity import (
 from titrate.json_fields import JsonFields
 from titrate.named import check_named, note_named
 from titrate.parallel import in_parallel
+from titrate.patience import time_limit
 from titrate.reading import open_file, parse_json, read_bytes, read_text
 from titrate.remote import (
     TRANSIENT_STATUSES,
@@ -86,6 +87,7 @@ __all__ = [
     "short_name",
     "shorten",
     "stated_reason",
+    "time_limit",
     "unprintable",
     "write_atomic",
 ]

@@ -15,7 +15,7 @@ from indexing.corpora.published import REPORT_FOLDERS, published_table
 from indexing.images.files import read_image_bytes
 from indexing.images.not_pictures import NoPictureError
 from indexing.records import Record, SkippedRecord
-from titrate import InputError, printable
+from titrate import InputError, open_file, printable
 
 _SUFFIXES = (".dcm", ".dicom")
 _HEAD = 256
@@ -162,7 +162,7 @@ def _without_suffix(name: str) -> str:
 
 def _head(path: Path, size: int = _HEAD) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(size)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}") from error

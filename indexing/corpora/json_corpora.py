@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TextIO
 
 from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import ColumnMap
 from indexing.records import Record, SkippedRecord
-from titrate import InputError
+from titrate import InputError, open_file
 
 MAX_LINE = 4 << 20
 """Bytes of a line of JSON lines."""
@@ -76,7 +77,7 @@ class JsonLines(Corpus):
 
     def _open(self) -> BinaryIO:
         try:
-            return self.path.open("rb")
+            return open_file(self.path)
         except OSError as error:
             raise open_failed(self.path, error) from error
 
@@ -118,7 +119,7 @@ class JsonList(Corpus):
 
     def _entries(self) -> Iterator[tuple[str | None, Any]]:
         try:
-            with self.path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            with TextIOWrapper(open_file(self.path), encoding="utf-8-sig", errors="surrogateescape") as file:
                 yield from _Reader(file, self.path).entries()
         except OSError as error:
             raise open_failed(self.path, error) from error

@@ -11,7 +11,7 @@ from indexing.corpora.csv_table import CsvTable
 from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.json_corpora import JsonLines, JsonList
 from indexing.corpora.roco_captions import RocoCaptions, is_roco
-from titrate import InputError
+from titrate import InputError, open_file
 
 # The first bytes of what is often given the suffix of text.
 _NOT_TEXT = (
@@ -91,7 +91,7 @@ def _check_file(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise InputError(f"corpus {path} is not an ordinary file; it is read more than once")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(1 << 16)
     except OSError as error:
         raise open_failed(path, error) from error

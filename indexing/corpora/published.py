@@ -9,13 +9,14 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from indexing.corpora.base import open_failed
 from indexing.corpora.columns import MAX_REPORT, text_of
 from indexing.images.files import resolve_image
-from titrate import InputError, normal_id
+from titrate import InputError, normal_id, open_file
 
 _ROCO = ("ID", "Caption")
 _IU_REPORTS, _IU_IMAGES = ("uid", "findings", "impression"), ("uid", "filename", "projection")
@@ -109,7 +110,7 @@ class _IuStudies:
             )
         self._images: dict[str, list[tuple[bool, str]]] = {}
         try:
-            with other.open(newline="", encoding="utf-8-sig") as file:
+            with TextIOWrapper(open_file(other), newline="", encoding="utf-8-sig") as file:
                 for row in csv.DictReader(file, strict=True):
                     if not row["uid"] or not row["filename"]:
                         raise KeyError("a row without a name")
@@ -146,7 +147,7 @@ class _MimicReports:
         name = f"{PurePosixPath(place).parent}.txt"
         try:
             unpacked = next((top for top in ("", *REPORT_FOLDERS) if os.path.isfile(self._root / top / name)), "")
-            with resolve_image(self._root, os.path.join(unpacked, name)).open("rb") as file:
+            with open_file(resolve_image(self._root, os.path.join(unpacked, name))) as file:
                 data = file.read(4 * MAX_REPORT + 4)
         except (InputError, OSError):
             raise InputError(

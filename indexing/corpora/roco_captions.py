@@ -10,6 +10,7 @@ from pathlib import Path
 from indexing.corpora.base import Corpus, open_failed
 from indexing.corpora.columns import ColumnMap
 from indexing.records import Record, SkippedRecord
+from titrate import open_file
 
 MAX_LINE = 1 << 20
 """Bytes of a line."""
@@ -51,7 +52,7 @@ class RocoCaptions(Corpus):
     def _lines(self) -> Iterator[tuple[int, str]]:
         try:
             # Bytes, because text files end lines at characters that captions may hold.
-            with self.path.open("rb") as file:
+            with open_file(self.path) as file:
                 for number, line in enumerate(iter(lambda: file.readline(MAX_LINE), b""), start=1):
                     text = line.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
                     if text.strip():

@@ -6,12 +6,13 @@ Tables with commas are quoted. Tables with tabs are published either way, so the
 import csv
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
 from indexing.corpora.base import open_failed
 from indexing.corpora.quoting import SWALLOWED, swallows_rows
-from titrate import InputError
+from titrate import InputError, open_file
 
 MAX_LINE = 1 << 20
 """Characters of a physical line. A single cell may have as many as the csv module takes: 131,072."""
@@ -93,7 +94,9 @@ class TableFile:
     def _lines(self, delimiter: str, quoted: bool = True) -> Iterator[tuple[int, list[str] | str]]:
         """Where each row begins, the header's too, and its cells, or what is wrong with it."""
         try:
-            with self.path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            with TextIOWrapper(
+                open_file(self.path), newline="", encoding="utf-8-sig", errors="surrogateescape"
+            ) as file:
                 lines = _Lines(file)
                 # Strict: otherwise a quote that is never closed swallows the next rows into one cell without a word.
                 reader = csv.reader(

@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from titrate import InputError, write_atomic
+from titrate import InputError, read_bytes, write_atomic
 
 KEY = "pseudonym.key"
 
@@ -13,7 +13,7 @@ def pseudonym_key(index: Path) -> bytes:
     path = index / KEY
     if not path.exists():
         write_atomic(path, secrets.token_bytes(32), private=True)
-    return path.read_bytes()
+    return read_bytes(path)
 
 
 def known_pseudonym_key(index: Path) -> bytes | None:
@@ -26,6 +26,6 @@ def known_pseudonym_key(index: Path) -> bytes | None:
     """
     path = index / KEY
     try:
-        return path.read_bytes() if path.exists() else None
+        return read_bytes(path) if path.exists() else None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}; patients are recognised by it") from error

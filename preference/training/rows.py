@@ -156,7 +156,8 @@ def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
         "chosen": [{"role": "assistant", "content": [{"type": "text", "text": pair.chosen}]}],
         "rejected": [{"role": "assistant", "content": [{"type": "text", "text": pair.rejected}]}],
     }
-    answers = apply_chat_template(turn, model.processor)
+    with model.rendering():
+        answers = apply_chat_template(turn, model.processor)
     return TrainingRow(pair, model.render(pair.prompt), answers["chosen"], answers["rejected"])
 
 

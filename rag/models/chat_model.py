@@ -1,9 +1,12 @@
 """A transformers model with its processor: how a message and an image become what the model reads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import torch
+from jinja2 import Environment
 from PIL import Image
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
@@ -11,13 +14,34 @@ from torch.nn.utils.rnn import pad_sequence
 from rag.models.inputs import append_tokens
 from rag.models.option_tokens import OptionTokens
 from rag.token_budget import TokenBudget, share_of_report
-from titrate import InputError
+from titrate import InputError, one_line_errors, time_limit
 
 _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
 
 _LARGE_SIDE = 2048
 """Pixels along a side of the image whose tokens are counted; scans and radiographs are about this large."""
+
+
+_SECONDS = 5.0
+"""That a chat template may take; sound ones take a few milliseconds."""
+
+_MEND = "mend chat_template.jinja, or use another model"
+
+
+def check_template(template: str | dict[str, str]) -> None:
+    """Refuse a chat template that computes powers, which could take for ever in a single step.
+
+    Raises
+    ------
+    InputError
+        If it does, or is no template at all.
+    """
+    texts = [template] if isinstance(template, str) else list(template.values())
+    with one_line_errors("the model's chat template cannot be read", _MEND, InputError):
+        tokens = [token for text in texts for token in Environment().lex(text)]
+    if any(kind == "operator" and value == "**" for _, kind, value in tokens):
+        raise InputError(f"the model's chat template computes powers, which may never end; {_MEND}")
 
 
 class ChatModel(TokenBudget):
@@ -53,8 +77,22 @@ class ChatModel(TokenBudget):
         """
         parts = [{"type": "image"}, {"type": "text", "text": self.without_special_tokens(text)}]
         message = {"role": "user", "content": parts}
-        rendered: str = self.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
+        with self.rendering():
+            rendered: str = self.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
         return rendered
+
+    @staticmethod
+    @contextmanager
+    def rendering() -> Iterator[None]:
+        """A chat template is a program that came with the model: what it raises is one line, and it comes to an end.
+
+        Raises
+        ------
+        InputError
+            If it raises anything, or takes longer than five seconds.
+        """
+        with one_line_errors("the model's chat template failed", _MEND, InputError), time_limit(_SECONDS):
+            yield
 
     def without_special_tokens(self, text: str) -> str:
         """A text in which a space stands for each special token that it holds."""

@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProce
 
 from indexing import device_name
 from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts, readable_counts
-from rag.models.chat_model import ChatModel
+from rag.models.chat_model import ChatModel, check_template
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, positions
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
@@ -95,6 +95,7 @@ class TransformersMLLM(ChatModel, MLLM):
             raise InputError(f"model {name} does not read both text and images; its folder needs a processor for both")
         if not getattr(processor, "chat_template", None):
             raise InputError(f"model {name} has no chat template; add chat_template.jinja to its folder")
+        check_template(processor.chat_template)
         fingerprint = hash_json(
             {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
         )
