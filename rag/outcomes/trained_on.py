@@ -7,18 +7,24 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from hashlib import sha256
+from functools import cache
+from hashlib import scrypt, sha256
 from pathlib import Path
 
 import numpy as np
 
 from indexing import ImageView, load_image, perceptual_hash, same_picture
 from rag.questions import Query
-from titrate import InputError, TitrateWarning, hash_files, hash_patient, parse_json, read_text, write_atomic
+from titrate import InputError, TitrateWarning, hash_files, normal_id, parse_json, read_text, write_atomic
 
 TRAINED_ON = "trained_on.json"
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
+_COST = 2**12
+"""Of scrypt: 4 MiB and about 10 ms an id. With all numbers of seven digits that takes more than a day of one core."""
+_SALT = b"titrate: whom an adapter was trained on"
+"""One for all lists, so that those of a model and of its adapter can be joined."""
 
 
 @dataclass(frozen=True, order=True)
@@ -28,7 +34,7 @@ class TrainedImage:
     Attributes
     ----------
     patient, study
-        `hash_patient` of each; empty where it is not known.
+        `slow_hash` of each; empty where it is not known.
     content
         SHA-256 of the file.
     picture
@@ -100,7 +106,7 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
     Returns
     -------
     dict
-        `hash_patient` of each patient trained on, by name, of those that could be compared.
+        What could be compared, by name; no patients, since none is shared.
 
     Raises
     ------
@@ -108,13 +114,13 @@ def refuse_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], v
         If some are, saying how many; also as `find_trained_on`.
     """
     found = find_trained_on(questions, folders, view)
-    for name, (units, _) in found.items():
+    for name, units in found.items():
         if units:
             raise InputError(
                 f"{name} was trained on {len(units)} of the {_count(questions)} patients asked about; ask about "
                 "others, or train without them"
             )
-    return {f"{name}'s training": patients for name, (_, patients) in found.items()}
+    return {f"{name}'s training": set() for name in found}
 
 
 def tell_trained_on(
@@ -127,7 +133,7 @@ def tell_trained_on(
     InputError
         As `find_trained_on`.
     """
-    for name, (units, _) in find_trained_on(questions, folders, view).items():
+    for name, units in find_trained_on(questions, folders, view).items():
         if units:
             warnings.warn(
                 f"{name} was trained on {len(units)} of the {_count(questions)} patients of split {split}: {spoilt}",
@@ -136,9 +142,7 @@ def tell_trained_on(
             )
 
 
-def find_trained_on(
-    questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView
-) -> dict[str, tuple[set[str], set[str]]]:
+def find_trained_on(questions: Sequence[Query], folders: Mapping[str, Path], view: ImageView) -> dict[str, set[str]]:
     """Find out which questions are about patients that a model was trained on.
 
     Images are compared where a question and an image that was trained on do not both name the patient, or both the
@@ -158,8 +162,7 @@ def find_trained_on(
     Returns
     -------
     dict
-        By name, of those that could be compared: the units of the questions that it was trained on, and
-        `hash_patient` of each patient that it was trained on.
+        By name, of those that could be compared: the units of the questions that it was trained on.
 
     Raises
     ------
@@ -173,7 +176,7 @@ def find_trained_on(
             seen[image] = TrainedImage.of(image, view)
         return seen[image]
 
-    found: dict[str, tuple[set[str], set[str]]] = {}
+    found: dict[str, set[str]] = {}
     for name, folder in folders.items():
         images = read_trained_on(folder)
         if images is None:
@@ -184,8 +187,7 @@ def find_trained_on(
                     stacklevel=3,
                 )
             continue
-        met = {question.unit for question in _met(questions, images, look)}
-        found[name] = met, {image.patient for image in images if image.patient}
+        found[name] = {question.unit for question in _met(questions, images, look)}
     return found
 
 
@@ -202,6 +204,9 @@ def _met(
     studies_alone = {image.study for image in images if not image.patient} - {""}
     without_ids: dict[tuple[bool, bool], list[TrainedImage]] = {}
     found = []
+    with ThreadPoolExecutor() as pool:  # scrypt leaves the other threads alone
+        names = {name for question in questions for name in (question.patient, question.study) if name is not None}
+        list(pool.map(slow_hash, names))
     for question in questions:
         patient, study = _hashed(question.patient), _hashed(question.study)
         kind = bool(patient), bool(study)
@@ -228,7 +233,18 @@ def _same(image: TrainedImage, others: Sequence[TrainedImage]) -> bool:
 
 
 def _hashed(name: str | None) -> str:
-    return "" if name is None else hash_patient(name)
+    return "" if name is None else slow_hash(name)
+
+
+@cache
+def slow_hash(name: str) -> str:
+    """Of a patient's or study's `normal_id`, 64 hex digits, by scrypt (RFC 7914).
+
+    The list goes wherever the adapter goes, and ids are short: with SHA-256 all numbers of seven digits can be tried in
+    seconds. It has to be found again by whoever knows the id, so it cannot have a key.
+    """
+    plain = (normal_id(name) or name).encode("utf-8", "surrogatepass")
+    return scrypt(plain, salt=_SALT, n=_COST, r=8, p=1, dklen=32).hex()
 
 
 def _weights(folder: Path) -> str:

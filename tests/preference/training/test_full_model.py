@@ -10,8 +10,9 @@ import torch
 from indexing import load_image
 from preference import PreferencePair, TrainingSettings, train_adapter
 from rag import Prompt, TransformersMLLM, read_trained_on
+from rag.outcomes.trained_on import slow_hash
 from tests.preference.tiny import make_architecture
-from titrate import InputError, hash_patient
+from titrate import InputError
 
 
 def scores(model: TransformersMLLM, pairs: Sequence[PreferencePair]) -> torch.Tensor:
@@ -40,13 +41,11 @@ def test_all_weights_are_trained_but_the_images_are_seen_as_before(
     assert not any("running_" in name or "num_batches" in name for name in changed)
     assert "library_name: transformers" in (out / "README.md").read_text()
     assert not (out / "checkpoints").exists() and not (out / "adapter_config.json").exists()
-    assert {image.patient for image in read_trained_on(out) or []} == {
-        hash_patient(f"p{number}") for number in range(4)
-    }
+    assert {image.patient for image in read_trained_on(out) or []} == {slow_hash(f"p{number}") for number in range(4)}
     further = replace(pairs[0], patient="p9", study="s9")
     train_adapter([further], str(out), tmp_path / "again", TrainingSettings(max_steps=1, hold_out=0), device="cpu")
     listed = read_trained_on(tmp_path / "again") or []
-    assert [image.study for image in listed if image.patient == hash_patient("p9")] == [hash_patient("s9")]
+    assert [image.study for image in listed if image.patient == slow_hash("p9")] == [slow_hash("s9")]
     assert len(listed) == 5, "what the model was trained on before is in the list, too"
     with pytest.raises(InputError, match="holds an adapter or a model already"):
         train_adapter(pairs, str(mllm_folder), out, settings, device="cpu")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import asdict
+from hashlib import scrypt, sha256
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,8 @@ from PIL import Image
 
 from indexing import ImageView
 from rag import TRAINED_ON, Query, TrainedImage, read_trained_on, write_trained_on
-from rag.outcomes.trained_on import refuse_trained_on, tell_trained_on
-from titrate import InputError, TitrateWarning, hash_patient
+from rag.outcomes.trained_on import refuse_trained_on, slow_hash, tell_trained_on
+from titrate import InputError, TitrateWarning
 
 VIEW = ImageView()
 
@@ -44,7 +45,12 @@ def test_the_list_holds_hashes_and_comes_back(images: list[Path], tmp_path: Path
     other = TrainedImage.of(images[1], VIEW)
     folder = adapter(tmp_path / "adapter", one, other, one)
     assert read_trained_on(folder) == sorted([one, other])
-    assert (one.patient, one.study, other.patient) == (hash_patient("10000032"), hash_patient("s1"), "")
+    assert (one.patient, one.study, other.patient) == (slow_hash("10000032"), slow_hash("s1"), "")
+    assert sha256(b"10000032").hexdigest() not in (folder / TRAINED_ON).read_text(), "which can be guessed"
+    assert (
+        one.patient
+        == scrypt(b"10000032", salt=b"titrate: whom an adapter was trained on", n=4096, r=8, p=1, dklen=32).hex()
+    )
     assert "10000032" not in (folder / TRAINED_ON).read_text()
 
 
@@ -75,7 +81,7 @@ def test_ids_tell_where_both_have_them(
             refuse_trained_on(questions, folders, VIEW)
     else:
         compared = refuse_trained_on(questions, folders, VIEW)
-        assert compared == {"the adapter's training": {hash_patient(trained[0])} if trained[0] else set()}
+        assert compared == {"the adapter's training": set()}
 
 
 @pytest.mark.parametrize("ids", [(None, None), ("p2", None), (None, "s2")])
@@ -119,7 +125,7 @@ def test_a_damaged_list_is_refused(images: list[Path], tmp_path: Path) -> None:
     for bad in (
         "{",
         "[]",
-        json.dumps({**value, "schema_version": 2}),
+        json.dumps({**value, "schema_version": 1}),
         json.dumps({**value, "images": [{**row, "patient": "p1"}]}),
         *(json.dumps({**value, "images": [{**row, "picture": wrong}]}) for wrong in ("ab", "", None, 5)),
         json.dumps({**value, "images": [{**row, "name": "x"}]}),
