@@ -52,7 +52,9 @@ class Ledger:
             else:
                 self._database = sqlite3.connect(path or "", isolation_level=None)
             try:
-                if not read_only:
+                if read_only:
+                    self._database.execute("SELECT id, hash, domain, patient FROM record LIMIT 1")  # or it is no ledger
+                else:
                     self._database.execute("PRAGMA synchronous = FULL")
                     self._database.execute("PRAGMA secure_delete = ON")  # of a removed record nothing stays
                     self._database.executescript(_SCHEMA + _SEEN)

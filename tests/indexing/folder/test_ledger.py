@@ -67,3 +67,12 @@ def test_what_is_no_ledger_and_what_cannot_be_written(tmp_path: Path) -> None:
         other.commit()
         with pytest.raises(TitrateError, match=r"cannot write the index's ledger: .*; check free space"):
             ledger.fix({"a": "1"})
+
+
+def test_what_is_no_ledger_is_refused_when_it_is_to_be_read(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database " * 100)
+    (tmp_path / "empty").touch()
+    for name in ("text", "empty", "none"):
+        with pytest.raises(InputError, match="cannot use ledger"):
+            Ledger(tmp_path / name, read_only=True)
+    assert not (tmp_path / "none").exists()
