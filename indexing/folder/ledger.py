@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
-from titrate import InputError, TitrateError
+from titrate import InputError, TitrateError, one_line_errors
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -25,6 +26,9 @@ CREATE TABLE IF NOT EXISTS loose (domain TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _SEEN = "CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;"
 _LOOSEN = "INSERT OR IGNORE INTO loose SELECT domain FROM {} WHERE id = ?"
+
+_DAMAGED = "the index's ledger cannot be read", "build the index again", InputError
+"""For `one_line_errors`: a damaged file is often noticed only when a page of it is looked at."""
 
 
 class Ledger:
@@ -58,10 +62,10 @@ class Ledger:
                     self._database.execute("PRAGMA synchronous = FULL")
                     self._database.execute("PRAGMA secure_delete = ON")  # of a removed record nothing stays
                     self._database.executescript(_SCHEMA + _SEEN)
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 self._database.close()
                 raise
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message may be damaged
             raise InputError(f"cannot use ledger {path} ({error}); delete the index folder and build again") from error
 
     def __enter__(self) -> "Ledger":
@@ -74,7 +78,7 @@ class Ledger:
 
     def settings(self) -> dict[str, str]:
         """The index's settings by name; empty until `fix` has been called."""
-        return dict(self._database.execute("SELECT name, value FROM setting ORDER BY name"))
+        return dict(self._rows("SELECT name, value FROM setting ORDER BY name"))
 
     def fix(self, settings: Mapping[str, str]) -> None:
         """Note settings of the index, all of them or, after a kill, none; replaces those that have these names."""
@@ -111,9 +115,7 @@ class Ledger:
         )
         stale: dict[str, list[str]] = {}
         for id, domain in places:
-            for (other,) in self._database.execute(
-                "SELECT domain FROM unconfirmed WHERE id = ? AND domain <> ?", (id, domain)
-            ).fetchall():
+            for (other,) in self._rows("SELECT domain FROM unconfirmed WHERE id = ? AND domain <> ?", (id, domain)):
                 stale.setdefault(other, []).append(id)
         return stale
 
@@ -147,14 +149,11 @@ class Ledger:
         InputError
             If an earlier version made the ledger, or it is damaged.
         """
-        try:
-            return self._database.execute("SELECT id, domain, picture FROM record ORDER BY id").fetchall()
-        except sqlite3.Error as error:
-            raise InputError(f"the index's ledger cannot be read ({error}); build the index again") from error
+        return self._rows("SELECT id, domain, picture FROM record ORDER BY id")
 
     def patients(self) -> set[str]:
         """The hashed patients, or else studies, of all confirmed records that name any."""
-        return {row[0] for row in self._database.execute("SELECT DISTINCT patient FROM record WHERE patient <> ''")}
+        return {row[0] for row in self._rows("SELECT DISTINCT patient FROM record WHERE patient <> ''")}
 
     def has_unnamed(self) -> bool:
         """Whether a confirmed record names neither patient nor study."""
@@ -164,7 +163,7 @@ class Ledger:
         """Confirmed records that this run's corpus did not name, in pages, so that they may be withdrawn meanwhile."""
         query = "SELECT id FROM record WHERE id > ? AND id NOT IN (SELECT id FROM seen) ORDER BY id LIMIT 1000"
         last = ""
-        while page := self._database.execute(query, (last,)).fetchall():
+        while page := self._rows(query, (last,)):
             yield from (id for (id,) in page)
             last = page[-1][0]
 
@@ -184,12 +183,12 @@ class Ledger:
 
     def held_out(self) -> list[tuple[str, bytes]]:
         """The held-out embeddings in order of their ids: (patient or else study or id, float32 bytes)."""
-        return self._database.execute("SELECT unit, vector FROM held_out ORDER BY id").fetchall()
+        return self._rows("SELECT unit, vector FROM held_out ORDER BY id")
 
     def unconfirmed(self) -> dict[str, list[str]]:
         """Per domain, the ids of points that may be there but are not confirmed."""
         places: dict[str, list[str]] = {}
-        for id, domain in self._database.execute("SELECT id, domain FROM unconfirmed ORDER BY domain, id"):
+        for id, domain in self._rows("SELECT id, domain FROM unconfirmed ORDER BY domain, id"):
             places.setdefault(domain, []).append(id)
         return places
 
@@ -204,7 +203,7 @@ class Ledger:
 
     def loose(self) -> list[str]:
         """Domains whose collections still hold what was removed from them or replaced in them, unseen, in order."""
-        return [row[0] for row in self._database.execute("SELECT domain FROM loose ORDER BY domain").fetchall()]
+        return [row[0] for row in self._rows("SELECT domain FROM loose ORDER BY domain")]
 
     def clear_loose(self) -> None:
         """Record that every collection was written anew, without what was removed."""
@@ -212,7 +211,7 @@ class Ledger:
 
     def counts(self) -> dict[str, int]:
         """Number of confirmed records of each domain, sorted by domain."""
-        return dict(self._database.execute("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
+        return dict(self._rows("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
 
     def fingerprint(self, encoder: str) -> str:
         """SHA-256 of the encoder's fingerprint, and of every record in order of id: id, content hash, and its domain.
@@ -222,13 +221,19 @@ class Ledger:
         """
         digest = hashlib.sha256(encoder.encode())
         for table, place in (("record", "domain"), ("held_out", "unit")):
-            for id, content, where in self._database.execute(f"SELECT id, hash, {place} FROM {table} ORDER BY id"):
-                digest.update(f"{table} {len(id.encode())} {id} {content} {where}\n".encode())
+            with one_line_errors(*_DAMAGED):  # row by row: there may be millions
+                for id, content, where in self._database.execute(f"SELECT id, hash, {place} FROM {table} ORDER BY id"):
+                    digest.update(f"{table} {len(id.encode())} {id} {content} {where}\n".encode())
         return digest.hexdigest()
 
     def _one(self, query: str, *values: str) -> tuple[str, ...] | None:
-        row: tuple[str, ...] | None = self._database.execute(query, values).fetchone()
-        return row
+        with one_line_errors(*_DAMAGED):
+            row: tuple[str, ...] | None = self._database.execute(query, values).fetchone()
+            return row
+
+    def _rows(self, query: str, values: Sequence[str] = ()) -> list[Any]:
+        with one_line_errors(*_DAMAGED):
+            return self._database.execute(query, values).fetchall()
 
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[str | bytes, ...]]]]) -> None:
         """Run all statements in one transaction: after a kill, all of them happened or none."""
@@ -237,7 +242,7 @@ class Ledger:
             for statement, rows in statements:
                 self._database.executemany(statement, rows)
             self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message may be damaged
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise TitrateError(f"cannot write the index's ledger: {error}; check free space") from error
