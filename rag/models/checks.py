@@ -60,11 +60,11 @@ def _configuration(path: Path) -> dict[str, Any]:
     try:
         config = parse_json(read_bytes(path))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; check the path") from error
+        raise InputError(f"cannot load model: {path}: {error.strerror}; check the path") from error
     except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}; get the model again") from error
+        raise InputError(f"cannot load model: {path} is not JSON ({error}); get it again") from error
     if not isinstance(config, dict):
-        raise InputError(f"{path} is no JSON object; get the model again")
+        raise InputError(f"cannot load model: {path} is no JSON object; get it again")
     return config
 
 
