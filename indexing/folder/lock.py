@@ -97,7 +97,7 @@ def is_being_built(index: Path) -> bool:
 def wait_for_swap(index: Path) -> None:
     """Wait for the second of the two renames, if an index is between them; not for long, as a kill may have come."""
     for _ in range(_TRIES):
-        if index.exists() or not swapped_out(index).exists():
+        if os.path.exists(index) or not os.path.exists(swapped_out(index)):  # False for a name too long
             return
         time.sleep(_PAUSE_S)
 
