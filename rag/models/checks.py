@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from titrate import InputError, is_address, parse_json, read_bytes
+from titrate import InputError, is_address, parse_json, read_bytes, shorten
 
 NUMBERS = ("float32", "bfloat16", "float16")
 """Number formats that a model's weights can have."""
@@ -26,8 +26,8 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
     Raises
     ------
     InputError
-        If a folder holds no model or no adapter, or one that names code elsewhere; if the number format is unknown, or
-        an adapter or a number format is given with a server, which chooses its own.
+        If a folder holds no model or no adapter, or one that names code or weights elsewhere; if the number format is
+        unknown, or an adapter or a number format is given with a server, which chooses its own.
     """
     if is_address(name):
         if adapter is not None:
@@ -40,6 +40,14 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
     folder = Path(name).expanduser()
     if not os.path.isfile(folder / "config.json") and (os.path.exists(folder) or name.count("/") != 1):
         raise InputError(f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub")
+    if (folder / "adapter_config.json").exists():
+        raise InputError(
+            f"{name} is an adapter, whose base model would be read from elsewhere; give that model's folder, and this "
+            "one with --adapter"
+        )
+    _check_weights(folder)
+    if adapter is not None:
+        _check_weights(Path(adapter))
     for file in () if adapter is None else ("adapter_config.json", "adapter_model.safetensors"):
         if not os.path.isfile(Path(adapter or "") / file):
             raise InputError(f"no adapter in {adapter}: {file} is not there; make one with `titrate train`")
@@ -81,3 +89,29 @@ def _check_no_code(value: Any, path: Path) -> None:
     elif isinstance(value, list):
         for each in value:
             _check_no_code(each, path)
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse a folder whose files name others outside of it, or below it: a fingerprint is of its own files alone."""
+    named: list[tuple[str, Any]] = []
+    for path in sorted(folder.glob("*.safetensors.index.json")):
+        weights = _object(path).get("weight_map")
+        named += [(path.name, shard) for shard in (weights.values() if isinstance(weights, dict) else [])]
+    named.append(("config.json", _object(folder / "config.json").get("transformers_weights")))
+    parts = _object(folder / "adapter_config.json").get("adapters")  # of a mixture of adapters, by their folders
+    named += [("adapter_config.json", part) for part in (parts.values() if isinstance(parts, dict) else [])]
+    for file, other in named:
+        if isinstance(other, str) and (other != Path(other).name or file == "adapter_config.json"):
+            raise InputError(
+                f"{file} of {folder} names weights that lie elsewhere ({shorten(other, 80)}), and nothing vouches for "
+                "them; move all weights into that folder itself"
+            )
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty where there is none: whoever loads the model says what is wrong with it."""
+    try:
+        value = parse_json(read_bytes(path))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

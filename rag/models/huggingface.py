@@ -79,6 +79,8 @@ class TransformersMLLM(ChatModel, MLLM):
             model: Any = AutoModelForImageTextToText.from_pretrained(
                 source, dtype=getattr(torch, numbers), use_safetensors=True, trust_remote_code=False
             )
+            if hasattr(model, "peft_config"):
+                raise InputError(f"{name} is an adapter; give its base model with --mllm, and it with --adapter")
             if adapter is not None:
                 from peft import PeftModel
 
@@ -86,7 +88,7 @@ class TransformersMLLM(ChatModel, MLLM):
                     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
                     model = PeftModel.from_pretrained(model, str(adapter))
             model = model.to(chosen).eval()
-        except STOPS:
+        except (InputError, *STOPS):
             raise
         except BaseException as error:  # transformers, peft and the hub client raise many kinds; Rust code panics
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]

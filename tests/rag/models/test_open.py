@@ -156,3 +156,34 @@ def test_an_adapter_changes_the_scores_and_shares_images(
     before, after = (m.score([prompt, prompt], [["yes", "no"], ["no", "yes"]]) for m in (tiny, adapted))
     assert abs(before[0] - after[0]).max() > 1e-5
     assert after[0] - after[1][::-1] == pytest.approx(0, abs=1e-6)
+
+
+def test_weights_outside_of_the_folder_are_refused(copy: Path, adapter: Path, tiny_folder: Path) -> None:
+    outside = shutil.move(copy / "model.safetensors", copy.parent / "outside.safetensors")
+    names = load_file(outside)
+    index = copy / "model.safetensors.index.json"
+    for place in ("../outside.safetensors", str(outside), "below/outside.safetensors"):
+        index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(names, place)}))
+        refused(copy, r"model\.safetensors\.index\.json of .* names weights that lie elsewhere \(.*outside")
+    shutil.copy(outside, copy / "outside.safetensors")
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(names, "outside.safetensors")}))
+    inside = TransformersMLLM.open(str(copy), device="cpu").fingerprint
+    (copy / "outside.safetensors").unlink()
+    (copy / "outside.safetensors").symlink_to(outside)
+    assert TransformersMLLM.open(str(copy), device="cpu").fingerprint == inside, "a link counts as what it leads to"
+
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**config, "transformers_weights": "below/outside.safetensors"}))
+    refused(copy, r"config\.json of .* names weights that lie elsewhere")
+
+    settings = json.loads((adapter / "adapter_config.json").read_text())
+    mixture = {**settings, "peft_type": "XLORA", "adapters": {"0": str(tiny_folder)}}
+    (adapter / "adapter_config.json").write_text(json.dumps(mixture))
+    refused(tiny_folder, r"adapter_config\.json of .* names weights that lie elsewhere", adapter=adapter)
+
+
+def test_an_adapter_is_no_model_even_with_the_files_of_one(copy: Path, adapter: Path) -> None:
+    shutil.copytree(adapter, copy, dirs_exist_ok=True)
+    refused(
+        copy, "is an adapter, whose base model would be read from elsewhere; give the base model's folder, and this"
+    )
