@@ -14,36 +14,21 @@ import platform
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from indexing import (
-    DomainClassifier,
-    Exclusion,
-    Index,
-    Manifest,
-    NoveltyDetector,
-    Point,
-    Record,
-    StoreSettings,
-    VectorStore,
-)
-from indexing.folder.lock import LOCK
-from indexing.folder.manifest import CLASSIFIER, NOVELTY, hash_file
-from indexing.stores.edge import EdgeBackend
+from benchmarks.synthetic import DIMENSION, Mixture, Vectors, patient_of, record, synthetic_index
+from indexing import Exclusion, Index
+from indexing.stores.disk import size_on_disk
+from indexing.stores.naming import COLLECTIONS
 
-DIMENSION, INTRINSIC, CLUSTERS, CHUNK = 512, 32, 256, 5000
-QUERIES, PEER_QUERIES, WARM_UP, LIMIT, RECALL_AT, SEED = 1000, 100, 50, 8, 10, 0
-OTHERS = 1000
-"""Vectors of a second domain, so that there is something to route."""
+QUERIES, PEER_QUERIES, WARM_UP, LIMIT, RECALL_AT = 1000, 100, 50, 8, 10
 
 TARGET_MS = {100_000: 5.0}
-Vectors = NDArray[np.float32]
 Ask = Callable[[Vectors, str, int], list[str]]
 """A query [d], the patient to exclude, and a limit → record ids, best first."""
 
@@ -60,35 +45,6 @@ class Row:
     p99_ms: float
     recall: float
     megabytes: float | None
-
-
-class Mixture:
-    """Seeded unit vectors, the same for the same chunk whatever the size of the whole."""
-
-    def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng([SEED, seed])
-        self._seed = seed
-        self._centres = rng.normal(size=(CLUSTERS, INTRINSIC))
-        self._basis = rng.normal(size=(INTRINSIC, DIMENSION)) / np.sqrt(INTRINSIC)
-        self._mean = rng.normal(size=DIMENSION)  # domains lie apart, or no linear probe could route
-
-    def draw(self, count: int, chunk: int) -> Vectors:
-        """Unit rows float32 [count, d]."""
-        rng = np.random.default_rng([SEED, self._seed, chunk])
-        inner = self._centres[rng.integers(CLUSTERS, size=count)] + 0.6 * rng.normal(size=(count, INTRINSIC))
-        rows = self._mean + inner @ self._basis + 0.05 * rng.normal(size=(count, DIMENSION))
-        unit: Vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-        return unit
-
-    def chunks(self, count: int) -> Iterator[tuple[int, Vectors]]:
-        """All ``count`` rows, 5,000 at a time, with the number of the first."""
-        for start in range(0, count, CHUNK):
-            yield start, self.draw(CHUNK, start // CHUNK)[: count - start]
-
-
-def patient_of(number: int) -> str:
-    """Two records a patient."""
-    return f"p{number // 2}"
 
 
 def main(sizes: Sequence[int], quantize_from: int, peers_to: int, out: Path | None) -> None:
@@ -142,20 +98,11 @@ System = Callable[[Mixture, int, Vectors, list[tuple[str, list[str]]]], Row]
 
 def edge(quantization: str) -> System:
     """An `Index` on Qdrant Edge."""
-    settings = StoreSettings.parse({"quantization": quantization})
 
     def run(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:
         with tempfile.TemporaryDirectory(prefix="titrate-bench-") as name:
             folder = Path(name)
-            started = time.perf_counter()
-            backend = EdgeBackend(folder, settings)
-            for domain, source, count in (("radiology", mixture, size), ("pathology", Mixture(1), OTHERS)):
-                store = backend.create(domain, DIMENSION)
-                fill(store, source, count, domain)
-                store.close()
-            build_s = time.perf_counter() - started
-            describe(folder, settings, mixture, size)
-
+            build_s = synthetic_index(folder, size, quantization)
             with Index.open(folder) as index:
 
                 def ask(query: Vectors, patient: str, limit: int) -> list[str]:
@@ -164,37 +111,9 @@ def edge(quantization: str) -> System:
                     return [match.record.id for match in found]
 
                 system = "Edge, int8 and rescoring" if quantization == "int8" else "Edge"
-                return measure(system, size, build_s, ask, queries, truth, backend.size_bytes() / 1e6)
+                return measure(system, size, build_s, ask, queries, truth, size_on_disk(folder / COLLECTIONS) / 1e6)
 
     return run
-
-
-def describe(folder: Path, settings: StoreSettings, mixture: Mixture, size: int) -> None:
-    """Make a folder with collections an index; it names no encoder, as the embeddings are ready."""
-    samples = np.vstack([mixture.draw(OTHERS, 0), Mixture(1).draw(OTHERS, 0)])
-    labels = ["radiology"] * OTHERS + ["pathology"] * OTHERS
-    DomainClassifier.fit(samples, labels).save(folder / CLASSIFIER)
-    NoveltyDetector.fit(samples, labels).save(folder / NOVELTY)
-    (folder / LOCK).touch()
-    classifier, detector = hash_file(folder / CLASSIFIER), hash_file(folder / NOVELTY)
-    domains = {"pathology": OTHERS, "radiology": size}
-    Manifest("none", "", "", "", classifier, detector, DIMENSION, 1.0, domains, settings).save(folder)
-
-
-def fill(store: VectorStore, mixture: Mixture, count: int, domain: str) -> None:
-    """Write, flush and optimise, as a build does."""
-    for start, rows in mixture.chunks(count):
-        for step in range(0, len(rows), 500):
-            numbers = range(start + step, start + min(step + 500, len(rows)))
-            store.upsert([Point(record(n, domain), rows[n - start], rows[n - start]) for n in numbers])
-    store.flush()
-    store.optimize()
-
-
-def record(number: int, domain: str) -> Record:
-    """A record with a report of ordinary length."""
-    report = f"Report {number}. " + "No focal consolidation, pleural effusion or pneumothorax. " * 8
-    return Record(str(number), f"{number}.png", report, domain, patient_of(number), f"s{number}", "train")
 
 
 def local_mode(mixture: Mixture, size: int, queries: Vectors, truth: list[tuple[str, list[str]]]) -> Row:

@@ -20,24 +20,35 @@ if TYPE_CHECKING:
 @api_key_option
 @url_option
 @option("--certificate", type=FILE, help="Certificate; say whether it still holds for this index.", section=SYSTEM)
+@option("--verify", is_flag=True, help="Read every record and compare it with what was indexed.", section=SYSTEM)
 @option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
-def info(index: Path, api_key: str | None, url: str | None, certificate: Path | None, as_json: bool) -> None:
+def info(
+    index: Path, api_key: str | None, url: str | None, certificate: Path | None, verify: bool, as_json: bool
+) -> None:
     """Show what an index holds, and where.
 
-    Collections, counts, encoder and size, and whether a certificate still holds for it.
+    Collections, counts, encoder and size, and whether a certificate still holds for it. The files of an index in a
+    folder are compared with their checksums; --verify reads each record, which takes longer, on a server, too.
     """
     from calibration import Certificate
-    from indexing import index_info
+    from indexing import Index, index_info
 
     shown = index_info(index, api_key, url)
+    verified = None
+    if verify:
+        with Index.open(index, api_key, url) as opened:
+            verified = opened.verify()
     held = None if certificate is None else Certificate.load(certificate).fingerprints
     fits = None
     if held is not None:
         fits = held.get("index") == shown.fingerprint and held.get("encoder") == shown.encoder_fingerprint
     if as_json:
-        say_json({**asdict(shown), "records": shown.records, "certificate_fits": fits})
+        say_json({**asdict(shown), "records": shown.records, "certificate_fits": fits, "verified": verified})
         return
-    for name, value in _lines(shown, fits):
+    lines = _lines(shown, fits)
+    if verified is not None:
+        lines.append(("verified", f"{verified:,} records are as they were indexed"))
+    for name, value in lines:
         say(f"{name:<14}{value}")
 
 

@@ -33,9 +33,9 @@ from .routing.classifier import DomainClassifier as DomainClassifier
 from .routing.novelty import NoveltyDetector as NoveltyDetector
 from .routing.zero_shot import default_prompts as default_prompts
 from .stores.base import Match as Match
-from .stores.base import Point as Point
 from .stores.base import VectorStore as VectorStore
 from .stores.edge import EdgeStore as EdgeStore
 from .stores.filters import Exclusion as Exclusion
 from .stores.filters import FieldFilter as FieldFilter
+from .stores.points import Point as Point
 from .stores.settings import StoreSettings as StoreSettings

@@ -7,6 +7,8 @@ coefficients of lowest frequency, all but the constant one, a bit says whether i
 Not recognised: crops, turned or mirrored pictures, and another window of the same grey values.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -46,3 +48,25 @@ def same_picture(hashes: NDArray[np.uint8], picture: bytes) -> NDArray[np.bool_]
     differing = np.bitwise_count(hashes ^ np.frombuffer(picture, np.uint8)).sum(axis=1)  # [n]
     result: NDArray[np.bool_] = (differing <= SAME_PICTURE) & hashes.any(axis=1)
     return result
+
+
+class KnownPictures:
+    """The pictures of an index, to be asked which of its records show a copy.
+
+    Parameters
+    ----------
+    rows
+        Of each record its id, domain and `perceptual_hash`.
+    """
+
+    def __init__(self, rows: Sequence[tuple[str, str, bytes]]) -> None:
+        self._places = [(id, domain) for id, domain, _ in rows]
+        self._hashes = np.frombuffer(b"".join(picture for _, _, picture in rows), np.uint8).reshape(len(rows), -1)
+
+    def copies_of(self, picture: bytes) -> dict[str, list[str]]:
+        """The ids of the records whose image is a copy, by their domain."""
+        found: dict[str, list[str]] = {}
+        for row in np.flatnonzero(same_picture(self._hashes, picture)):
+            id, domain = self._places[row]
+            found.setdefault(domain, []).append(id)
+        return found

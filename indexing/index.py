@@ -1,8 +1,9 @@
 """A finished index, opened to be searched."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.copies import same_picture
+from indexing.copies import KnownPictures
+from indexing.folder.contents import check_contents, open_collections
 from indexing.folder.held import Held
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY, Manifest
@@ -22,22 +24,15 @@ from indexing.images.pseudonyms import pseudonym
 from indexing.records import Record
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector
-from indexing.stores.base import Match, VectorName, VectorStore
+from indexing.sound_records import SoundRecords
+from indexing.stores.base import Match, VectorStore
 from indexing.stores.filters import Exclusion, FieldFilter
 from indexing.stores.open import open_backend
+from indexing.stores.points import VectorName
 from titrate import InputError
 
 if TYPE_CHECKING:
     from indexing.encoder import Encoder
-
-
-@dataclass(frozen=True, eq=False)
-class _Pictures:
-    """Ids, domains and perceptual hashes, uint8 [n, 32], of the n indexed records."""
-
-    ids: list[str]
-    domains: list[str]
-    hashes: NDArray[np.uint8]
 
 
 class Index:
@@ -61,6 +56,7 @@ class Index:
         self.classifier = classifier
         self.detector = detector
         self._stores, self._ledger = stores, ledger
+        self._sound = SoundRecords(ledger, stores)
         self._held = Held(path, resources)
         self._key = known_pseudonym_key(path)
 
@@ -84,24 +80,16 @@ class Index:
         """
 
         def read(manifest: Manifest, resources: ExitStack) -> Index:
-            manifest.check_files(path)
             manifest.store.admit(url)
+            ledger = resources.enter_context(Ledger(path / LEDGER, read_only=True))
+            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
+            check_contents(path, manifest, ledger, backend)
             classifier = DomainClassifier.load(path / CLASSIFIER)
             detector = NoveltyDetector.load(path / NOVELTY)
             lengths = {classifier.weights.shape[1], detector.means.shape[1], manifest.dimension}
             if not classifier.domains == detector.domains == sorted(manifest.domains) or len(lengths) > 1:
                 raise InputError(f"index {path} is inconsistent; run `titrate index` again")
-            ledger = resources.enter_context(Ledger(path / LEDGER, read_only=True))
-            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
-            stores: dict[str, VectorStore] = {}
-            for domain, number in manifest.domains.items():
-                stores[domain] = store = backend.open(domain, manifest.dimension)
-                resources.callback(store.close)
-                if (held := store.count()) != number:
-                    raise InputError(
-                        f"index {path} is damaged: {domain} holds {held} records, its manifest says {number}; "
-                        "delete it and build it again"
-                    )
+            stores = resources.enter_context(open_collections(path, manifest, backend))
             return cls(path, manifest, classifier, detector, stores, ledger, resources)
 
         return read_index(path, read)
@@ -136,6 +124,19 @@ class Index:
         """Whether an indexed record names neither patient nor study."""
         self._held.check()
         return self._ledger.has_unnamed()
+
+    def verify(self) -> int:
+        """Read every record, report and vector and compare it with what was indexed; returns their number.
+
+        Opening compares the files of an index in a folder, and every search what it returns.
+
+        Raises
+        ------
+        TitrateError
+            If a collection cannot be read, or holds something else.
+        """
+        self._held.check()
+        return self._sound.check_all()
 
     def holds_study(self, study: str) -> bool:
         """Whether an indexed record belongs to a study, whoever its patient is.
@@ -214,23 +215,14 @@ class Index:
         known = self._pictures
         found: list[list[Record]] = []
         for picture in pictures:
-            rows = np.flatnonzero(same_picture(known.hashes, picture))
-            ids: dict[str, list[str]] = {}
-            for row in rows:
-                ids.setdefault(known.domains[row], []).append(known.ids[row])
-            found.append([record for name in sorted(ids) for record in self._stores[name].records(ids[name])])
+            ids = known.copies_of(picture)
+            found.append([record for name in sorted(ids) for record in self._sound.records(name, ids[name])])
         return found
 
     @cached_property
-    def _pictures(self) -> "_Pictures":
+    def _pictures(self) -> KnownPictures:
         """Read at first use: 32 bytes a record."""
-        rows = self._ledger.pictures()
-        joined = b"".join(picture for _, _, picture in rows)
-        return _Pictures(
-            [id for id, _, _ in rows],
-            [domain for _, domain, _ in rows],
-            np.frombuffer(joined, np.uint8).reshape(len(rows), -1),
-        )
+        return KnownPictures(self._ledger.pictures())
 
     def check_encoder(self, encoder: "Encoder") -> None:
         """Refuse an encoder that did not make this index.
@@ -240,7 +232,9 @@ class Index:
         InputError
             Naming the one that did.
         """
-        if encoder.fingerprint != self.manifest.encoder_fingerprint:
+        # The scale is computed from the weights, which a GPU may round otherwise.
+        same_scale = math.isclose(encoder.logit_scale, self.manifest.logit_scale, rel_tol=1e-5)
+        if encoder.fingerprint != self.manifest.encoder_fingerprint or not same_scale:
             raise InputError(
                 f"encoder {encoder.id} did not make this index, {self.manifest.encoder} did; "
                 "use that one or build the index again"
@@ -281,7 +275,9 @@ class Index:
         if domain not in self._stores:
             raise InputError(f"the index has no domain {domain!r}; it has {', '.join(self.domains)}")
         own = None if exclusions is None else [self.recognise(exclusion) for exclusion in exclusions]
-        return self._stores[domain].search(vectors, using, limit, own, [self._renamed(each) for each in filters])
+        found = self._stores[domain].search(vectors, using, limit, own, [self._renamed(each) for each in filters])
+        self._sound.check(domain, (match.record for matches in found for match in matches))
+        return found
 
     def _renamed(self, given: FieldFilter) -> FieldFilter:
         """The same filter, also by the pseudonyms of the patients and studies that it names."""

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.folder.manifest import NOVELTY, Manifest, ThresholdSource
+from indexing.folder.contents import check_contents
+from indexing.folder.ledger import Ledger
+from indexing.folder.manifest import LEDGER, NOVELTY, Manifest, ThresholdSource
 from indexing.folder.reading import read_index
 from indexing.routing.novelty import NoveltyDetector
 from indexing.stores.disk import size_on_disk
@@ -80,18 +82,19 @@ def index_info(path: Path, api_key: str | None = None, url: str | None = None) -
     Raises
     ------
     InputError
-        If there is no complete index in this folder, or a build is changing it.
+        If there is no complete index in this folder, it is damaged or was edited, or a build is changing it.
     TitrateError
         If its server cannot be reached.
     """
 
     def read(manifest: Manifest, resources: ExitStack) -> IndexInfo:
         with resources:
-            manifest.check_files(path)
             manifest.store.admit(url)
+            ledger = resources.enter_context(Ledger(path / LEDGER, read_only=True))
+            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
+            check_contents(path, manifest, ledger, backend)
             detector = NoveltyDetector.load(path / NOVELTY)
             patients = np.where(np.isfinite(detector.thresholds), detector.units, 0)
-            backend = resources.enter_context(open_backend(manifest.store, path, api_key, reading=True))
             return IndexInfo(
                 location=backend.location,
                 collections=backend.collections(),

@@ -26,8 +26,8 @@ from pydantic import PrivateAttr
 from indexing.images.files import resolve_image
 from indexing.index import Index
 from indexing.records import Record
-from indexing.stores.base import VECTOR_NAMES, VectorName
 from indexing.stores.filters import FieldFilter
+from indexing.stores.points import VECTOR_NAMES, VectorName
 from titrate import InputError
 
 FILTERABLE = ("id", "patient", "study", "split", "domain")

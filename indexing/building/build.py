@@ -21,11 +21,12 @@ from indexing.corpora.dicom_folder import DicomFolder
 from indexing.corpora.open import open_corpus
 from indexing.encoder import Encoder
 from indexing.folder.beside import can_build_beside, finish_swap, rebuilding, tell_of_readers, updating
+from indexing.folder.contents import is_on_a_server, is_vouched_for
 from indexing.folder.fixed_settings import FixedSettings, OtherSettingsError, Prompts, fix_settings, load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
 from indexing.folder.manifest import LEDGER
-from indexing.folder.pseudonym_key import pseudonym_key
+from indexing.folder.pseudonym_key import known_pseudonym_key, pseudonym_key
 from indexing.folder.skipped import SkippedLog
 from indexing.folder.swap import (
     claim_folder,
@@ -180,7 +181,7 @@ def build_index(
     finish_swap(index)
     if rebuild and (index / LEDGER).exists():
         report = _rebuild(index, build)
-    elif can_build_beside(index) and not _is_on_a_server(index):
+    elif can_build_beside(index) and not is_on_a_server(index):
         with updating(index, repr((str(opened.path), options, prune))) as aside:
             report = build.run(aside)
     else:
@@ -204,12 +205,6 @@ def _rebuild(index: Path, build: "_Build") -> BuildReport:
     if old is not None:
         drop_collections(index, old.store, build.api_key, build.url)
     return report
-
-
-def _is_on_a_server(index: Path) -> bool:
-    """Whether the vectors are where a build cannot copy them: it then changes them in place, while nobody reads."""
-    held = load_fixed_settings(index)
-    return held is not None and held.store.url is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,7 +256,10 @@ class _Build:
             raise
 
     def _fill(self, index: Path, ledger: Ledger, fixed: FixedSettings, backend: Backend) -> BuildReport:
+        vouched = is_vouched_for(index, ledger, backend)
         with IndexWriter(index, backend, ledger, self.encoder.dimension) as writer, SkippedLog(index) as skipped:
+            if not vouched:
+                writer.verify()
             reader = self._reader(index, fixed.view, ledger, writer, skipped)
             classifier = DomainClassifier.zero_shot(fixed.zero_shot, self.encoder) if fixed.zero_shot else None
             embedder = CorpusEmbedder(self.encoder, ledger, writer, classifier)
@@ -271,7 +269,7 @@ class _Build:
             writer.remove_unconfirmed()
             if not ledger.counts():
                 raise InputError(self._nothing_usable(reader.counts))
-            finish_index(index, self.encoder, ledger, writer, fixed, embedder.held_out_changed)
+            finish_index(index, self.encoder, ledger, writer, fixed)
             return BuildReport(**vars(reader.counts), counts=ledger.counts())
 
     def _reader(
@@ -279,6 +277,8 @@ class _Build:
     ) -> CorpusReader[torch.Tensor]:
         corpus = self.corpus
         if isinstance(corpus, DicomFolder):  # its pseudonyms need the index's secret
+            if known_pseudonym_key(index) is None:
+                writer.mark_changed()
             corpus = open_corpus(corpus.path, key=pseudonym_key(index))
         return CorpusReader(
             corpus,

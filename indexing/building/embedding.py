@@ -10,7 +10,7 @@ from indexing.building.writer import Entry, IndexWriter
 from indexing.encoder import Encoder
 from indexing.folder.ledger import Ledger
 from indexing.routing.classifier import DomainClassifier
-from indexing.stores.base import Point
+from indexing.stores.points import Point
 from titrate import independent_unit
 
 BATCH = 64
@@ -25,18 +25,12 @@ class CorpusEmbedder:
         Of the index.
     zero_shot
         Chooses the domain of records that name none; None puts them all into one.
-
-    Attributes
-    ----------
-    held_out_changed
-        True once an embedding of a held-out image was added or replaced.
     """
 
     def __init__(
         self, encoder: Encoder, ledger: Ledger, writer: IndexWriter, zero_shot: DomainClassifier | None
     ) -> None:
         self._encoder, self._ledger, self._writer, self._zero_shot = encoder, ledger, writer, zero_shot
-        self.held_out_changed = False
 
     def run(self, reader: CorpusReader[torch.Tensor]) -> None:
         """Embed and store every record; memory holds at most a few batches."""
@@ -76,5 +70,4 @@ class CorpusEmbedder:
         ]
         if held_out:
             self._ledger.keep_held_out(held_out)
-            self.held_out_changed = True
         reader.advance(len(batch))

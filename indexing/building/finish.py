@@ -7,9 +7,10 @@ import numpy as np
 
 from indexing.building.writer import IndexWriter, Sample
 from indexing.encoder import Encoder
+from indexing.folder.contents import hash_file, hash_pseudonym_key
 from indexing.folder.fixed_settings import FixedSettings
 from indexing.folder.ledger import Ledger
-from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource, hash_file
+from indexing.folder.manifest import CLASSIFIER, NOVELTY, Manifest, ThresholdSource
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.conformal import hold_out_patients
 from indexing.routing.novelty import NoveltyDetector
@@ -22,7 +23,6 @@ def finish_index(
     ledger: Ledger,
     writer: IndexWriter,
     fixed: FixedSettings,
-    held_out_changed: bool,
 ) -> None:
     """Build search graphs, classifier and detector and write the manifest, unless all of them are there and up to date.
 
@@ -32,8 +32,6 @@ def finish_index(
         The index folder.
     encoder, ledger, writer, fixed
         Of the index.
-    held_out_changed
-        True if held-out embeddings, which set thresholds, were added or replaced by this build.
     """
     manifest = Manifest(
         encoder=encoder.id,
@@ -47,9 +45,11 @@ def finish_index(
         domains=ledger.counts(),
         store=fixed.store,
         view=fixed.view,
+        pseudonym_key=hash_pseudonym_key(index),
     )
-    if not writer.changed and not held_out_changed and _is_complete(index, manifest):
+    if not writer.changed and _is_complete(index, manifest):
         return
+    writer.mark_changed()
     writer.optimize()
     classifier, detector, source = _parts(encoder, fixed, writer.sample(), ledger)
     classifier.save(index / CLASSIFIER)
@@ -58,6 +58,7 @@ def finish_index(
         manifest,
         classifier=hash_file(index / CLASSIFIER),
         detector=hash_file(index / NOVELTY),
+        files=writer.seal(),
         threshold_source=source,
     ).save(index)
 
@@ -88,12 +89,12 @@ def _fitted(encoder: Encoder, fixed: FixedSettings, sample: Sample) -> tuple[Dom
 
 
 def _is_complete(index: Path, manifest: Manifest) -> bool:
+    """Whether the folder's manifest says the same, and classifier and detector are those that it names."""
     try:
-        parts = DomainClassifier.load(index / CLASSIFIER), NoveltyDetector.load(index / NOVELTY)
         found = Manifest.load(index)
-        found.check_files(index)
+        parts = hash_file(index / CLASSIFIER), hash_file(index / NOVELTY)
     except InputError:
         return False
-    # These follow from the rest.
-    bare = replace(found, classifier="", detector="", threshold_source=manifest.threshold_source)
-    return bare == manifest and all(part.domains == [*manifest.domains] for part in parts)
+    # These follow from the rest; the files were checked before the build began.
+    bare = replace(found, classifier="", detector="", files={}, threshold_source=manifest.threshold_source)
+    return bare == manifest and parts == (found.classifier, found.detector)

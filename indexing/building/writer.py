@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import MANIFEST
+from indexing.sound_records import SoundRecords
 from indexing.stores.backend import Backend
-from indexing.stores.base import Point, VectorStore
+from indexing.stores.base import VectorStore
+from indexing.stores.points import Point, payload_digest, payload_of
 from titrate import InputError, hash_patient, patient_or_study
 
 GENERAL = "general"
@@ -84,8 +86,9 @@ class IndexWriter:
         self._dimension = dimension
         self._stores: dict[str, VectorStore] = {}
         self._pool = ThreadPoolExecutor(1, "write")
-        self._pending: tuple[Future[None], Sequence[Entry]] | None = None
+        self._pending: tuple[Future[dict[str, bytes]], Sequence[Entry]] | None = None
         self.changed = False
+        ledger.on_change(self.mark_changed)
 
     def __enter__(self) -> "IndexWriter":
         return self
@@ -94,8 +97,7 @@ class IndexWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._pool.shutdown()  # what is being written stays unconfirmed, and is written again by the next build
-        for store in self._stores.values():
-            store.close()
+        self._close()
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Begin to insert or replace points, which goes on while the caller embeds the next.
@@ -110,7 +112,6 @@ class IndexWriter:
             If these or the last could not be written.
         """
         self.finish()
-        self._mark_changed()
         for domain in sorted({entry.domain for entry in entries}):
             self._store(domain)
         stale = self._ledger.begin([(entry.point.record.id, entry.domain) for entry in entries])
@@ -128,20 +129,18 @@ class IndexWriter:
         """
         if self._pending is not None:
             (work, entries), self._pending = self._pending, None
-            work.result()
+            digests = work.result()
             self._ledger.confirm(
                 [
-                    (entry.point.record.id, entry.content, entry.domain, entry.patient, entry.picture)
+                    (id, entry.content, entry.domain, entry.patient, entry.picture, digests[id])
                     for entry in entries
+                    for id in [entry.point.record.id]
                 ]
             )
 
     def withdraw(self, record_id: str) -> bool:
         """Note that a record must leave the index; `remove_unconfirmed` removes it. True if the index held it."""
-        if not self._ledger.withdraw(record_id):
-            return False
-        self._mark_changed()
-        return True
+        return self._ledger.withdraw(record_id)
 
     def remove_unconfirmed(self) -> None:
         """Remove every point that is not confirmed: withdrawn ones, and what a kill left of vanished records."""
@@ -149,7 +148,7 @@ class IndexWriter:
         unconfirmed = self._ledger.unconfirmed()
         if not unconfirmed:
             return
-        self._mark_changed()
+        self.mark_changed()
         for domain, ids in unconfirmed.items():
             self._remove(domain, ids)
         self._ledger.clear_unconfirmed()
@@ -165,6 +164,16 @@ class IndexWriter:
         for domain in self._ledger.counts():
             self._store(domain).optimize()
 
+    def seal(self) -> dict[str, str]:
+        """Close the collections, and the `Backend.checksums` of how they stay."""
+        self._close()
+        return self._backend.seal(self._ledger.counts(), self._dimension)
+
+    def verify(self) -> None:
+        """Compare every confirmed record with the ledger; see `SoundRecords.check_all`."""
+        counts = self._ledger.counts()
+        SoundRecords(self._ledger, {domain: self._store(domain) for domain in counts}).check_all(unfinished=True)
+
     def sample(self) -> Sample:
         """Image vectors of every collection, at most so many of each."""
         parts = [(domain, *self._store(domain).vectors("image", FIT_PER_DOMAIN)) for domain in self._ledger.counts()]
@@ -174,14 +183,22 @@ class IndexWriter:
             [unit for _, _, units in parts for unit in units],
         )
 
-    def _upsert(self, entries: Sequence[Entry]) -> None:
-        """Runs in the writing thread; the collections are there already."""
+    def _upsert(self, entries: Sequence[Entry]) -> dict[str, bytes]:
+        """Runs in the writing thread; the collections are there already. Returns each point's digest by record id."""
+        digests: dict[str, bytes] = {}
         for domain in sorted({entry.domain for entry in entries}):
             store = self._stores[domain]
-            store.upsert([entry.point for entry in entries if entry.domain == domain])
+            points = [entry.point for entry in entries if entry.domain == domain]
+            store.upsert(points)
             store.flush()
+            digests |= store.digests({p.record.id: payload_digest(payload_of(p.record)) for p in points})
+        return digests
 
-    def _mark_changed(self) -> None:
+    def _close(self) -> None:
+        while self._stores:
+            self._stores.popitem()[1].close()
+
+    def mark_changed(self) -> None:
         """From the first change on, the folder is no complete index until the build writes a new manifest."""
         if not self.changed:
             (self._index / MANIFEST).unlink(missing_ok=True)

@@ -87,12 +87,16 @@ def fix_settings(
             store=(store or StoreSettings()).renewed(),
             zero_shot=_plain(zero_shot or {}),
         )
-        ledger.fix(_to_rows(fixed))
+        ledger.fix(settings_rows(fixed))
         return fixed
     if _VIEW not in rows:
         raise OtherSettingsError(
             "an earlier version began this index and did not note all of its settings; build it anew with --rebuild, "
             "and name its window, frame and zero-shot domains again"
+        )
+    if not ledger.is_current():
+        raise OtherSettingsError(
+            "an earlier version began this index, without a hash of what a record holds; build it anew with --rebuild"
         )
     held = _from_rows(rows)
     if encoder.fingerprint != held.encoder:
@@ -121,8 +125,13 @@ def load_fixed_settings(index: Path) -> FixedSettings | None:
     """
     if not os.path.isfile(index / LEDGER):
         return None
-    with Ledger(index / LEDGER) as ledger:
-        rows = ledger.settings()
+    with Ledger(index / LEDGER, read_only=True) as ledger:
+        return read_fixed_settings(ledger)
+
+
+def read_fixed_settings(ledger: Ledger) -> FixedSettings | None:
+    """The settings that a ledger holds; see `load_fixed_settings`."""
+    rows = ledger.settings()
     return _from_rows(rows) if rows else None
 
 
@@ -166,7 +175,8 @@ def _plain(zero_shot: Prompts) -> dict[str, list[str]]:
     return {domain: list(zero_shot[domain]) for domain in sorted(zero_shot)}
 
 
-def _to_rows(fixed: FixedSettings) -> dict[str, str]:
+def settings_rows(fixed: FixedSettings) -> dict[str, str]:
+    """As the ledger keeps them, by name."""
     return {
         _ENCODER: fixed.encoder,
         _ENCODER_ID: fixed.encoder_id,
@@ -177,7 +187,7 @@ def _to_rows(fixed: FixedSettings) -> dict[str, str]:
 
 
 def _from_rows(rows: Mapping[str, str]) -> FixedSettings:
-    """What `_to_rows` wrote, with the default of what is missing."""
+    """What `settings_rows` wrote, with the default of what is missing."""
     try:
         zero_shot = parse_json(rows.get(_ZERO_SHOT, "{}"))
         view = ImageView.parse(parse_json(rows[_VIEW])) if _VIEW in rows else AS_THE_FILE_SAYS

@@ -1,4 +1,4 @@
-"""What the index durably holds: one row a record, its content hash and its domain, in SQLite.
+"""What the index durably holds: one row a record, its domain and hashes of its content and of its point, in SQLite.
 
 A row exists only for a point that its collection has flushed. Before a point is written or removed, its (id, domain)
 goes into the table ``unconfirmed``, which after a kill names every collection where such a point may lie.
@@ -6,17 +6,18 @@ goes into the table ``unconfirmed``, which after a kill names every collection w
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from titrate import InputError, TitrateError, one_line_errors
+from titrate import InputError, TitrateError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS record (
-    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL, picture BLOB NOT NULL
+    id TEXT PRIMARY KEY, hash TEXT NOT NULL, domain TEXT NOT NULL, patient TEXT NOT NULL, picture BLOB NOT NULL,
+    point BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unconfirmed (
     id TEXT NOT NULL, domain TEXT NOT NULL, PRIMARY KEY (id, domain)
@@ -26,9 +27,12 @@ CREATE TABLE IF NOT EXISTS loose (domain TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _SEEN = "CREATE TEMP TABLE seen (id TEXT PRIMARY KEY, line INTEGER) WITHOUT ROWID;"
 _LOOSEN = "INSERT OR IGNORE INTO loose SELECT domain FROM {} WHERE id = ?"
-
-_DAMAGED = "the index's ledger cannot be read", "build the index again", InputError
-"""For `one_line_errors`: a damaged file is often noticed only when a page of it is looked at."""
+# All that a fingerprint takes, by table; what may be there beside it is on its way in or out.
+_CONTENT = {
+    "record": ("id", "hash", "domain", "patient", "picture", "point"),
+    "held_out": ("id", "hash", "unit", "vector"),
+}
+_IDS_AT_ONCE = 500
 
 
 class Ledger:
@@ -48,6 +52,10 @@ class Ledger:
     """
 
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self._path = path
+        self._on_change: Callable[[], None] = lambda: None
+        if path is not None and read_only and not path.is_file():
+            raise InputError(f"{path} is missing, and nothing else vouches for the index; delete it and build again")
         try:
             if path is not None and read_only:
                 # Immutable: a journal beside it is that of a build in the folder that has taken its place by now.
@@ -56,13 +64,14 @@ class Ledger:
             else:
                 self._database = sqlite3.connect(path or "", isolation_level=None)
             try:
-                if read_only:
-                    self._database.execute("SELECT id, hash, domain, patient FROM record LIMIT 1")  # or it is no ledger
-                else:
+                self._database.execute("PRAGMA trusted_schema = OFF")
+                if not read_only:
                     self._database.execute("PRAGMA synchronous = FULL")
                     self._database.execute("PRAGMA secure_delete = ON")  # of a removed record nothing stays
                     self._database.executescript(_SCHEMA + _SEEN)
-            except (sqlite3.Error, UnicodeDecodeError):
+                if self._one("SELECT 1 FROM sqlite_master WHERE type IN ('trigger', 'view')") is not None:
+                    raise InputError(f"ledger {path} does more than hold rows; delete the index folder and build again")
+            except (sqlite3.Error, InputError):
                 self._database.close()
                 raise
         except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message may be damaged
@@ -76,13 +85,23 @@ class Ledger:
     ) -> None:
         self._database.close()
 
+    def on_change(self, call: Callable[[], None]) -> None:
+        """Have this called before any record, indexed or held out, is written or removed."""
+        self._on_change = call
+
     def settings(self) -> dict[str, str]:
-        """The index's settings by name; empty until `fix` has been called."""
+        """The index's settings by name; empty until `fix` has been called, or a build has made its tables."""
+        if self._one("SELECT 1 FROM sqlite_master LIMIT 1") is None:
+            return {}
         return dict(self._rows("SELECT name, value FROM setting ORDER BY name"))
+
+    def is_current(self) -> bool:
+        """Whether this version's tables are in it; an earlier version's lack a column."""
+        return {row[1] for row in self._rows("PRAGMA table_info(record)")} == set(_CONTENT["record"])
 
     def fix(self, settings: Mapping[str, str]) -> None:
         """Note settings of the index, all of them or, after a kill, none; replaces those that have these names."""
-        self._write([("INSERT OR REPLACE INTO setting VALUES (?, ?)", [*settings.items()])])
+        self._write_all([("INSERT OR REPLACE INTO setting VALUES (?, ?)", [*settings.items()])])
 
     def first_line(self, id: str, line: int) -> int:
         """The line of this run's corpus that first used an id: ``line`` itself unless it is a duplicate."""
@@ -119,11 +138,17 @@ class Ledger:
                 stale.setdefault(other, []).append(id)
         return stale
 
-    def confirm(self, rows: Sequence[tuple[str, str, str, str, bytes]]) -> None:
-        """Record that points are flushed, and their older ones gone: (id, hash, domain, hashed patient, picture)."""
+    def confirm(self, rows: Sequence[tuple[str, str, str, str, bytes, bytes]]) -> None:
+        """Record that points are flushed, and their older ones gone.
+
+        Parameters
+        ----------
+        rows
+            Of each its id, content hash, domain, hashed patient, `perceptual_hash` and `point_digest`.
+        """
         self._write(
             [
-                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?)", rows),
+                ("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?, ?, ?)", rows),
                 ("DELETE FROM unconfirmed WHERE id = ?", [(row[0],) for row in rows]),
             ]
         )
@@ -142,14 +167,18 @@ class Ledger:
         return True
 
     def pictures(self) -> list[tuple[str, str, bytes]]:
-        """Of every confirmed record (id, domain, `perceptual_hash` of its image), in order of id.
-
-        Raises
-        ------
-        InputError
-            If an earlier version made the ledger, or it is damaged.
-        """
+        """Of every confirmed record (id, domain, `perceptual_hash` of its image), in order of id."""
         return self._rows("SELECT id, domain, picture FROM record ORDER BY id")
+
+    def points(self, ids: Sequence[str]) -> dict[str, tuple[str, bytes]]:
+        """Domain and `point_digest` of the confirmed ones among some records, by id."""
+        found: dict[str, tuple[str, bytes]] = {}
+        for start in range(0, len(ids), _IDS_AT_ONCE):
+            asked = ids[start : start + _IDS_AT_ONCE]
+            marks = ", ".join("?" * len(asked))
+            for id, domain, point in self._rows(f"SELECT id, domain, point FROM record WHERE id IN ({marks})", asked):
+                found[id] = domain, point
+        return found
 
     def patients(self) -> set[str]:
         """The hashed patients, or else studies, of all confirmed records that name any."""
@@ -214,28 +243,42 @@ class Ledger:
         return dict(self._rows("SELECT domain, COUNT(*) FROM record GROUP BY domain ORDER BY domain"))
 
     def fingerprint(self, encoder: str) -> str:
-        """SHA-256 of the encoder's fingerprint, and of every record in order of id: id, content hash, and its domain.
+        """SHA-256 of the encoder's fingerprint, and of every field of every record in order of id.
 
-        Records that are held out for the thresholds are in it with the patient, or else study or id, that they count
-        for instead of a domain.
+        That are its id, content hash, domain, patient, `perceptual_hash` and `point_digest`; and of each record that is
+        held out for the thresholds its id, content hash, the patient or else study or id that it counts for, and its
+        vector. Each field is hashed with its type: in a damaged file a text may have become something else.
         """
         digest = hashlib.sha256(encoder.encode())
-        for table, place in (("record", "domain"), ("held_out", "unit")):
-            with one_line_errors(*_DAMAGED):  # row by row: there may be millions
-                for id, content, where in self._database.execute(f"SELECT id, hash, {place} FROM {table} ORDER BY id"):
-                    digest.update(f"{table} {len(id.encode())} {id} {content} {where}\n".encode())
+        for table, columns in _CONTENT.items():
+            fields = " || ' ' || ".join(f"typeof({name}) || ' ' || hex({name})" for name in columns)
+            query = f"SELECT CAST('{table} ' || {fields} || x'0a' AS BLOB) FROM {table} ORDER BY id"
+            for (line,) in self._pages(query):
+                digest.update(line)
         return digest.hexdigest()
 
-    def _one(self, query: str, *values: str) -> tuple[str, ...] | None:
-        with one_line_errors(*_DAMAGED):
-            row: tuple[str, ...] | None = self._database.execute(query, values).fetchone()
-            return row
+    def _one(self, query: str, *values: str) -> tuple[Any, ...] | None:
+        rows = self._rows(query, values)
+        return rows[0] if rows else None
 
-    def _rows(self, query: str, values: Sequence[str] = ()) -> list[Any]:
-        with one_line_errors(*_DAMAGED):
-            return self._database.execute(query, values).fetchall()
+    def _rows(self, query: str, values: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+        """What a query finds."""
+        return [*self._pages(query, values)]
+
+    def _pages(self, query: str, values: Sequence[str] = ()) -> Iterator[tuple[Any, ...]]:
+        """The same, row by row; a damaged file is told of in one line."""
+        try:
+            yield from self._database.execute(query, values)
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # its own message may be damaged
+            raise InputError(
+                f"the index's ledger {self._path} cannot be read ({error}); delete the index folder and build again"
+            ) from error
 
     def _write(self, statements: Iterable[tuple[str, Sequence[tuple[str | bytes, ...]]]]) -> None:
+        self._on_change()
+        self._write_all(statements)
+
+    def _write_all(self, statements: Iterable[tuple[str, Sequence[tuple[str | bytes, ...]]]]) -> None:
         """Run all statements in one transaction: after a kill, all of them happened or none."""
         try:
             self._database.execute("BEGIN IMMEDIATE")

@@ -1,6 +1,5 @@
 """The index folder: where its parts lie, and the manifest that marks it complete."""
 
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -19,6 +18,8 @@ MANIFEST, LEDGER, CLASSIFIER, NOVELTY, SKIPPED = (
     "novelty.safetensors",
     "skipped.jsonl",
 )
+_DIGEST = "digest"
+"""Beside the manifest's fields: `hash_json` of all others."""
 ThresholdSource = Literal["prefer", "index", "none"]
 
 THRESHOLD_SOURCES = {
@@ -29,7 +30,7 @@ THRESHOLD_SOURCES = {
 }
 """What each source of the threshold means, in words that follow 'threshold of "none of these":'."""
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Manifest:
     encoder_fingerprint
         Of the encoder that made every vector here.
     records
-        `Ledger.fingerprint`: of the encoder and every record's content and domain.
+        `Ledger.fingerprint`: of the encoder and of every record's content, domain, report and vectors.
     zero_shot
         Hash of the prompts of domains, for records that name none.
     classifier, detector
@@ -58,6 +59,11 @@ class Manifest:
         Where the vectors are.
     view
         How its images were decoded, and queries are to be.
+    pseudonym_key
+        SHA-256 of the secret under which patients and studies of DICOM files are named; empty where there is none.
+    files
+        `Backend.checksums`: of each file of the collections. They are not in the fingerprint, since no two builds write
+        the same.
     threshold_source
         Which images set the thresholds of "none of these": those of the ``prefer`` split, or those of patients of the
         ``index`` itself. With ``none`` there are too few of either, and nothing is refused.
@@ -75,29 +81,22 @@ class Manifest:
     store: StoreSettings = field(default_factory=StoreSettings)
     view: ImageView = field(default_factory=ImageView)
     threshold_source: ThresholdSource = "none"
+    pseudonym_key: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that says which records a query gets from this index; any change of the index changes it."""
         quantization = [self.store.quantization, QUANTILE if self.store.quantization == "int8" else None]
-        return hash_json([self.records, self.zero_shot, self.classifier, self.detector, quantization])
-
-    def check_files(self, index: Path) -> None:
-        """Check that classifier and detector are those of the build that wrote this manifest.
-
-        Raises
-        ------
-        InputError
-            If one of their files is missing or was changed since.
-        """
-        for name, expected in ((CLASSIFIER, self.classifier), (NOVELTY, self.detector)):
-            if hash_file(index / name) != expected:
-                raise InputError(f"{index / name} was changed since the index was built; build the index again")
+        parts = [self.records, self.zero_shot, self.classifier, self.detector, quantization, self.pseudonym_key]
+        return hash_json(parts)
 
     def save(self, index: Path) -> None:
         """Write into the index folder, whole or not at all."""
-        write_atomic(index / MANIFEST, json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n")
+        value = asdict(self)
+        text = json.dumps({**value, _DIGEST: hash_json(value)}, indent=2, ensure_ascii=False)
+        write_atomic(index / MANIFEST, text + "\n")
 
     @classmethod
     def load(cls, index: Path) -> "Manifest":
@@ -124,13 +123,15 @@ class Manifest:
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SCHEMA_VERSION:
             raise InputError(f"{path} has schema {version}, this version reads {SCHEMA_VERSION}; build the index again")
+        if value.pop(_DIGEST, None) != hash_json(value):
+            raise InputError(f"{path} is damaged or was edited; run `titrate index` again")
         try:
             parts = {"store": StoreSettings.parse(value.get("store")), "view": ImageView.parse(value.get("view"))}
             manifest = cls(**{**value, **parts})
         except (InputError, TypeError, ValueError, LookupError) as error:
             raise InputError(f"{path} is malformed; build the index again") from error
         hashes = (manifest.encoder_fingerprint, manifest.records, manifest.zero_shot)
-        texts = (manifest.encoder, *hashes, manifest.classifier, manifest.detector)
+        texts = (manifest.encoder, *hashes, manifest.classifier, manifest.detector, manifest.pseudonym_key)
         sound = (
             all(isinstance(text, str) for text in texts)
             and isinstance(manifest.dimension, int)
@@ -139,6 +140,7 @@ class Manifest:
             and bool(manifest.domains)
             and unprintable("".join(manifest.domains)) is None
             and all(isinstance(number, int) for number in manifest.domains.values())
+            and isinstance(manifest.files, dict)
             and manifest.threshold_source in get_args(ThresholdSource)
         )
         if not sound:
@@ -153,17 +155,3 @@ def _read(index: Path) -> bytes:
     except FileNotFoundError:
         wait_for_swap(index)
         return read_bytes(index / MANIFEST)
-
-
-def hash_file(path: Path) -> str:
-    """SHA-256 of a part of an index.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read.
-    """
-    try:
-        return hashlib.sha256(read_bytes(path)).hexdigest()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}; build the index again") from error

@@ -4,6 +4,7 @@ The name of a collection does not give its domain away; the ledger and the manif
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from types import TracebackType
 
 from indexing.stores.base import VectorStore
@@ -68,6 +69,31 @@ class Backend(ABC):
     @abstractmethod
     def drop_all(self) -> None:
         """Delete every collection of this index."""
+
+    @abstractmethod
+    def seal(self, domains: Mapping[str, int], dimension: int) -> dict[str, str]:
+        """Bring the files of closed collections into the state in which they stay; then as `checksums`.
+
+        Parameters
+        ----------
+        domains, dimension
+            As the manifest will have them.
+
+        Raises
+        ------
+        TitrateError
+            If a collection cannot be opened.
+        """
+
+    @abstractmethod
+    def checksums(self) -> dict[str, str]:
+        """Checksum of each of the collections' files by its name; empty where they are on a server.
+
+        Raises
+        ------
+        InputError
+            If a file cannot be read.
+        """
 
     @abstractmethod
     def size_bytes(self) -> int | None:

@@ -1,10 +1,8 @@
 """A store of one domain's vectors: what every engine must do for it, and the parts that do not depend on the engine."""
 
-import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, Literal
 
 import numpy as np
@@ -12,10 +10,17 @@ from numpy.typing import NDArray
 
 from indexing.records import Record
 from indexing.stores.filters import Exclusion, FieldFilter
-from titrate import TitrateError, independent_unit
-
-VectorName = Literal["image", "text"]
-VECTOR_NAMES: tuple[VectorName, VectorName] = ("image", "text")
+from indexing.stores.points import (
+    VECTOR_NAMES,
+    Point,
+    VectorName,
+    leading,
+    payload_digest,
+    payload_of,
+    point_digest,
+    point_id,
+)
+from titrate import InputError, independent_unit
 
 MIN_CANDIDATES = 128
 """Number of nearest neighbours that the engine is asked for, however few are wanted. An approximate search looks
@@ -30,19 +35,8 @@ IDENTITY_FIELDS = ("id", "study", "patient")
 
 QUERIES_AT_ONCE = 256
 PAGE = 1000
-# Points are numbered by a hash of the record id: Qdrant takes only integers and UUIDs.
-_NAMESPACE = uuid.UUID("0f3a3a52-5d3c-5c0e-9a55-7c1c1f6d2f0e")
-
-Payload = dict[str, str | None]
-
-
-@dataclass(frozen=True, eq=False)
-class Point:
-    """A record with the embeddings, each float32 [d], of its image and of its report."""
-
-    record: Record
-    image: NDArray[np.float32]
-    text: NDArray[np.float32]
+VECTORS_AT_ONCE = 128
+"""Points that are read with both vectors at once: those of 4096 numbers are 13 MB as a server's JSON."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ class VectorStore(ABC):
         for start in range(0, len(vectors), QUERIES_AT_ONCE):
             chunk = slice(start, start + QUERIES_AT_ONCE)
             ranked = self._nearest(vectors[chunk], using, max(limit, MIN_CANDIDATES), asked[chunk])
-            found += self._matches([_leading(row, limit) for row in ranked], limit)
+            found += self._matches([leading(row, limit) for row in ranked], limit)
         return found
 
     def records(self, ids: Sequence[str]) -> list[Record]:
@@ -148,6 +142,45 @@ class VectorStore(ABC):
         for start in range(0, len(points), PAGE):
             found += map(self._record, self._payloads(points[start : start + PAGE]).values())
         return sorted(found, key=lambda record: record.id)
+
+    def digests(self, payloads: Mapping[str, bytes]) -> dict[str, bytes]:
+        """`point_digest` of some records, with the vectors as they are read back.
+
+        Parameters
+        ----------
+        payloads
+            Their `payload_digest` by record id.
+
+        Raises
+        ------
+        InputError
+            If one of them is not there.
+        TitrateError
+            If the collection cannot be read.
+        """
+        found: dict[str, bytes] = {}
+        ids = [*payloads]
+        for start in range(0, len(ids), VECTORS_AT_ONCE):
+            places = {point_id(identifier): identifier for identifier in ids[start : start + VECTORS_AT_ONCE]}
+            read = self._vectors([*places])
+            found |= {identifier: self._digest(payloads[identifier], read.get(p)) for p, identifier in places.items()}
+        return found
+
+    def all_digests(self) -> Iterator[dict[str, bytes]]:
+        """The same of every record that is there, in pages.
+
+        Raises
+        ------
+        TitrateError
+            If the collection cannot be read.
+        """
+        offset: Any = None
+        while True:
+            page, offset = self._scroll(VECTOR_NAMES, True, VECTORS_AT_ONCE, offset)
+            rows = [(self._record(payload), vectors) for vectors, payload in page]
+            yield {record.id: self._digest(payload_digest(payload_of(record)), vectors) for record, vectors in rows}
+            if offset is None:
+                return
 
     def vectors(self, using: VectorName, limit: int) -> tuple[NDArray[np.float32], list[str]]:
         """Some of the stored vectors, a selection that depends on nothing but the ids.
@@ -168,9 +201,12 @@ class VectorStore(ABC):
         units: list[str] = []
         offset: Any = None
         while len(rows) < limit:
-            page, offset = self._scroll(using, min(PAGE, limit - len(rows)), offset)
-            rows += [vector for vector, _ in page]
-            units += [independent_unit(row.get("patient"), row.get("study"), row["id"]) for _, row in page]
+            page, offset = self._scroll([using], IDENTITY_FIELDS, min(PAGE, limit - len(rows)), offset)
+            try:
+                rows += [vectors[using] for vectors, _ in page]
+                units += [independent_unit(row.get("patient"), row.get("study"), row["id"]) for _, row in page]
+            except (LookupError, TypeError, AttributeError) as error:
+                raise self._damaged() from error
             if offset is None:
                 break
         return np.asarray(rows, np.float32).reshape(-1, self.dimension), units
@@ -209,19 +245,28 @@ class VectorStore(ABC):
         """Payloads by point id."""
 
     @abstractmethod
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    def _vectors(self, ids: list[str]) -> dict[str, Any]:
+        """Both vectors by name, by point id."""
+
+    @abstractmethod
+    def _scroll(
+        self, using: Sequence[VectorName], fields: Sequence[str] | Literal[True], limit: int, offset: Any
+    ) -> tuple[list[tuple[Any, Any]], Any]:
         """A page of at most ``limit`` points, in order of their ids.
 
         Parameters
         ----------
+        using
+            Which of the named vectors are wanted.
+        fields
+            Which fields of the payload are; True for all.
         offset
             Where the page begins: None for the first page, else what the call for the page before returned.
 
         Returns
         -------
         tuple
-            Each point's vector and the `IDENTITY_FIELDS` of its payload; and the offset of the next page, None if there
-            is none.
+            Each point's vectors by name and its payload; and the offset of the next page, None if there is none.
         """
 
     def _matches(self, ranked: list[list[tuple[str, float]]], limit: int) -> list[list[Match]]:
@@ -230,6 +275,8 @@ class VectorStore(ABC):
         for start in range(0, len(wanted), PAGE):
             for identifier, payload in self._payloads(wanted[start : start + PAGE]).items():
                 records[identifier] = self._record(payload)
+        if len(records) < len(wanted):
+            raise self._damaged()
         found = []
         for row in ranked:
             matches = [Match(records[identifier], score) for identifier, score in row]
@@ -239,46 +286,14 @@ class VectorStore(ABC):
     def _record(self, payload: Any) -> Record:
         try:
             return Record(**payload)
-        except TypeError as error:
-            raise TitrateError(f"collection {self.name} holds foreign points; build the index anew") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise self._damaged() from error
 
+    def _digest(self, payload: bytes, vectors: Any) -> bytes:
+        try:
+            return point_digest(payload, vectors)
+        except (LookupError, TypeError, ValueError) as error:
+            raise self._damaged() from error
 
-def point_id(record_id: str) -> str:
-    """UUID, as text, of the point that holds a record."""
-    return str(uuid.uuid5(_NAMESPACE, record_id))
-
-
-def payload_of(record: Record) -> Payload:
-    """What a point keeps beside its vectors."""
-    return {
-        "id": record.id,
-        "image": record.image,
-        "report": record.report,
-        "domain": record.domain,
-        "patient": record.patient,
-        "study": record.study,
-        "split": record.split,
-    }
-
-
-def vectors_of(point: Point) -> dict[str, Any]:
-    """Both vectors by name."""
-    return {"image": point.image.tolist(), "text": point.text.tolist()}
-
-
-def _leading(row: list[tuple[str, float]], limit: int) -> list[tuple[str, float]]:
-    """The first ``limit`` hits, and all that score the same as the last of these, which are ordered by id later.
-
-    Cosines are clamped to [−1, 1], which rounding may exceed.
-
-    Raises
-    ------
-    TitrateError
-        If one is no number.
-    """
-    if not all(isfinite(score) for _, score in row):
-        raise TitrateError(
-            "the store gave similarities that are no numbers: vectors are damaged; build the index again"
-        )
-    clamped = [(identifier, min(1.0, max(-1.0, score))) for identifier, score in row]
-    return clamped if len(clamped) <= limit else [hit for hit in clamped if hit[1] >= clamped[limit - 1][1]]
+    def _damaged(self) -> InputError:
+        return InputError(f"collection {self.name} is damaged or holds foreign points; build the index anew")

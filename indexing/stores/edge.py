@@ -7,11 +7,11 @@ only what was flushed. Edge needs write access to the folder even to read.
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import qdrant_edge as edge
@@ -23,17 +23,13 @@ from indexing.stores.base import (
     MIN_CANDIDATES,
     OVERSAMPLING,
     PAGE,
-    VECTOR_NAMES,
-    Point,
-    VectorName,
     VectorStore,
-    payload_of,
-    point_id,
-    vectors_of,
 )
+from indexing.stores.checksums import file_checksums
 from indexing.stores.disk import MIN_FREE_BYTES, check_free_space, copy_folder, may_write, size_on_disk
 from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import COLLECTIONS, collection_folder
+from indexing.stores.points import VECTOR_NAMES, Point, VectorName, payload_of, point_id, vectors_of
 from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
 from titrate import TitrateError, one_line_errors
 
@@ -124,11 +120,11 @@ class EdgeStore(VectorStore):
         with one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"):
             shard = edge.EdgeShard.load(str(path))
         store = cls(shard, dimension, path)
-        sample, _ = store._scroll("image", 1, None)
-        if sample and len(sample[0][0]) != dimension:
+        sample, _ = store._scroll(["image"], IDENTITY_FIELDS, 1, None)
+        if sample and (found := len(sample[0][0].get("image", ()))) != dimension:
             store.close()
             raise TitrateError(
-                f"collection {path} holds vectors of length {len(sample[0][0])}, not {dimension}; build the index anew"
+                f"collection {path} holds vectors of length {found}, not {dimension}; build the index anew"
             )
         return store
 
@@ -187,14 +183,22 @@ class EdgeStore(VectorStore):
     def _payloads(self, ids: list[str]) -> dict[str, Any]:
         with self._reading():
             found: Any = self._shard.retrieve([*ids], with_payload=True, with_vector=False)
-        return {str(record.id): record.payload for record in found}
+            return {str(record.id): record.payload for record in found}
 
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
-        request = edge.ScrollRequest(offset=offset, limit=limit, with_payload=[*IDENTITY_FIELDS], with_vector=[using])
+    def _vectors(self, ids: list[str]) -> dict[str, Any]:
+        with self._reading():
+            found: Any = self._shard.retrieve([*ids], with_payload=False, with_vector=True)
+            return {str(record.id): record.vector for record in found}
+
+    def _scroll(
+        self, using: Sequence[VectorName], fields: Sequence[str] | Literal[True], limit: int, offset: Any
+    ) -> tuple[list[tuple[Any, Any]], Any]:
+        wanted = True if fields is True else [*fields]
+        request = edge.ScrollRequest(offset=offset, limit=limit, with_payload=wanted, with_vector=[*using])
         with self._reading():
             page: Any = self._shard.scroll(request)
             records, following = page
-            return [(record.vector[using], record.payload) for record in records], following
+            return [(record.vector, record.payload) for record in records], following
 
     def _writing(self) -> AbstractContextManager[None]:
         return one_line_errors(f"cannot write collection {self._path}", "check free space")
@@ -267,6 +271,17 @@ class EdgeBackend(Backend):
     def size_bytes(self) -> int:
         """What the collections take on disk: blocks in use, as Edge reserves more room than it fills."""
         return size_on_disk(self._folder / COLLECTIONS)
+
+    def seal(self, domains: Mapping[str, int], dimension: int) -> dict[str, str]:
+        """Checksum of every file; see `Backend.seal`."""
+        for domain in domains:  # the first opening after a change puts away what the engine has left open
+            self.open(domain, dimension).close()
+        return self.checksums()
+
+    def checksums(self) -> dict[str, str]:
+        """Checksum of every file; see `Backend.checksums`."""
+        with one_line_errors(f"cannot read the collections of {self._folder}", "build the index anew"):
+            return file_checksums(self._folder / COLLECTIONS)
 
     def close(self) -> None:
         """Nothing to release."""

@@ -5,9 +5,9 @@ Payload and vectors travel as they are: use https where the network is not yours
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,12 @@ from indexing.stores.base import (
     IDENTITY_FIELDS,
     MIN_CANDIDATES,
     OVERSAMPLING,
-    VECTOR_NAMES,
-    Point,
-    VectorName,
     VectorStore,
-    payload_of,
-    point_id,
-    vectors_of,
 )
 from indexing.stores.connection import Connection
 from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import collection_name
+from indexing.stores.points import VECTOR_NAMES, Point, VectorName, payload_of, point_id, vectors_of
 from indexing.stores.settings import QUANTILE, StoreSettings
 from titrate import TitrateError
 
@@ -113,15 +108,23 @@ class ServerStore(VectorStore):
         found = self._connection.call(lambda client: client.retrieve(self.name, ids, with_payload=True), self.name)
         return {str(record.id): record.payload for record in found}
 
-    def _scroll(self, using: VectorName, limit: int, offset: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    def _vectors(self, ids: list[str]) -> dict[str, Any]:
+        found = self._connection.call(
+            lambda client: client.retrieve(self.name, ids, with_payload=False, with_vectors=[*VECTOR_NAMES]), self.name
+        )
+        return {str(record.id): record.vector for record in found}
+
+    def _scroll(
+        self, using: Sequence[VectorName], fields: Sequence[str] | Literal[True], limit: int, offset: Any
+    ) -> tuple[list[tuple[Any, Any]], Any]:
+        wanted = True if fields is True else [*fields]
         records, following = self._connection.call(
             lambda client: client.scroll(
-                self.name, limit=limit, offset=offset, with_payload=[*IDENTITY_FIELDS], with_vectors=[using]
+                self.name, limit=limit, offset=offset, with_payload=wanted, with_vectors=[*using]
             ),
             self.name,
         )
-        found: list[Any] = [(record.vector, record.payload) for record in records]
-        return [(vector[using], payload) for vector, payload in found], following
+        return [(record.vector, record.payload) for record in records], following
 
 
 class ServerBackend(Backend):
@@ -208,6 +211,14 @@ class ServerBackend(Backend):
         """Delete every collection of this index."""
         for name in self.collections():
             self._connection.call(partial(QdrantClient.delete_collection, collection_name=name), name)
+
+    def seal(self, domains: Mapping[str, int], dimension: int) -> dict[str, str]:
+        """Nothing to name: a server keeps its files to itself."""
+        return {}
+
+    def checksums(self) -> dict[str, str]:
+        """None; see `seal`."""
+        return {}
 
     def size_bytes(self) -> None:
         """Unknown: a server does not tell what a collection takes."""

@@ -19,7 +19,7 @@ from rag import Answer, Context, answer_page
 from tests.command_line import Run, an_image, refused
 from tests.rag.openai_loopback import Answer as Reply
 from tests.rag.openai_loopback import Script, Served, failed, said, serving
-from titrate import printable, unprintable
+from titrate import hash_json, printable, unprintable
 
 RED, COPY, TITLE = "\x1b[31m", "\x1b]52;c;cm0gLXJmIH4=\x07", "\x9b2J\x9d0;owned\x9c"
 TURNED, HIDDEN, BREAKS = "\u202egnp.exe\u2066", "a\u200bb\U000e0041\u00ad", "a\u2028b\u2029c\x85d\x0ce\rf"
@@ -159,12 +159,18 @@ def test_info_shows_a_hostile_manifest(run: Run, index_folder: Path, tmp_path: P
     copied = tmp_path / "index"
     shutil.copytree(index_folder, copied)
     manifest = json.loads((copied / "manifest.json").read_text())
-    (copied / "manifest.json").write_text(json.dumps({**manifest, "encoder": f"local-dir:{COPY}\nrecords 0"}))
+    del manifest["digest"]
+
+    def forge(field: str, value: object) -> None:
+        forged = {**manifest, field: value}
+        (copied / "manifest.json").write_text(json.dumps({**forged, "digest": hash_json(forged)}))
+
+    forge("encoder", f"local-dir:{COPY}\nrecords 0")
     result = clean(run("info", "--index", copied))
     assert r"local-dir:\x1b]52;c;cm0gLXJmIH4=\x07\nrecords 0" in result.stdout
     assert json.loads(clean(run("info", "--index", copied, "--json")).stdout)["encoder"].endswith("\nrecords 0")
     domains = {f"{name}{RED}": number for name, number in manifest["domains"].items()}
-    (copied / "manifest.json").write_text(json.dumps({**manifest, "domains": domains}))
+    forge("domains", domains)
     refused(clean(run("info", "--index", copied)), "is malformed")
 
 

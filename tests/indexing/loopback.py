@@ -37,7 +37,7 @@ def respond(client: QdrantClient, request: str, name: str, body: Any) -> Any:
         case "POST /collections/*/points/query/batch":
             return client.query_batch_points(name, models.QueryRequestBatch(**body).searches)
         case "POST /collections/*/points":
-            return client.retrieve(name, body["ids"], with_payload=body["with_payload"])
+            return client.retrieve(name, body["ids"], body["with_payload"], body.get("with_vector", False))
         case "POST /collections/*/points/scroll":
             wanted = {key: body[key] for key in ("limit", "with_payload")}
             points, following = client.scroll(

@@ -10,7 +10,7 @@ import pytest
 
 from indexing import BuildReport, Encoder, Index, Manifest, NoveltyDetector, StoreSettings, build_index, index_info
 from indexing.folder.manifest import CLASSIFIER, MANIFEST, NOVELTY
-from titrate import InputError
+from titrate import InputError, hash_json
 
 Built = tuple[Path, Path, BuildReport]
 
@@ -22,13 +22,28 @@ def test_damaged_index_is_reported_and_mended_by_the_next_build(built: Built, en
     manifest = json.loads((index / "manifest.json").read_text())
     changes: list[tuple[dict[str, Any], str]] = [
         ({"schema_version": 9}, "schema 9"),
-        ({"domains": {"pathology": 20, "radiology": 21}}, "damaged"),
-        ({"domains": {"pathology": 20}}, "inconsistent"),
+        ({"domains": {"pathology": 20, "radiology": 21}}, "damaged or was edited"),
+        ({"logit_scale": 1.0}, "damaged or was edited"),
+        ({"digest": None}, "damaged or was edited"),
+    ]
+    del manifest["digest"]
+    replacements: list[tuple[dict[str, Any], str]] = [
+        ({"domains": {"pathology": 20, "radiology": 21}}, "the ledger of index .* was changed since"),
+        ({"domains": {"pathology": 20}}, "the ledger of index .* was changed since"),
+        ({"records": "0" * 64}, "the ledger of index .* was changed since"),
+        ({"pseudonym_key": "0" * 64}, "the pseudonym key of index .* is missing or was changed since"),
+        (
+            {"files": {}},
+            r"file pathology-.*\.json of index .* was changed since .*; build the index anew with --rebuild",
+        ),
         ({"dimension": "16"}, "malformed"),
         ({"surplus": 1}, "malformed"),
     ]
+    for replaced, reason in replacements:
+        edited = {**manifest, **replaced}
+        changes.append(({**edited, "digest": hash_json(edited)}, reason))
     for change, reason in changes:
-        (index / "manifest.json").write_text(json.dumps({**manifest, **change}))
+        (index / "manifest.json").write_text(json.dumps({**manifest, "digest": "0" * 64, **change}))
         with pytest.raises(InputError, match=reason):
             Index.open(index)
     os.unlink(index / "manifest.json")
@@ -43,17 +58,19 @@ def test_a_manifest_of_an_earlier_version_is_refused(built: Built, encoder: Enco
     index, corpus, _ = built
     value = json.loads((index / MANIFEST).read_text())
     assert (value["schema_version"], value["threshold_source"], value["view"]) == (
-        4,
+        5,
         "none",
         {"window": None, "frame": None},
     )
-    old = {**value, "schema_version": 3, "threshold": value["threshold_source"]}
+    old = {**value, "schema_version": 4, "threshold": value["threshold_source"]}
     del old["threshold_source"]
     (index / MANIFEST).write_text(json.dumps(old))
-    with pytest.raises(InputError, match="has schema 3, this version reads 4; build the index again"):
+    with pytest.raises(InputError, match="has schema 4, this version reads 5; build the index again"):
         Manifest.load(index)
     for threshold_source in (None, "other"):
-        (index / MANIFEST).write_text(json.dumps({**value, "threshold_source": threshold_source}))
+        edited = {**value, "threshold_source": threshold_source}
+        del edited["digest"]
+        (index / MANIFEST).write_text(json.dumps({**edited, "digest": hash_json(edited)}))
         with pytest.raises(InputError, match="malformed"):
             Manifest.load(index)
     assert build_index(corpus, index, encoder).embedded == 0
@@ -87,8 +104,9 @@ def test_the_fingerprint_covers_routing_and_search(built: Built) -> None:
         replace(made, zero_shot="0" * 64),
         replace(made, classifier="0" * 64),
         replace(made, detector="0" * 64),
+        replace(made, pseudonym_key="0" * 64),
         replace(made, store=StoreSettings(quantization="int8")),
     ]
-    assert len({manifest.fingerprint for manifest in (made, *others)}) == 6
+    assert len({manifest.fingerprint for manifest in (made, *others)}) == 7
     elsewhere = replace(made, store=StoreSettings(url="http://localhost:6333", shards=2))
     assert elsewhere.fingerprint == made.fingerprint, "where the vectors are changes no answer"

@@ -11,8 +11,8 @@ from qdrant_client import QdrantClient
 
 from indexing import Exclusion, Match, Point, Record, VectorStore
 from indexing.stores.backend import Backend
-from indexing.stores.base import VectorName
 from indexing.stores.edge import EdgeBackend
+from indexing.stores.points import VectorName
 from indexing.stores.server import ServerBackend
 from indexing.stores.settings import Quantization, StoreSettings
 from tests.indexing.loopback import loopback

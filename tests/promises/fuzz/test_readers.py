@@ -48,7 +48,7 @@ from tests.promises.fuzz.sound import (
     TOML,
     VQA_RAD,
 )
-from titrate import TitrateError, TitrateWarning, parse_json, read_settings, stated_reason
+from titrate import TitrateError, TitrateWarning, hash_json, parse_json, read_settings, stated_reason
 from titrate.settings import Setting
 
 EXAMPLES = 25
@@ -110,11 +110,12 @@ def certificate() -> Any:
 
 
 def manifest() -> dict[str, Any]:
-    return asdict(
+    value = asdict(
         Manifest(
             "local-dir:x", "a", "b", "c", "d", "e", 4, 10.0, {"radiology": 3}, StoreSettings(), ImageView(), "index"
         )
     )
+    return {**value, "digest": hash_json(value)}
 
 
 JSON: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]]] = {
@@ -224,7 +225,7 @@ def test_a_ledger_that_was_damaged(folder: Path) -> None:
     path = folder / "ledger.sqlite"
     with Ledger(path) as ledger:
         ledger.fix({"encoder": "x"})
-        ledger.confirm([(f"r{row}", "h" * 64, "radiology", "p" * 64, b"x" * 32) for row in range(200)])
+        ledger.confirm([(f"r{row}", "h" * 64, "radiology", "p" * 64, b"x" * 32, b"y" * 32) for row in range(200)])
     whole = path.read_bytes()
 
     def read(path: Path) -> None:

@@ -184,6 +184,4 @@ def test_weights_outside_of_the_folder_are_refused(copy: Path, adapter: Path, ti
 
 def test_an_adapter_is_no_model_even_with_the_files_of_one(copy: Path, adapter: Path) -> None:
     shutil.copytree(adapter, copy, dirs_exist_ok=True)
-    refused(
-        copy, "is an adapter, whose base model would be read from elsewhere; give the base model's folder, and this"
-    )
+    refused(copy, "is an adapter, whose base model would be read from elsewhere; give that model's folder, and this")
