@@ -43,7 +43,8 @@ class PairCollator:
             image, which both answers of a pair share where they were given to the same image.
         """
         rows = [self._rows[example["row"]] for example in examples]
-        answers = [row.chosen for row in rows] + [row.rejected for row in rows]
+        said = [(row.prompt, row.pair.chosen) for row in rows] + [(row.prompt, row.pair.rejected) for row in rows]
+        answers = [self._model.answer_ids(prompt, answer) for prompt, answer in said]
         inputs, completion_mask = self._model.append_answers(self._prompts(rows), answers)
         inputs["completion_mask"] = completion_mask
         shape, mask = inputs["input_ids"].shape, inputs.pop("attention_mask")  # [2n, t]

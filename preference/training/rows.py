@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from PIL import Image
-from trl.data_utils import apply_chat_template
 
 from indexing import ImageView
 from preference.pair_files import SkippedPair
@@ -29,7 +28,7 @@ class TrainingRow:
     prompt
         The prompt in the model's chat template, as when a question is answered.
     chosen, rejected
-        The answers in the chat template, up to and including the end of the turn.
+        The answers as the chat template writes them, up to and including what ends them.
     """
 
     pair: PreferencePair
@@ -122,8 +121,8 @@ def render_pairs(pairs: Sequence[CheckedPair], model: TransformersMLLM, skip: Sk
     for found in pairs:
         try:
             row = render_pair(found.pair, model)
-            lengths.check(row.prompt, row.chosen, found.chosen)
-            lengths.check(row.prompt, row.rejected, found.rejected)
+            lengths.check(row.prompt, row.pair.chosen, found.chosen)
+            lengths.check(row.prompt, row.pair.rejected, found.rejected)
         except InputError as error:
             _leave_out(found.pair, error, skip)
         else:
@@ -151,14 +150,9 @@ def render_pair(pair: PreferencePair, model: TransformersMLLM) -> TrainingRow:
     for answer in (pair.chosen, pair.rejected):
         if model.without_special_tokens(answer) != answer:  # such as the placeholder of an image
             raise InputError(f"answer {answer!r} holds a special token of this model; word it otherwise")
-    turn: dict[str, Any] = {
-        "prompt": [{"role": "user", "content": [{"type": "text", "text": "?"}]}],
-        "chosen": [{"role": "assistant", "content": [{"type": "text", "text": pair.chosen}]}],
-        "rejected": [{"role": "assistant", "content": [{"type": "text", "text": pair.rejected}]}],
-    }
-    with model.rendering():
-        answers = apply_chat_template(turn, model.processor)
-    return TrainingRow(pair, model.render(pair.prompt), answers["chosen"], answers["rejected"])
+    return TrainingRow(
+        pair, model.render(pair.prompt), model.answer_text(pair.chosen), model.answer_text(pair.rejected)
+    )
 
 
 class _Lengths:
@@ -175,8 +169,7 @@ class _Lengths:
         if size not in self._added:
             whole = self._model.inputs([prompt], [Image.new("RGB", size)])["input_ids"].shape[1]
             self._added[size] = whole - text
-        ids = self._model.processor.tokenizer(answer, add_special_tokens=False).input_ids
-        length = text + self._added[size] + len(ids)
+        length = text + self._added[size] + len(self._model.answer_ids(prompt, answer))
         if length > self._most:
             raise InputError(
                 f"prompt and answer have {length} tokens, this model reads at most {self._most}, and the answer would "

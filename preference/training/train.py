@@ -90,6 +90,10 @@ def train_adapter(
             raise InputError(f"{out} and {merge} are one place, or one lies in the other; give --merge one of its own")
     checked = check_images(pairs, view, skip)
     model = _open(mllm, device, settings)
+    if not model.ways.causal:
+        raise InputError(
+            "this model's tokens see later ones: an answer would be trained while reading itself; use another"
+        )
     rows = render_pairs(checked, model, skip)
     train_rows, held_out_rows = hold_out(rows, settings.hold_out, settings.seed)
     identity = {

@@ -1,20 +1,20 @@
 """A transformers model with its processor: how a message and an image become what the model reads."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
-from jinja2 import Environment
 from PIL import Image
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
+from transformers import GenerationConfig
 
 from rag.models.inputs import append_tokens
-from rag.models.option_tokens import OptionTokens
+from rag.models.loading.turn import answer_turn, render_prompt
+from rag.models.option_tokens import TAIL, OptionTokens
 from rag.token_budget import TokenBudget, share_of_report
-from titrate import InputError, one_line_errors, time_limit
+from titrate import InputError
 
 _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
@@ -23,25 +23,25 @@ _LARGE_SIDE = 2048
 """Pixels along a side of the image whose tokens are counted; scans and radiographs are about this large."""
 
 
-_SECONDS = 5.0
-"""That a chat template may take; sound ones take a few milliseconds."""
-
-_MEND = "mend chat_template.jinja, or use another model"
+_WHICH_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
 
 
-def check_template(template: str | dict[str, str]) -> None:
-    """Refuse a chat template that computes powers, which could take for ever in a single step.
+def greedy_settings(own: GenerationConfig) -> dict[str, Any]:
+    """What makes generation take the likeliest token at each step, whatever a model's folder says.
 
-    Raises
-    ------
-    InputError
-        If it does, or is no template at all.
+    A repetition penalty, beams or suppressed tokens there would choose another answer than the one that scores highest.
+
+    Parameters
+    ----------
+    own
+        The model's settings, of which only the tokens that begin and end a text are kept.
+
+    >>> greedy_settings(GenerationConfig(repetition_penalty=1.3, eos_token_id=2))["repetition_penalty"] is None
+    True
     """
-    texts = [template] if isinstance(template, str) else list(template.values())
-    with one_line_errors("the model's chat template cannot be read", _MEND, InputError):
-        tokens = [token for text in texts for token in Environment().lex(text)]
-    if any(kind == "operator" and value == "**" for _, kind, value in tokens):
-        raise InputError(f"the model's chat template computes powers, which may never end; {_MEND}")
+    given = {name for name, value in own.to_dict().items() if value is not None and not name.startswith("_")}
+    neutral: dict[str, Any] = dict.fromkeys(sorted(given - _WHICH_TOKENS - {"transformers_version"}))
+    return neutral | {"do_sample": False, "num_beams": 1, "num_return_sequences": 1, "min_length": 0, "use_cache": True}
 
 
 class ChatModel(TokenBudget):
@@ -53,9 +53,16 @@ class ChatModel(TokenBudget):
         A transformers model, alone or inside a PEFT adapter.
     processor
         The model's own processor, with tokeniser, image processor and chat template.
+    name
+        The model's, for messages.
+
+    Raises
+    ------
+    InputError
+        If its chat template does not say where an answer stands.
     """
 
-    def __init__(self, model: Any, processor: Any) -> None:
+    def __init__(self, model: Any, processor: Any, name: str = "") -> None:
         self.model, self.processor = model, processor
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
         self._tokenizer = processor.tokenizer
@@ -68,31 +75,19 @@ class ChatModel(TokenBudget):
         self._special = sorted(special, key=lambda token: (-len(token), token))
         ends = getattr(model.generation_config, "eos_token_id", None) or self._tokenizer.eos_token_id
         ends = [ends] if isinstance(ends, int) else list(ends or ())
-        self.option_tokens = OptionTokens(self._tokenizer, self._special, ends)
+        self.greedy = greedy_settings(model.generation_config)
+        self.turn = answer_turn(processor, name, self._special, self._tokenizer.convert_ids_to_tokens(ends))
+        ends = list(dict.fromkeys([*ends, *self._tokenizer(self.turn.end, add_special_tokens=False).input_ids[-1:]]))
+        self.ends = ends
+        self.greedy["eos_token_id"] = ends
+        self.option_tokens = OptionTokens(self._tokenizer, self._special, ends, self.turn.lead)
 
     def render(self, text: str) -> str:
         """The chat template around the user's message, up to where the answer begins.
 
         Special tokens that the text happens to contain, such as an image placeholder in a report, are taken out.
         """
-        parts = [{"type": "image"}, {"type": "text", "text": self.without_special_tokens(text)}]
-        message = {"role": "user", "content": parts}
-        with self.rendering():
-            rendered: str = self.processor.apply_chat_template([message], tokenize=False, add_generation_prompt=True)
-        return rendered
-
-    @staticmethod
-    @contextmanager
-    def rendering() -> Iterator[None]:
-        """A chat template is a program that came with the model: what it raises is one line, and it comes to an end.
-
-        Raises
-        ------
-        InputError
-            If it raises anything, or takes longer than five seconds.
-        """
-        with one_line_errors("the model's chat template failed", _MEND, InputError), time_limit(_SECONDS):
-            yield
+        return render_prompt(self.processor, self.without_special_tokens(text)) + self.turn.opening
 
     def without_special_tokens(self, text: str) -> str:
         """A text in which a space stands for each special token that it holds."""
@@ -139,8 +134,23 @@ class ChatModel(TokenBudget):
             for name, value in inputs.items()
         }
 
+    def answer_text(self, answer: str) -> str:
+        """An answer as the chat template writes it behind the prompt, up to and with what ends it."""
+        return f"{self.turn.lead}{answer}{self.turn.end}"
+
+    def answer_ids(self, prompt: str, answer: str) -> list[int]:
+        """Token ids of an answer behind a rendered prompt, up to and with what ends it: those that `score` reads.
+
+        Raises
+        ------
+        InputError
+            If the answer holds a special token, or cannot be told from the prompt.
+        """
+        end: list[int] = self._tokenizer(self.turn.end, add_special_tokens=False).input_ids
+        return [*self.option_tokens.continuation(prompt[-TAIL:], answer), *end]
+
     def append_answers(
-        self, inputs: dict[str, torch.Tensor], answers: list[str]
+        self, inputs: dict[str, torch.Tensor], answers: Sequence[Sequence[int]]
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """What the model reads of prompts and an answer to each.
 
@@ -149,7 +159,7 @@ class ChatModel(TokenBudget):
         inputs
             Of n prompts, as `inputs` gives them, t tokens long.
         answers
-            One for each prompt, as text with the special tokens that end it.
+            One for each prompt, as `answer_ids` gives them.
 
         Returns
         -------
@@ -157,7 +167,7 @@ class ChatModel(TokenBudget):
             The inputs of t + m tokens, where the longest answer has m and shorter ones are padded on the right; and
             which of the tokens are an answer's, int64 [n, t + m].
         """
-        ids = [torch.tensor(row) for row in self._tokenizer(answers, add_special_tokens=False).input_ids]
+        ids = [torch.tensor(row) for row in answers]
         read = inputs["input_ids"].shape[1]
         joined = append_tokens(inputs, pad_sequence(ids, batch_first=True, padding_value=self.pad_id))  # [n, t + m]
         said = pad_sequence([torch.ones_like(row) for row in ids], batch_first=True)  # [n, m]

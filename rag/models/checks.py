@@ -38,7 +38,8 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
             raise InputError("a server chooses the number format itself: leave out the dtype")
         return
     folder = Path(name).expanduser()
-    if not os.path.isfile(folder / "config.json") and (os.path.exists(folder) or name.count("/") != 1):
+    known = name.partition("@")[0].count("/") == 1  # OWNER/NAME or OWNER/NAME@REVISION
+    if not os.path.isfile(folder / "config.json") and (os.path.exists(folder) or not known):
         raise InputError(f"no model in {name}: config.json is not there; give a model folder or OWNER/NAME of the hub")
     if (folder / "adapter_config.json").exists():
         raise InputError(

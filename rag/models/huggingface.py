@@ -18,15 +18,22 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProce
 
 from indexing import device_name
 from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts, readable_counts
-from rag.models.chat_model import ChatModel, check_template
+from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
-from rag.models.inputs import append_tokens, positions
+from rag.models.inputs import append_tokens, last_logits, positions
+from rag.models.loading.complete import check_adapter, check_complete
+from rag.models.loading.hub import fetch
+from rag.models.loading.turn import check_template
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
+from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
 from titrate import STOPS, InputError, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+
+READING = 2
+"""Raised whenever prompts are rendered, or answers read, otherwise than before: it is in the fingerprint."""
 
 BATCH = {"cpu": 4}
 """Prompts in a forward pass on a device, 16 on those not listed: on a CPU a larger batch loses more by its padding
@@ -36,10 +43,13 @@ than it gains."""
 class TransformersMLLM(ChatModel, MLLM):
     """A transformers image-text-to-text model. Make one with `TransformersMLLM.open`."""
 
-    def __init__(self, model: Any, processor: Any, fingerprint: str, folders: Mapping[str, Path] | None = None) -> None:
-        super().__init__(model, processor)
+    def __init__(
+        self, model: Any, processor: Any, fingerprint: str, folders: Mapping[str, Path] | None = None, name: str = ""
+    ) -> None:
+        super().__init__(model, processor, name)
         self._folders = dict(folders or {})
         self._fingerprint = fingerprint
+        self.ways = Ways()
         self._prefix_scorer: SharedPrefixScorer | None = None
         self._prefix_scoring_checked = False
 
@@ -52,7 +62,7 @@ class TransformersMLLM(ChatModel, MLLM):
         Parameters
         ----------
         name
-            A folder, or a name on the model hub.
+            A folder, or a name on the model hub: ``OWNER/NAME`` or ``OWNER/NAME@REVISION``.
         adapter
             A PEFT adapter's folder.
         device
@@ -70,27 +80,36 @@ class TransformersMLLM(ChatModel, MLLM):
             raise InputError(
                 f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
             )
-        folder = Path(name).expanduser()
-        source = str(folder) if os.path.exists(folder) else name
+        folder, commit = Path(name).expanduser(), ""
+        if not os.path.exists(folder):
+            folder, commit = fetch(name)
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
-            processor = AutoProcessor.from_pretrained(source, trust_remote_code=False)
-            model: Any = AutoModelForImageTextToText.from_pretrained(
-                source, dtype=getattr(torch, numbers), use_safetensors=True, trust_remote_code=False
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+            model, loading = AutoModelForImageTextToText.from_pretrained(
+                folder,
+                dtype=getattr(torch, numbers),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
             )
             if hasattr(model, "peft_config"):
                 raise InputError(f"{name} is an adapter; give its base model with --mllm, and it with --adapter")
+            check_complete(name, loading)
             if adapter is not None:
                 from peft import PeftModel
 
                 with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
                     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+                    warnings.filterwarnings("ignore", "Found missing adapter keys")  # refused below
                     model = PeftModel.from_pretrained(model, str(adapter))
+                check_adapter(adapter, name, model)
             model = model.to(chosen).eval()
         except (InputError, *STOPS):
             raise
-        except BaseException as error:  # transformers, peft and the hub client raise many kinds; Rust code panics
+        except BaseException as error:  # transformers and peft raise many kinds; Rust code panics
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"cannot load model {name}: {line}") from error
         if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
@@ -99,14 +118,21 @@ class TransformersMLLM(ChatModel, MLLM):
             raise InputError(f"model {name} has no chat template; add chat_template.jinja to its folder")
         check_template(processor.chat_template)
         fingerprint = hash_json(
-            {"weights": _source_fingerprint(folder, model), "adapter": _folder_hash(adapter), "dtype": numbers}
+            {
+                "weights": commit or _folder_hash(folder),
+                "adapter": _folder_hash(adapter),
+                "dtype": numbers,
+                "reading": READING,
+            }
         )
-        folders = {"the model": folder if os.path.isdir(folder) else None, "the adapter": adapter}
-        return cls(model, processor, fingerprint, {name: place for name, place in folders.items() if place is not None})
+        folders = {"the model": folder} if adapter is None else {"the model": folder, "the adapter": adapter}
+        opened = cls(model, processor, fingerprint, folders, name)
+        opened.ways = find_ways(opened, name, opened._score)
+        return opened
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of weights (of a hub model: its commit), tokeniser, preprocessing, adapter and number format."""
+        """SHA-256 of weights (or the hub's commit), tokeniser, preprocessing, adapter, number format and `READING`."""
         return self._fingerprint
 
     @property
@@ -135,15 +161,14 @@ class TransformersMLLM(ChatModel, MLLM):
         inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
         output = self.model.generate(
             **inputs,
+            **self.greedy,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
             pad_token_id=self.pad_id,
             logits_processor=LogitsProcessorList([_FiniteLogits()]),
         )
         answers = output[:, inputs["input_ids"].shape[1] :]  # [n, at most max_new_tokens]
         return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
-    @torch.inference_mode()
     def score(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int | None = None
     ) -> list[NDArray[np.float64]]:
@@ -159,7 +184,19 @@ class TransformersMLLM(ChatModel, MLLM):
         InputError
             If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
         """
-        batch_size = batch_size or BATCH.get(self.model.device.type, 16)
+        return self._score(prompts, options, self.ways, batch_size)
+
+    @torch.inference_mode()
+    def _score(
+        self,
+        prompts: Sequence[Prompt],
+        options: Sequence[Sequence[str]],
+        ways: Ways,
+        batch_size: int | None = None,
+    ) -> list[NDArray[np.float64]]:
+        if not ways.append:
+            return [score_from_scratch(self, *asked) for asked in zip(prompts, options, strict=True)]
+        batch_size = (batch_size or BATCH.get(self.model.device.type, 16)) if ways.batch else 1
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [
@@ -167,6 +204,11 @@ class TransformersMLLM(ChatModel, MLLM):
             for row, text in enumerate(texts)
             for prefix in self.option_tokens.prefixes(text, options[row])
         ]
+        if not ways.causal and any(prefix.ids for _, prefix in jobs):
+            raise InputError(
+                "this model's tokens see later ones, so that answers of one token only can be scored; "
+                "give the options letters (A, B, …), one token each"
+            )
         jobs.sort(key=lambda job: (len(job[1].ids), len(texts[job[0]]), job[0]))
         images = SharedImages(self.base)
         for length, group in groupby(jobs, key=lambda job: len(job[1].ids)):
@@ -178,7 +220,7 @@ class TransformersMLLM(ChatModel, MLLM):
                 inputs = append_tokens(inputs, added)  # [n, t + m]
                 inputs = images.share(inputs, [id(prompts[row].image) for row in rows])
                 inputs |= positions(self.base, inputs)
-                logits = self.model(**inputs, logits_to_keep=length + 1).logits  # [n, m + 1, v]
+                logits = last_logits(self.model, self.base, inputs, length + 1)  # [n, m + 1, v]
                 found = self.option_tokens.log_probabilities(logits.flatten(0, 1), prefixes)
                 for row, values in zip(rows, found, strict=True):
                     scores[row][list(values)] = list(values.values())
@@ -212,7 +254,8 @@ class TransformersMLLM(ChatModel, MLLM):
         """
         check_counts(ks)
         rows = [row for row, prompt in enumerate(prompts) if options[row] and len(set(readable_counts(prompt, ks))) > 1]
-        if not rows:  # no prompt is read with two numbers of contexts, so there is nothing to share between them
+        # Nothing to share where no prompt is read with two numbers of contexts, or where prompts are read as a whole.
+        if not rows or self.ways != Ways():
             return super().score_nested(prompts, options, ks)
         if not self._prefix_scoring_checked:
             compared = [prompts[row] for row in rows], [options[row] for row in rows]
@@ -230,16 +273,6 @@ class _FiniteLogits(LogitsProcessor):  # type: ignore[no-untyped-call,misc,unuse
         if bool(torch.isnan(scores).any() or torch.isposinf(scores).any()):
             raise InputError(NO_NUMBERS)
         return scores
-
-
-def _source_fingerprint(folder: Path, model: Any) -> str:
-    """Names a model's contents: by a hash of a folder's files, or by the commit of a model on the hub."""
-    if os.path.exists(folder):
-        return _folder_hash(folder)
-    commit = getattr(model.config, "_commit_hash", None)
-    if not commit:
-        raise InputError(f"the hub did not say which version of {model.config.name_or_path} this is; use a local copy")
-    return str(commit)
 
 
 def _folder_hash(folder: Path | None) -> str:

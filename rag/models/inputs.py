@@ -1,6 +1,6 @@
 """What a model is given besides a processor's output: rows joined, tokens after the prompts, and positions.
 
-Shapes: n prompts, t tokens of the longest, m tokens added to each.
+Shapes: n prompts, t tokens of the longest, m tokens added to each, v tokens in the vocabulary.
 """
 
 from collections.abc import Sequence
@@ -32,6 +32,29 @@ def positions(model: Any, inputs: dict[str, Any]) -> dict[str, torch.Tensor]:
         known = {name: inputs[name] for name in signature(index).parameters if name in inputs}
         return {"position_ids": index(**known)[0]}  # [3, n, t]
     return {"position_ids": (inputs["attention_mask"].cumsum(1) - 1).clamp(min=0)}  # [n, t]
+
+
+def last_logits(model: Any, base: Any, inputs: dict[str, Any], count: int, **how: Any) -> torch.Tensor:
+    """Logits of the last ``count`` tokens, [n, count, v].
+
+    A model that can is asked for these only, which saves memory. Some that say so give those of all tokens, or take the
+    number and do nothing with it, so the last are taken from what comes.
+
+    Parameters
+    ----------
+    model, base
+        The model, and the same without an adapter around it, whose signature says what it takes.
+    inputs
+        What it reads.
+    count
+        At most as many as there are tokens.
+    how
+        Further arguments of the model.
+    """
+    if "logits_to_keep" in signature(base.forward).parameters:
+        how["logits_to_keep"] = count
+    logits: torch.Tensor = model(**inputs, **how).logits
+    return logits[:, -count:]
 
 
 def append_tokens(inputs: dict[str, torch.Tensor], added_ids: torch.Tensor) -> dict[str, torch.Tensor]:

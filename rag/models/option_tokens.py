@@ -43,10 +43,12 @@ class OptionTokens:
         Tokens that no option may hold.
     ends
         Ids of the tokens that end an answer.
+    lead
+        White space that the chat template writes between a prompt and its answer.
     """
 
-    def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int]) -> None:
-        self._tokenizer, self._special, self._ends = tokenizer, special, list(ends)
+    def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int], lead: str = "") -> None:
+        self._tokenizer, self._special, self._ends, self._lead = tokenizer, special, list(ends), lead
 
     def prefixes(self, text: str, options: Sequence[str]) -> list[OptionPrefix]:
         """What must be read to score the options: all tokens of each but the last, once for options that share them.
@@ -71,14 +73,21 @@ class OptionTokens:
         Scores of an option mean something only if its tokens follow the prompt's as they would in running text, so
         tokenise(prompt + option) must begin with tokenise(prompt); some vocabularies need a space between for that.
         """
+        return self._read(tail, option)[1]
+
+    def spelled(self, tail: str, option: str) -> str:
+        """The option as it is read after the prompt's last characters, with the white space that leads it."""
+        return self._read(tail, option)[0]
+
+    def _read(self, tail: str, option: str) -> tuple[str, list[int]]:
         for token in self._special:
             if token in option:
                 raise InputError(f"option {option!r} holds {token}, a special token of this model; word it otherwise")
         before = self._tokenizer(tail, add_special_tokens=False).input_ids
-        for spelling in (option, f" {option}"):
+        for spelling in (self._lead + option,) if self._lead else (option, f" {option}"):
             whole: list[int] = self._tokenizer(tail + spelling, add_special_tokens=False).input_ids
             if len(whole) > len(before) and whole[: len(before)] == before:
-                return whole[len(before) :]
+                return spelling, whole[len(before) :]
         raise InputError(f"this model's tokeniser joins the option {option!r} to the prompt; word the option otherwise")
 
     def log_probabilities(self, logits: torch.Tensor, prefixes: Sequence[OptionPrefix]) -> list[dict[int, float]]:

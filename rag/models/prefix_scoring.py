@@ -25,9 +25,10 @@ from transformers import DynamicCache
 
 from rag.models.base import NestedPrompt, readable_counts
 from rag.models.chat_model import ChatModel
-from rag.models.inputs import join_rows, per_prompt_shapes, positions, takes_positions
+from rag.models.inputs import join_rows, last_logits, per_prompt_shapes, positions, takes_positions
 from rag.models.option_tokens import TAIL, OptionPrefix
 from rag.models.packing import Packed, Suffix, chunks, pack
+from rag.models.self_check import tolerance
 from titrate import TitrateWarning
 
 BATCH_TOKENS = {"cpu": 512}
@@ -79,6 +80,8 @@ def layer_types(config: Any) -> set[str]:
         types = ["full_attention" if getattr(config, "sliding_window", None) is None else "sliding_attention"]
     if other := sorted(set(types) - LOOKS_BACK):
         raise CannotSharePrefixError(f"it has layers of type {other[0]}")
+    if getattr(config, "cross_attention_layers", None):
+        raise CannotSharePrefixError("it reads the image by cross-attention")
     if config._attn_implementation not in ("sdpa", "eager"):
         raise CannotSharePrefixError(f"its attention is {config._attn_implementation}; load it with sdpa or eager")
     return set(types)
@@ -195,7 +198,7 @@ class SharedPrefixScorer:
         inputs = join_rows([prefix.inputs for prefix in batch], mllm.pad_id)
         inputs |= positions(mllm.base, inputs)  # [n, p] or [3, n, p]
         cache = DynamicCache()  # without a configuration it keeps all, also where layers look back through a window
-        mllm.model(**inputs, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        last_logits(mllm.model, mllm.base, inputs, 1, past_key_values=cache, use_cache=True)
         starts = (inputs["attention_mask"] == 0).sum(1).cpu()  # [n]
         prefix_positions = inputs["position_ids"].cpu()  # [n, p] or [3, n, p]
         width = min(WIDTH, batch_tokens // len(batch))
@@ -223,14 +226,14 @@ class SharedPrefixScorer:
         position_ids = prefix_positions.gather(-1, last) + 1 + packed.positions - packed.shared  # as last
         length = prefix_positions.shape[-1]  # p
         masks = {name: self._mask(packed, starts, length, name) for name in sorted(self._layer_types)}
-        logits: torch.Tensor = model(
-            input_ids=packed.ids.to(model.device),
-            attention_mask=masks if len(masks) > 1 else next(iter(masks.values())),
-            position_ids=position_ids.to(model.device),
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=packed.logits_to_keep,
-        ).logits
+        inputs = {
+            "input_ids": packed.ids.to(model.device),
+            "attention_mask": masks if len(masks) > 1 else next(iter(masks.values())),
+            "position_ids": position_ids.to(model.device),
+        }
+        logits = last_logits(
+            model, self._mllm.base, inputs, packed.logits_to_keep, past_key_values=cache, use_cache=True
+        )
         cache.crop(-width)
         return logits
 
@@ -254,7 +257,7 @@ def checked_prefix_scorer(
     longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[: max(ks)])))
     prompt, asked = replace(prompts[longest], closings=prompts[longest].closings[:1]), [options[longest][:1]]
     alone = score_alone([prompt], asked, ks)[0]
-    allowed = max(1e-3, 64 * torch.finfo(mllm.model.dtype).eps)  # half precision rounds every logit
+    allowed = tolerance(mllm.model.dtype)
     try:
         scorer = SharedPrefixScorer(mllm)
         shared = scorer.score([prompt], asked, ks)[0]

@@ -22,7 +22,8 @@ class SharedImages:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._known: dict[int, torch.Tensor] = {}
-        self._possible = "mm_encoder_outputs" in signature(self._model.forward).parameters
+        takes = "mm_encoder_outputs" in signature(self._model.forward).parameters
+        self._possible = takes and hasattr(model, "get_image_features")
 
     def share(self, inputs: dict[str, Any], images: list[int]) -> dict[str, Any]:
         """The inputs with image features in the place of pixels, or as they were if this architecture takes none.
@@ -36,10 +37,13 @@ class SharedImages:
         """
         if not self._possible or set(inputs) - {"input_ids", "attention_mask", "pixel_values"}:
             return inputs
+        if len(inputs["pixel_values"]) != len(images):  # a row for each crop of an image, say
+            return inputs
         fresh = {name: row for row, name in enumerate(images) if name not in self._known}
         if fresh:
             pixels = inputs["pixel_values"][list(fresh.values())]  # [f, channels, height, width]
-            features = self._model.get_image_features(pixel_values=pixels, return_dict=True).pooler_output  # [f, q, d]
+            found = self._model.get_image_features(pixel_values=pixels, return_dict=True)
+            features = getattr(found, "pooler_output", None)  # [f, q, d]
             if not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
                 self._possible = False
                 return inputs

@@ -15,15 +15,7 @@ from indexing import Match, Record
 from preference import PreferencePair, mine_pairs
 from rag import Outcomes, PromptTemplate, Question
 from samples.build import mllm, tokenizer
-from tests.rag.architectures import write_model
 
-TURNS = (
-    "{% for message in messages %}<{{ message.role }}>{% for part in message.content %}"
-    "{{ IMAGE if part.type == 'image' else part.text }}{% endfor %}"
-    "{% if message.role == 'assistant' %}<eos>{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<assistant>{% endif %}"
-)
-"""A chat template whose answers end, which those of tests/rag/architectures.py, that are never trained, do not."""
 OPTIONS = ("yes", "no")
 WORDS = "yes no Options: Question: Is there an effusion? Report [0]: Answer the question about this medical image."
 
@@ -61,17 +53,6 @@ def make_mllm(folder: Path, seed: int = 0) -> Path:
             model.model.vision_tower(torch.randn(8, 3, 64, 64))
     model.eval().save_pretrained(folder)
     mllm.new_processor(words).save_pretrained(folder)
-    return folder
-
-
-def make_architecture(name: str, folder: Path) -> Path:
-    """Write a small model of an architecture that users bring, ready to be trained."""
-    write_model(name, folder)
-    template = folder / "chat_template.jinja"
-    shown = next(
-        shown for shown in ("'<begin><image><end>'", "'<begin>'", "'<image>'") if shown in template.read_text()
-    )
-    template.write_text(TURNS.replace("IMAGE", shown))
     return folder
 
 

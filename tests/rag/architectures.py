@@ -33,8 +33,9 @@ from rag import PromptTemplate
 SPECIAL = ("<pad>", "<eos>", "<image>", "<user>", "<assistant>", "<begin>", "<end>", "<video>")
 SIDE, VOCABULARY = 56, 420
 TEMPLATE = (
-    "{% for message in messages %}<user>{% for part in message.content %}"
-    "{{ IMAGE if part.type == 'image' else part.text }}{% endfor %}{% endfor %}"
+    "{% for message in messages %}<{{ message.role }}>{% for part in message.content %}"
+    "{{ IMAGE if part.type == 'image' else part.text }}{% endfor %}"
+    "{% if message.role == 'assistant' %}<eos>{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 TEXT = {

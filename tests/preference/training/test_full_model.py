@@ -11,7 +11,7 @@ from indexing import load_image
 from preference import PreferencePair, TrainingSettings, train_adapter
 from rag import Prompt, TransformersMLLM, read_trained_on
 from rag.outcomes.trained_on import slow_hash
-from tests.preference.tiny import make_architecture
+from tests.rag.architectures import write_model
 from titrate import InputError
 
 
@@ -71,7 +71,7 @@ def test_all_weights_interrupted(mllm_folder: Path, pairs: list[PreferencePair],
 def test_merged_it_scores_as_with_the_adapter(
     architecture: str, mllm_folder: Path, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
-    folder = mllm_folder if architecture == "shipped" else make_architecture(architecture, tmp_path / "base")
+    folder = mllm_folder if architecture == "shipped" else write_model(architecture, tmp_path / "base")
     settings = TrainingSettings(learning_rate=1e-2, max_steps=3, hold_out=0)
     out, merged = tmp_path / "adapter", tmp_path / "deep" / "merged"
     train_adapter(pairs, str(folder), out, settings, device="cpu", merge=merged)

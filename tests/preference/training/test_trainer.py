@@ -19,7 +19,7 @@ from preference.training.settings import PREFERENCE_LOSSES
 from preference.training.train import _without_renaming_notices, make_trainer
 from preference.training.trainer import PairTrainer, pair_losses
 from rag import Prompt, TransformersMLLM
-from tests.preference.tiny import make_architecture
+from tests.rag.architectures import write_model
 from titrate import TitrateError
 
 
@@ -51,7 +51,7 @@ def test_each_half_sees_its_own_images(
     architecture: str, mllm: TransformersMLLM, pairs: list[PreferencePair], images: list[Path], tmp_path: Path
 ) -> None:
     if architecture != "shipped":
-        mllm = TransformersMLLM.open(str(make_architecture(architecture, tmp_path)), device="cpu")
+        mllm = TransformersMLLM.open(str(write_model(architecture, tmp_path)), device="cpu")
     mixed = with_images(pairs, images)
     batch = batch_of(mixed, mllm)
     shown = [pair.load_images() for pair in mixed]

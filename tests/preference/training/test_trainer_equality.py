@@ -16,7 +16,7 @@ from preference.training.lora import keep_in_evaluation_mode, lora_config
 from preference.training.rows import TrainingRow, render_pair
 from preference.training.train import _without_renaming_notices, make_trainer
 from rag import TransformersMLLM
-from tests.preference.tiny import make_architecture
+from tests.rag.architectures import write_model
 
 STEPS = 20
 LOSSES: dict[str, tuple[tuple[tuple[str, float], ...], float]] = {
@@ -30,7 +30,7 @@ LOSSES: dict[str, tuple[tuple[tuple[str, float], ...], float]] = {
 @pytest.fixture(scope="module")
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a small model of the architecture asked for."""
-    return make_architecture(request.param, tmp_path_factory.mktemp(request.param))
+    return write_model(request.param, tmp_path_factory.mktemp(request.param))
 
 
 def answers(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from peft import LoraConfig, get_peft_model
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from rag import TransformersMLLM
+from rag import Prompt, TransformersMLLM
 from titrate import InputError
 
 
@@ -58,6 +59,19 @@ def test_no_weights(copy: Path) -> None:
     refused(copy, "cannot load model")
 
 
+def test_missing_weights_are_not_made_up(copy: Path) -> None:
+    weights = load_file(copy / "model.safetensors")
+    names = sorted(weights)
+    kept = {name: weights[name] for name in names[:-3]}
+    save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
+    refused(copy, "cannot load model .*: 3 of its weights are missing, .* first; download it again")
+    renamed = {f"another.{name}": tensor for name, tensor in weights.items()}
+    save_file(renamed, copy / "model.safetensors", metadata={"format": "pt"})
+    refused(copy, f"of its weights are missing, .* first; {len(names)} others have names that it does not know")
+    save_file({**weights, names[0]: weights[names[0]][:1].contiguous()}, copy / "model.safetensors", {"format": "pt"})
+    refused(copy, "cannot load model")
+
+
 def test_pickled_weights_are_not_read(copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     refused(copy, "cannot load model .*safetensors")
@@ -71,6 +85,19 @@ def test_damaged_weights(copy: Path) -> None:
 def test_damaged_configuration(copy: Path) -> None:
     (copy / "config.json").write_text("{")
     refused(copy, "cannot load model")
+
+
+def test_greedy_is_greedy_whatever_the_folder_says(copy: Path, pictures: list[Image.Image]) -> None:
+    prompt = Prompt(pictures[0], "Describe it.")
+    plain = TransformersMLLM.open(str(copy), device="cpu").generate([prompt], 12)
+    file = copy / "generation_config.json"
+    settings = {
+        **json.loads(file.read_text()),
+        **{"repetition_penalty": 3.0, "no_repeat_ngram_size": 1, "num_beams": 3, "length_penalty": 3.0},
+        **{"do_sample": True, "temperature": 5.0, "suppress_tokens": list(range(5, 200)), "min_new_tokens": 9},
+    }
+    file.write_text(json.dumps(settings))
+    assert TransformersMLLM.open(str(copy), device="cpu").generate([prompt], 12) == plain
 
 
 def test_a_model_of_text_alone(copy: Path) -> None:
@@ -102,6 +129,17 @@ def test_adapter_of_another_model(tiny_folder: Path, adapter: Path) -> None:
     file = adapter / "adapter_model.safetensors"
     save_file({name: tensor[:1].contiguous() for name, tensor in load_file(file).items()}, file)
     refused(tiny_folder, "cannot load model", adapter=adapter)
+
+
+def test_adapter_for_other_weights(tiny_folder: Path, adapter: Path) -> None:
+    file = adapter / "adapter_model.safetensors"
+    weights = load_file(file)
+    save_file({name.replace("q_proj", "k_proj"): tensor for name, tensor in weights.items()}, file)
+    refused(
+        tiny_folder, "was made for another model than .*: .* of its .* weights have no place there", adapter=adapter
+    )
+    save_file(dict(list(weights.items())[1:]), file)
+    refused(tiny_folder, "0 of its .* have no place there and 1 are missing", adapter=adapter)
 
 
 def flip_a_weight(folder: Path) -> None:
@@ -147,12 +185,10 @@ def test_fingerprint_changes_with_adapter_and_dtype(tiny: TransformersMLLM, tiny
 
 
 def test_an_adapter_changes_the_scores_and_shares_images(
-    tiny: TransformersMLLM, tiny_folder: Path, adapter: Path, pictures: list[object]
+    tiny: TransformersMLLM, tiny_folder: Path, adapter: Path, pictures: list[Image.Image]
 ) -> None:
-    from rag import Prompt
-
     adapted = TransformersMLLM.open(str(tiny_folder), adapter=adapter, device="cpu")
-    prompt = Prompt(pictures[0], "Question: Is it?")  # type: ignore[arg-type]
+    prompt = Prompt(pictures[0], "Question: Is it?")
     before, after = (m.score([prompt, prompt], [["yes", "no"], ["no", "yes"]]) for m in (tiny, adapted))
     assert abs(before[0] - after[0]).max() > 1e-5
     assert after[0] - after[1][::-1] == pytest.approx(0, abs=1e-6)

@@ -1,6 +1,5 @@
 """Scores of all k in one pass equal the scores of each k on its own, whatever the architecture, batch or vocabulary."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -162,18 +161,12 @@ def test_a_prompt_longer_than_the_model_reads(
         mllm.score_nested([prompt], [[YES_NO, YES_NO]], KS)
 
 
-@pytest.fixture(params=["lfm2", "two-way"])
-def unsuited(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[TransformersMLLM, str]]:
-    """A decoder with convolutions, which keep no keys and values, and one whose contexts see the question."""
-    why = {"lfm2": "layers of type conv", "two-way": "scores differ by"}[request.param]
-    yield TransformersMLLM.open(str(write_model(request.param, tmp_path)), device="cpu"), why
-
-
 def test_an_architecture_that_cannot_share_contexts_says_so_once(
-    unsuited: tuple[TransformersMLLM, str], asked: tuple[list[NestedPrompt], Options]
+    tmp_path: Path, asked: tuple[list[NestedPrompt], Options]
 ) -> None:
-    opened, why = unsuited
-    with pytest.warns(RuntimeWarning, match=rf"cannot share reports.*{why}.*each k is scored on its own"):
+    """A decoder with convolutions keeps no keys and values."""
+    opened = TransformersMLLM.open(str(write_model("lfm2", tmp_path)), device="cpu")
+    with pytest.warns(RuntimeWarning, match="cannot share reports.*layers of type conv.*each k is scored on its own"):
         scores = opened.score_nested(*asked, KS)
     assert (flat(scores) == flat(MLLM.score_nested(opened, *asked, KS))).all()
     assert (flat(opened.score_nested(*asked, KS)) == flat(scores)).all()  # a second warning would be an error
@@ -242,8 +235,8 @@ def test_one_number_is_scored_as_its_prompt_is(
 def test_a_call_that_shares_nothing_does_not_count_as_the_comparison(
     tmp_path: Path, asked: tuple[list[NestedPrompt], Options]
 ) -> None:
-    """Of a model whose tokens look both ways: reading one number only must not vouch for reading several."""
-    opened = TransformersMLLM.open(str(write_model("two-way", tmp_path / "model")), device="cpu")
+    """Of a model that cannot share reports: reading one number only must not vouch for reading several."""
+    opened = TransformersMLLM.open(str(write_model("lfm2", tmp_path / "model")), device="cpu")
     prompts, options = asked
     opened.score_nested(prompts, options, [K + 1, K + 2])  # all contexts, twice
     with pytest.warns(TitrateWarning, match="cannot share reports"):

@@ -3,7 +3,7 @@
 import pytest
 
 from rag import TransformersMLLM
-from rag.models import chat_model
+from rag.models.loading import turn
 from titrate import InputError
 
 LOOP = "{% for i in range(99999) %}"
@@ -24,7 +24,7 @@ ENDLESS = 4 * LOOP + 4 * "{% endfor %}"
 def test_rendering_is_one_line_and_ends(
     tiny: TransformersMLLM, monkeypatch: pytest.MonkeyPatch, template: str, said: str
 ) -> None:
-    monkeypatch.setattr(chat_model, "_SECONDS", 0.5)
+    monkeypatch.setattr(turn, "_SECONDS", 0.5)
     monkeypatch.setattr(tiny.processor, "chat_template", template)
     with pytest.raises(InputError, match=r"the model's chat template failed: .*; mend") as told:
         tiny.render("Any effusion?")
@@ -34,10 +34,10 @@ def test_rendering_is_one_line_and_ends(
 @pytest.mark.parametrize("template", ["{{ 10 ** 10 ** 10 }}", "{{ 2\n**\n9 }}", {"default": "ok", "x": "{{ 9**9 }}"}])
 def test_powers_are_refused_unrendered(template: str | dict[str, str]) -> None:
     with pytest.raises(InputError, match="computes powers"):
-        chat_model.check_template(template)
+        turn.check_template(template)
 
 
 def test_templates_may_hold_stars() -> None:
-    chat_model.check_template("**Note** {{ messages }} {# 2 ** 3 #} {% generation %}{{ 2 * 3 }}{% endgeneration %}")
+    turn.check_template("**Note** {{ messages }} {# 2 ** 3 #} {% generation %}{{ 2 * 3 }}{% endgeneration %}")
     with pytest.raises(InputError, match="chat template cannot be read"):
-        chat_model.check_template("{{ '")
+        turn.check_template("{{ '")

@@ -1,0 +1,144 @@
+"""How a model's chat template writes a prompt and the answer behind it.
+
+An answer is scored, generated and trained where the template would write it: some templates write a space before it,
+some an empty block of thoughts. What stands between the prompt and the answer is found by rendering one of both.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment
+
+from titrate import InputError, one_line_errors, time_limit
+
+_SECONDS = 5.0
+"""That a chat template may take; sound ones take a few milliseconds."""
+
+_MEND = "mend chat_template.jinja, or use another model"
+
+
+_MARK = "Xanswerx"
+_OPEN_THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>(?!.*</\1>)", re.DOTALL)
+_NO_THOUGHTS = {"enable_thinking": False, "thinking": False}
+"""What templates call the switch for thoughts before the answer."""
+_DAY = {"%Y": "2024", "%y": "24", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A": "Friday", "%a": "Fri"}
+_TIME = {"%H": "12", "%I": "12", "%M": "00", "%S": "00", "%p": "PM"}
+_SAME_DAY = (
+    "{%- macro strftime_now(format) -%}{{ format"
+    + "".join(f"|replace('{code}', '{text}')" for code, text in {**_DAY, **_TIME}.items())
+    + " }}{%- endmacro -%}"
+)
+"""A template that writes today's date would give other scores tomorrow, under the same fingerprint."""
+
+
+@dataclass(frozen=True)
+class AnswerTurn:
+    """What a template writes around an answer.
+
+    Parameters
+    ----------
+    opening
+        What is read before every answer, as the end of the prompt: an empty block of thoughts, say. Mostly nothing.
+    lead
+        White space that is part of the answer: its first token is that of " yes", not of "yes", where it is a space.
+    end
+        What ends an answer.
+    """
+
+    opening: str
+    lead: str
+    end: str
+
+
+def check_template(template: str | dict[str, str]) -> None:
+    """Refuse a chat template that computes powers, which could take for ever in a single step.
+
+    Raises
+    ------
+    InputError
+        If it does, or is no template at all.
+    """
+    texts = [template] if isinstance(template, str) else list(template.values())
+    with one_line_errors("the model's chat template cannot be read", _MEND, InputError):
+        tokens = [token for text in texts for token in Environment().lex(text)]
+    if any(kind == "operator" and value == "**" for _, kind, value in tokens):
+        raise InputError(f"the model's chat template computes powers, which may never end; {_MEND}")
+
+
+def render_prompt(processor: Any, text: str) -> str:
+    """The chat template around an image and the user's text, up to where the model's turn begins."""
+    return _render(processor, [_user(text)], prompt=True)
+
+
+def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequence[str]) -> AnswerTurn:
+    """What stands between a prompt and its answer, and what ends it.
+
+    Parameters
+    ----------
+    processor
+        The model's, with its chat template.
+    name
+        The model's, for messages.
+    special
+        The model's special tokens, of which the first behind an answer ends it.
+    ends
+        Those that end a text. Where the template writes no special token behind an answer, the first of them is added.
+
+    Raises
+    ------
+    InputError
+        If the template cannot be rendered, writes an answer elsewhere than behind its prompt, or begins thoughts that
+        it has no way to leave out.
+    """
+    prompt = render_prompt(processor, "question")
+    turns = [turn for said in ([{"type": "text", "text": _MARK}], _MARK) if (turn := _turn(processor, said))]
+    if _OPEN_THOUGHTS.search(prompt):
+        raise InputError(
+            f"model {name} writes down its thoughts before an answer, and its template cannot leave them out; "
+            "use the variant of the model that answers at once (often called Instruct)"
+        )
+    if not turns:
+        raise InputError(f"model {name} has a chat template that writes no answer of the model; use another template")
+    before, after = min(turns, key=lambda turn: len(turn[0]) + len(turn[1]))  # a list that is printed is longer
+    if before.startswith(prompt):
+        between = before[len(prompt) :]
+    elif before.split() == prompt.split():  # white space apart, as where the model's turn begins otherwise
+        between = ""
+    else:
+        raise InputError(
+            f"model {name} has a chat template that writes an answer elsewhere than behind its prompt; "
+            "use another template"
+        )
+    opening, lead = (between, "") if between.strip() else ("", between)
+    written = min(((after.index(token), -len(token)) for token in special if token in after), default=None)
+    return AnswerTurn(opening, lead, next(iter(ends), "") if written is None else after[: written[0] - written[1]])
+
+
+def _turn(processor: Any, content: Any) -> tuple[str, str] | None:
+    """What is written before and after an answer; None if it is not written once."""
+    answer = {"role": "assistant", "content": content}
+    try:
+        whole = _render(processor, [_user("question"), answer], prompt=False)
+    except InputError:  # a template takes an answer as text or as a list of parts, some either
+        return None
+    before, *rest = whole.split(_MARK)
+    return (before, rest[0]) if len(rest) == 1 else None
+
+
+def _user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}
+
+
+def _render(processor: Any, messages: list[dict[str, Any]], *, prompt: bool) -> str:
+    template = processor.chat_template
+    if isinstance(template, dict):
+        template = template.get("default", "")
+    switches = {name: value for name, value in _NO_THOUGHTS.items() if name in template}
+    # A chat template is a program that came with the model: what it raises is one line, and it comes to an end.
+    with one_line_errors("the model's chat template failed", _MEND, InputError), time_limit(_SECONDS):
+        rendered: str = processor.apply_chat_template(
+            messages, chat_template=_SAME_DAY + template, tokenize=False, add_generation_prompt=prompt, **switches
+        )
+    return rendered

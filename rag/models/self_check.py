@@ -1,0 +1,155 @@
+"""Whether a model is scored rightly by the ways that save time: many prompts at once, tokens put behind a prompt.
+
+Architectures differ in what they do with padding, with positions, with tokens that no processor wrote, and in whether
+they say so. None is trusted by its name: what `score` gives is compared with the plainest computation there is, the
+whole text of prompt and answer through processor and model by itself.
+
+Shapes: t tokens of prompt and answer, m of the answer, v in the vocabulary.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from rag.models.base import Prompt, check_finite
+from rag.models.chat_model import ChatModel
+from rag.models.option_tokens import TAIL
+from titrate import InputError, TitrateWarning, first_line
+
+_SHORT = "Is there an effusion?"
+_LONG = "Report [1]: The heart is of normal size. No effusion.\n" * 3 + _SHORT
+_OPTIONS, _FEW = ("yes", "no", "small left pleural effusion"), ("a", "b")
+_FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
+"""What an architecture raises that was not made for batches or positions of the caller's."""
+
+Score = Callable[[Sequence[Prompt], Sequence[Sequence[str]], "Ways"], list[NDArray[np.float64]]]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What may be done to save time.
+
+    Parameters
+    ----------
+    batch
+        Prompts of unlike length share a forward pass.
+    append
+        An answer's tokens are put behind what the processor made of the prompt, rather than read with it anew.
+    causal
+        No token sees a later one. Where some do, the first tokens of an answer would see the rest of it, and nothing
+        but answers of one token can be scored.
+    """
+
+    batch: bool = True
+    append: bool = True
+    causal: bool = True
+
+
+def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
+    """The ways in which a model's scores are right: the fastest of those that agree with the plainest computation.
+
+    Parameters
+    ----------
+    mllm
+        The model.
+    name
+        What it is called, for messages.
+    score
+        Scores prompts in given ways.
+
+    Raises
+    ------
+    InputError
+        If the plainest computation itself is not possible, or comes out the same whatever the image shows.
+    """
+    image, other = _picture(0), _picture(1)
+    allowed = tolerance(mllm.model.dtype)
+    try:
+        causal = _looks_ahead(mllm, Prompt(image, _SHORT)) <= allowed
+        choices = _OPTIONS if causal else _FEW
+        prompts, options = [Prompt(image, _SHORT), Prompt(image, _LONG)], [choices, choices]
+        plain = [score_from_scratch(mllm, prompt, choices) for prompt in prompts]
+        elsewhere = score_from_scratch(mllm, Prompt(other, _SHORT), choices)
+    except (torch.OutOfMemoryError, InputError):
+        raise
+    except _FAILURES as error:
+        raise InputError(f"model {name} cannot read an image and a question: {first_line(error)}") from error
+    if (plain[0] == elsewhere).all():
+        raise InputError(
+            f"model {name} gives the same scores whatever the image shows: it does not look at it; use another model"
+        )
+    reason = "" if causal else "its tokens see later ones"
+    for ways in (Ways(causal=causal), Ways(False, True, causal), Ways(False, False, causal)):
+        try:
+            found = score(prompts, options, ways)
+            error = max(float(np.abs(a - b).max()) for a, b in zip(found, plain, strict=True))
+            if error <= allowed:
+                break
+            reason = reason or f"scores differ by {error:.2g}"
+        except torch.OutOfMemoryError:
+            raise
+        except _FAILURES as error:
+            reason = reason or first_line(error)
+    if reason:
+        how = "prompts are read together" if ways.batch else "it reads one prompt after another, which is slower"
+        only = "" if causal else ", and answers of one token only can be scored"
+        warnings.warn(
+            f"model {name} is not read in the usual way ({reason}): {how}{only}", TitrateWarning, stacklevel=3
+        )
+    return ways
+
+
+@torch.inference_mode()
+def _looks_ahead(mllm: ChatModel, prompt: Prompt) -> float:
+    """How far the score of an answer's first token moves, in nats, where the rest of the answer stands behind it."""
+    text = mllm.render(prompt.text)
+    ids = mllm.option_tokens.continuation(text[-TAIL:], _OPTIONS[-1])
+    whole = text + mllm.option_tokens.spelled(text[-TAIL:], _OPTIONS[-1])
+    alone, answered = (
+        torch.log_softmax(mllm.model(**mllm.inputs([read], [prompt.image])).logits[0, row].double(), dim=-1)[ids[0]]
+        for read, row in ((text, -1), (whole, -len(ids) - 1))
+    )
+    return abs(float(alone - answered))
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """How far log-probabilities may differ, in nats, that are equal but for rounding in this number format."""
+    return max(1e-3, 64 * torch.finfo(dtype).eps)
+
+
+@torch.inference_mode()
+def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str]) -> NDArray[np.float64]:
+    """Log-probability of a prompt's options, each read whole and by itself; float64 [number of options].
+
+    Raises
+    ------
+    InputError
+        If an option cannot be told from the prompt.
+    """
+    text = mllm.render(prompt.text)
+    scores = np.zeros(len(options))
+    for option_prefix in mllm.option_tokens.prefixes(text, options):
+        ended = option_prefix.ids in map(tuple, option_prefix.options.values())
+        for number, ids in option_prefix.options.items():
+            read = ids if option_prefix.ids else []  # the one token of an answer need not be read to be scored
+            spelled = mllm.option_tokens.spelled(text[-TAIL:], options[number]) if read else ""
+            inputs = mllm.inputs([text + spelled], [prompt.image])
+            if inputs["input_ids"][0, inputs["input_ids"].shape[1] - len(read) :].tolist() != read:
+                raise InputError(f"this model's processor joins the option {options[number]!r} to the prompt")
+            logits = mllm.model(**inputs).logits[0, -len(read) - 1 :].double()  # [m + 1, v], or [1, v]
+            table = torch.log_softmax(logits, dim=-1).cpu()
+            total = table[torch.arange(len(ids)), ids].sum()
+            scores[number] = total + (table[-1, mllm.ends].logsumexp(0) if ended else 0)
+    check_finite(scores)
+    return scores
+
+
+def _picture(number: int) -> Image.Image:
+    """An image of blots, wider than high, always the same for a number."""
+    blots = np.random.default_rng(number).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    return Image.fromarray(blots).resize((288, 192), Image.Resampling.BICUBIC)
