@@ -24,7 +24,7 @@ os.environ.update(
     DO_NOT_TRACK="1",
     TOKENIZERS_PARALLELISM="false",
     TITRATE_DEBUG="1",  # what nobody foresaw fails the test that met it
-    OMP_NUM_THREADS=str(min(2, os.cpu_count() or 1)),
+    OMP_NUM_THREADS="1" if "PYTEST_XDIST_WORKER" in os.environ else str(min(2, os.cpu_count() or 1)),
 )
 
 REPOSITORY = Path(__file__).resolve().parent.parent
