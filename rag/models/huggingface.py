@@ -83,6 +83,7 @@ class TransformersMLLM(ChatModel, MLLM):
         folder, commit = Path(name).expanduser(), ""
         if not os.path.exists(folder):
             folder, commit = fetch(name)
+            check_model_files(str(folder))  # what a folder may not name, a model of the hub may not either
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")

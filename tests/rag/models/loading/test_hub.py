@@ -76,6 +76,13 @@ def test_a_download_that_was_cut_off_is_named(cached: Path) -> None:
         fetch("owner/tiny")
 
 
+def test_a_model_of_the_hub_names_no_code_elsewhere(cached: Path) -> None:
+    config = cached / "config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "attn_implementation": "owner/kernel"}))
+    with pytest.raises(InputError, match="names code elsewhere"):
+        TransformersMLLM.open("owner/tiny", device="cpu")
+
+
 @pytest.mark.parametrize("file", ["../other/model.safetensors", "/etc/model.safetensors", 7])
 def test_shards_lie_beside_their_list(cached: Path, file: object) -> None:
     (cached / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
