@@ -83,7 +83,8 @@ class Encoder(MultiModalEmbedding):
         name, weights = _parse_id(id)
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            reading = {"trust_remote_code": False} if _checked_config(name).get("hf_tokenizer_name") else {}
+            config, text = _checked_config(name)
+            reading = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
             # "from_pretrained" refuses to start from random weights, as open_clip's other factory would. All weights
             # are in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
             model, preprocess = open_clip.create_model_from_pretrained(
@@ -93,7 +94,7 @@ class Encoder(MultiModalEmbedding):
             encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
             encoder._model, encoder._preprocess, encoder._device = model.eval(), preprocess, chosen
             encoder._tokenizer = open_clip.get_tokenizer(name, **reading)
-            encoder._fingerprint = _fingerprint(model, encoder._tokenizer)
+            encoder._fingerprint = _fingerprint(model, encoder._tokenizer, [config, text])
             encoder._dimension = encoder._probe()
         except TitrateError as error:
             raise type(error)(f"cannot load encoder {id}: {error}") from error
@@ -119,7 +120,7 @@ class Encoder(MultiModalEmbedding):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of weights, preprocessing and tokeniser: equal fingerprints give equal embeddings."""
+        """SHA-256 of weights, configuration, preprocessing and tokeniser: if equal, embeddings are."""
         return self._fingerprint
 
     @property
@@ -214,8 +215,14 @@ def _parse_id(id: str) -> tuple[str, str | None]:
     return name, weights
 
 
-def _checked_config(name: str) -> dict[str, Any]:
-    """What an encoder's configuration says of its text tower, if there is nothing in it that should not be."""
+def _checked_config(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """An encoder's configuration, and that of its text tower from transformers, if it has one.
+
+    Raises
+    ------
+    InputError
+        If there is anything in it that should not be.
+    """
     most = LARGEST_MODEL
     if name.startswith(LOCAL):
         folder = Path(name.removeprefix(LOCAL))
@@ -226,15 +233,16 @@ def _checked_config(name: str) -> dict[str, Any]:
     else:
         config = open_clip.get_model_config(name)
     check_encoder_config(config, most)
-    text: dict[str, Any] = config["text_cfg"]
-    if hf_name := text.get("hf_model_name"):
-        check_text_config(PretrainedConfig.get_config_dict(hf_name)[0])
+    text: dict[str, Any] = {}
+    if hf_name := config["text_cfg"].get("hf_model_name"):
+        text = PretrainedConfig.get_config_dict(hf_name)[0]
+        check_text_config(text)
         with torch.device("meta"):  # takes no memory
             tower = AutoModel.from_config(AutoConfig.from_pretrained(hf_name, trust_remote_code=False))
         claimed = sum(parameter.numel() for parameter in tower.parameters())
         if claimed > most:
             raise InputError(f"its text model claims {claimed:.2g} weights, more than its file can hold")
-    return text
+    return config, text
 
 
 def _hint(name: str) -> str:
@@ -248,7 +256,19 @@ def _hint(name: str) -> str:
     return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
 
 
-def _fingerprint(model: Any, tokenizer: Any) -> str:
+_WHERE = {"hf_model_name", "hf_tokenizer_name", "transformers_version"}
+"""Parts of a configuration that say where files are or what wrote them; what they hold is hashed itself."""
+
+
+def _what_it_is(config: Any) -> Any:
+    """A configuration without what differs between copies of one encoder."""
+    if isinstance(config, dict):
+        kept = {key: value for key, value in config.items() if key not in _WHERE and not key.startswith("_")}
+        return {key: _what_it_is(value) for key, value in kept.items()}
+    return config
+
+
+def _fingerprint(model: Any, tokenizer: Any, configurations: Sequence[dict[str, Any]]) -> str:
     parts: list[bytes] = []
     for name, tensor in sorted(model.state_dict().items()):
         raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
@@ -258,6 +278,8 @@ def _fingerprint(model: Any, tokenizer: Any) -> str:
         "preprocess": model.visual.preprocess_cfg,
         "vocabulary": inner.get_vocab() if inner is not None else None,
         "tokens": tokenizer(_PROBES).tolist(),
+        # How the towers are put together: which activation, which pooling. Their weights are the same with another.
+        "towers": [_what_it_is(config) for config in configurations],
     }
     return hash_bytes(*parts, hash_json(reading).encode())
 

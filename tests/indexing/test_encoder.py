@@ -58,7 +58,7 @@ def test_threads_get_the_same_numbers(encoder: Encoder) -> None:
     np.testing.assert_allclose(np.stack(rows), expected, atol=1e-5)
 
 
-def test_fingerprint_changes_with_weights_and_preprocessing_only(
+def test_fingerprint_changes_with_weights_and_preprocessing(
     encoder: Encoder, encoder_folder: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(encoder_folder, tmp_path / "copy")
@@ -71,6 +71,19 @@ def test_fingerprint_changes_with_weights_and_preprocessing_only(
     other = Encoder.open(f"local-dir:{make_encoder(tmp_path / 'other', seed=2)}", device="cpu")
     fingerprints = {encoder.fingerprint, Encoder.open(f"local-dir:{copy}", device="cpu").fingerprint, other.fingerprint}
     assert len(fingerprints) == 3
+
+
+def test_fingerprint_changes_with_how_the_towers_are_put_together(
+    encoder: Encoder, encoder_folder: Path, tmp_path: Path
+) -> None:
+    """Another activation has the same weights, and other embeddings."""
+    copy = shutil.copytree(encoder_folder, tmp_path / "copy")
+    file = copy / "open_clip_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "model_cfg": {**config["model_cfg"], "quick_gelu": True}}))
+    other = Encoder.open(f"local-dir:{copy}", device="cpu")
+    assert np.abs(other.embed_texts(["effusion"]) - encoder.embed_texts(["effusion"])).max() > 1e-4
+    assert other.fingerprint != encoder.fingerprint
 
 
 def test_unknown_models_are_refused(tmp_path: Path, encoder_folder: Path) -> None:
