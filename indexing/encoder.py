@@ -256,7 +256,10 @@ def _hint(name: str) -> str:
     return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
 
 
-_WHERE = {"hf_model_name", "hf_tokenizer_name", "transformers_version"}
+_WHERE = {
+    *("hf_model_name", "hf_tokenizer_name", "transformers_version"),
+    *("hf_model_pretrained", "timm_model_pretrained"),
+}
 """Parts of a configuration that say where files are or what wrote them; what they hold is hashed itself."""
 
 

@@ -10,13 +10,16 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from indexing.encoder import Encoder
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import LEDGER
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.stores.settings import StoreSettings
 from titrate import InputError, parse_json, shorten
+
+if TYPE_CHECKING:
+    from indexing.encoder import Encoder
 
 Prompts = Mapping[str, Sequence[str]]
 
@@ -55,7 +58,7 @@ class FixedSettings:
 
 
 def fix_settings(
-    ledger: Ledger, encoder: Encoder, view: ImageView | None, store: StoreSettings | None, zero_shot: Prompts | None
+    ledger: Ledger, encoder: "Encoder", view: ImageView | None, store: StoreSettings | None, zero_shot: Prompts | None
 ) -> FixedSettings:
     """Fix the settings of a new index, or hold those that a build names against the ones of an index that has some.
 

@@ -162,9 +162,9 @@ def check_finite(scores: NDArray[np.float64]) -> None:
     Raises
     ------
     InputError
-        If one is NaN or infinite.
+        If one is NaN or plus infinity, or all are minus infinity. One alone may be that: an option that cannot be.
     """
-    if not bool(np.isfinite(scores).all()):
+    if bool(np.isnan(scores).any() or np.isposinf(scores).any() or (scores.size and np.isneginf(scores).all())):
         raise InputError(NO_NUMBERS)
 
 

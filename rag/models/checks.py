@@ -95,7 +95,7 @@ def _check_no_code(value: Any, path: Path) -> None:
 def _check_weights(folder: Path) -> None:
     """Refuse a folder whose files name others outside of it, or below it: a fingerprint is of its own files alone."""
     named: list[tuple[str, Any]] = []
-    for path in sorted(folder.glob("*.safetensors.index.json")):
+    for path in sorted(folder.glob("*.safetensors.index.json")) if os.path.isdir(folder) else ():
         weights = _object(path).get("weight_map")
         named += [(path.name, shard) for shard in (weights.values() if isinstance(weights, dict) else [])]
     named.append(("config.json", _object(folder / "config.json").get("transformers_weights")))

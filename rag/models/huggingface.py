@@ -88,7 +88,7 @@ class TransformersMLLM(ChatModel, MLLM):
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
             numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
             processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            model, loading = AutoModelForImageTextToText.from_pretrained(
+            loaded: Any = AutoModelForImageTextToText.from_pretrained(
                 folder,
                 dtype=getattr(torch, numbers),
                 use_safetensors=True,
@@ -96,9 +96,10 @@ class TransformersMLLM(ChatModel, MLLM):
                 local_files_only=True,
                 output_loading_info=True,
             )
+            model: Any = loaded[0]
             if hasattr(model, "peft_config"):
                 raise InputError(f"{name} is an adapter; give its base model with --mllm, and it with --adapter")
-            check_complete(name, loading)
+            check_complete(name, loaded[1])
             if adapter is not None:
                 from peft import PeftModel
 

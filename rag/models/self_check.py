@@ -87,10 +87,10 @@ def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
     for ways in (Ways(causal=causal), Ways(False, True, causal), Ways(False, False, causal)):
         try:
             found = score(prompts, options, ways)
-            error = max(float(np.abs(a - b).max()) for a, b in zip(found, plain, strict=True))
-            if error <= allowed:
+            apart = max(float(np.abs(a - b).max()) for a, b in zip(found, plain, strict=True))
+            if apart <= allowed:
                 break
-            reason = reason or f"scores differ by {error:.2g}"
+            reason = reason or f"scores differ by {apart:.2g}"
         except torch.OutOfMemoryError:
             raise
         except _FAILURES as error:

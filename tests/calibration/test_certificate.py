@@ -101,6 +101,12 @@ def test_verify_names_all_that_changed_and_passes_what_did_not(certificate: Cert
         made.verify({})
 
 
+def seal(content: dict[str, Any]) -> None:
+    """Make digest and seal those of what the certificate now says."""
+    content["digest"] = hash_json({k: v for k, v in content.items() if k not in ("created", "digest", "seal")})
+    content["seal"] = hash_json({k: v for k, v in content.items() if k != "seal"})
+
+
 def change(path: tuple[str | int, ...], value: Any) -> Edit:
     def apply(content: Any) -> None:
         for name in path[:-1]:
@@ -199,8 +205,7 @@ def test_malformed_files(tmp_path: Path, edit: Edit, message: str, certificate: 
     content = json.loads(path.read_text())
     edit(content)
     if "digest" in content:  # so that it is not the seal alone that refuses
-        content["digest"] = hash_json({k: v for k, v in content.items() if k not in ("created", "digest", "seal")})
-        content["seal"] = hash_json({k: v for k, v in content.items() if k != "seal"})
+        seal(content)
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message) as error:
         Certificate.load(path)
@@ -217,8 +222,12 @@ def test_texts_that_do_not_show_are_refused(
     certificate().save(path)
     content = json.loads(path.read_text())
     change(place, text)(content)
+    if text.isascii() or text.startswith("\u202e"):  # half a surrogate has no bytes to be hashed, and is refused before
+        seal(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=r"holds \\[xnu].*, a character that does not show") as error:
+    with pytest.raises(
+        InputError, match=r"holds \\[xnu].*, a character that does not show|half of a surrogate"
+    ) as error:
         Certificate.load(path)
     assert str(error.value).isprintable()
 

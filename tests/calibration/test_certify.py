@@ -121,8 +121,9 @@ def test_sentences(certificate: Certify) -> None:
     assert "the mean error over studies is at most 40% (measured: 0.0% over 100 studies)" in studies
     nothing = certificate().sentence("pathology")
     assert nothing.startswith(
-        "In pathology, nothing is certified: no number of reports k shows with 90% confidence that the average error "
-        "per patient is at most 40% (the best, k = 0, measured 35.0% over 20 patients, p = "
+        "In pathology (images routed there and not declined; no question was), nothing is certified: no number of "
+        "reports k shows with 90% confidence that the mean error over patients is at most 40% (the best, k = 0, "
+        "measured 35.0% over 20 patients, p = "
     )
     alone = replace(with_certified(certificate().domains["radiology"], [0]), n_units=1)
     assert "the model answers from the image alone (no reports): with" in replace(

@@ -144,9 +144,12 @@ def test_question_files_certificates_and_manifests(run: Run, samples: Path, inde
         questions = lines(tmp_path / "questions.jsonl", [{**asked, name: f"x{COPY}"}])
         words = ["calibrate", questions, "--root", samples, *models, "--alpha", 0.3]
         refused(clean(run(*words)), f'"{name}" holds \\x1b')
-    named = {one.name: None for one in fields(Certificate)} | {"digest": "", f"odd{COPY}\nfine": 1}
+    named: dict[str, Any] = {one.name: None for one in fields(Certificate)}
+    named |= {"schema_version": Certificate.SCHEMA_VERSION, f"odd{COPY}\nfine": 1}
+    named["digest"] = hash_json({name: value for name, value in named.items() if name not in ("created", "seal")})
+    named["seal"] = hash_json({name: value for name, value in named.items() if name != "seal"})
     forged = tmp_path / f"c{RED}\nfine.json"
-    forged.write_text(json.dumps({**named, "schema_version": Certificate.SCHEMA_VERSION}))
+    forged.write_text(json.dumps(named))
     refused(clean(run("ask", image, "Any?", *models, "--certificate", forged)), r"odd\x1b]52", r"c\x1b[31m\nfine.json")
     refused(clean(run("ask", f"no{RED}.png", "Any?", *models, "--k", 1)), r"no\x1b[31m.png")
     result = clean(run(f"--no{RED}"))

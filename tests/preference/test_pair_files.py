@@ -66,7 +66,7 @@ def test_the_root_is_the_files_own_folder_by_default(
         ({"rejected_noise": 5}, '"rejected_noise" must be an object'),
         ({"rejected_noise": {"strenght": 5}}, '"rejected_noise" must be an object'),
         ({"rejected_noise": {"strength": 1001}}, "noise strength is 1001"),
-        ({"rejected_noise": {"strength": "5"}}, '"rejected_noise" must be an object'),
+        ({"rejected_noise": {"strength": "5"}}, "strength, seed and side of noise must be whole numbers"),
         ({"rejected_noise": {"region": [0, 0, 1]}}, '"rejected_noise" must be an object'),
         ({"rejected_noise": {"region": [0, 0, 2, 1]}}, "noise region"),
         ({"weight": 0}, '"weight" is 0'),

@@ -104,6 +104,7 @@ def test_safe_code_passes(source: str) -> None:
 def test_nothing_of_ours_runs_a_strangers_code(repository: Path) -> None:
     paths = [repository / "cli.py"] + [path for name in FOLDERS for path in sorted((repository / name).rglob("*.py"))]
     assert len(paths) > 100
+    paths.remove(repository / "tests/promises/hostile/encoder_folders.py")  # it writes what must not be run
     found = {str(path.relative_to(repository)): unsafe(path.read_text(encoding="utf-8")) for path in paths}
     assert {path: uses for path, uses in found.items() if uses} == {}
 

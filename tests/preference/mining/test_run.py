@@ -115,7 +115,7 @@ def test_what_is_never_trained_on_is_not_even_scored(
         ({"per_question": 0}, "per_question is 0"),
         ({"per_kind": 1}, "per_kind 1"),
         ({"strength": 0}, "noise strength is 0"),
-        ({"seed": -1}, "noise seed is -1"),
+        ({"seed": -1}, "seed is -1"),
         ({"regions": Path("boxes.jsonl")}, "give --noise lesion too"),
     ],
 )

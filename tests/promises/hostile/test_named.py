@@ -17,7 +17,7 @@ from indexing import Encoder, Index, build_index
 from rag import SystemOptions
 from tests.command_line import Run, refused
 from tests.indexing.tiny import make_encoder
-from titrate import InputError, TitrateWarning, check_named, note_named
+from titrate import InputError, TitrateWarning, check_named, hash_json, note_named
 
 KEY = "a-key-of-the-hospital"
 
@@ -69,8 +69,9 @@ def calls() -> Iterator[tuple[str, list[str | None]]]:
 def moved(index: Path, url: str) -> None:
     """Have the manifest say that the vectors are on a server."""
     manifest = json.loads((index / "manifest.json").read_text())
+    del manifest["digest"]
     manifest["store"] = {**manifest["store"], "url": url, "prefix": "titrate0"}
-    (index / "manifest.json").write_text(json.dumps(manifest))
+    (index / "manifest.json").write_text(json.dumps({**manifest, "digest": hash_json(manifest)}))
 
 
 def test_an_encoder_that_only_the_index_names(index: Path, made: tuple[Path, Path]) -> None:
