@@ -27,7 +27,7 @@ from rag.models.loading.turn import check_template
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
-from titrate import STOPS, InputError, hash_files, hash_json, is_address
+from titrate import STOPS, InputError, hash_files, hash_json, is_address, shorten
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
@@ -113,7 +113,7 @@ class TransformersMLLM(ChatModel, MLLM):
             raise
         except BaseException as error:  # transformers and peft raise many kinds; Rust code panics
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"cannot load model {name}: {line}") from error
+            raise InputError(f"cannot load model {name}: {shorten(line, 300)}") from error
         if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
             raise InputError(f"model {name} does not read both text and images; its folder needs a processor for both")
         if not getattr(processor, "chat_template", None):

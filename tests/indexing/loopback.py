@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
+from unittest.mock import patch
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.local import distances
 
 DONE = {"operation_id": 0, "status": "completed"}
 
@@ -49,6 +51,14 @@ def respond(client: QdrantClient, request: str, name: str, body: Any) -> Any:
     raise AssertionError(f"unexpected request {request}")
 
 
+_cosine = distances.cosine_similarity
+
+
+def cosine_of_copies(query: Any, vectors: Any) -> Any:
+    """The in-memory engine normalises what it holds again at every search, which moves last digits; a server's stay."""
+    return _cosine(query, vectors.copy())
+
+
 @contextmanager
 def loopback() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     """Serve; yields the URL, and the list of requests (method and path, body) as they come in."""
@@ -81,7 +91,8 @@ def loopback() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     Thread(target=http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{http.server_port}", asked
+        with patch.object(distances, "cosine_similarity", cosine_of_copies):
+            yield f"http://127.0.0.1:{http.server_port}", asked
     finally:
         http.shutdown()
         http.server_close()
