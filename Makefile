@@ -15,7 +15,7 @@ demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
 	HF_HUB_OFFLINE=1 $(BIN)/python cli.py demo
 
 test: lint  ## everything that is checked before a change lands
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 fuzz: $(STAMP)  ## damaged files and malformed commands, FUZZ times as many as in `make test`, each time others
 	HF_HUB_OFFLINE=1 FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/promises/fuzz
