@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from time import sleep
 from typing import TypeVar
 
 from indexing.folder.beside import remove_left
@@ -12,6 +13,9 @@ from titrate import TitrateError
 
 _TRIES = 5
 _Result = TypeVar("_Result")
+
+_LOOKS, _PAUSE = 1, 0.1
+"""How often a file that is not as it should be is looked at again, and after how many seconds."""
 
 
 def read_index(index: Path, read: Callable[[Manifest, ExitStack], _Result]) -> _Result:
@@ -29,6 +33,7 @@ def read_index(index: Path, read: Callable[[Manifest, ExitStack], _Result]) -> _
     InputError
         If there is no complete index, or a build is changing it.
     """
+    refused = 0
     for _ in range(_TRIES):
         Manifest.load(index)  # says what is wrong with the folder before the lock can only say that it is busy
         resources = ExitStack()
@@ -37,8 +42,11 @@ def read_index(index: Path, read: Callable[[Manifest, ExitStack], _Result]) -> _
             try:
                 result = read(Manifest.load(index), resources)
             except (TitrateError, OSError):
-                if lock.is_current():
+                # The engine of a process that reads or copies it may be rewriting a file at this moment: look again.
+                refused += lock.is_current()
+                if refused > _LOOKS:
                     raise
+                sleep(_PAUSE)
             else:
                 if lock.is_current():
                     return result
