@@ -12,18 +12,25 @@ import pytest
 from tests.command_line import Run, an_image, refused
 
 
+def processor_seconds(repository: Path, *command: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *command], cwd=repository, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_is_quick_and_imports_nothing_heavy(repository: Path) -> None:
-    times = []
-    for _ in range(10):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "cli.py", "--help"], cwd=repository, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     code = "import sys, cli; print(*sorted({name.split('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=repository, check=True, capture_output=True, text=True)
     heavy = {"torch", "numpy", "llama_index", "transformers", "open_clip", "sklearn", "scipy", "trl", "qdrant_edge"}
     assert not heavy & set(loaded.stdout.split())
-    assert min(times) <= 0.2  # of the processor, the best of ten: a busy machine is not our fault
+    # Beside click alone, by turns, each the best of ten: a slow or busy machine is not our fault. 2.1 when written.
+    times = [
+        (processor_seconds(repository, "cli.py", "--help"), processor_seconds(repository, "-c", "import click"))
+        for _ in range(10)
+    ]
+    ours, alone = (min(column) for column in zip(*times, strict=True))
+    assert ours <= 3 * alone
 
 
 @pytest.mark.parametrize(
