@@ -2,6 +2,8 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from titrate import InputError, TitrateError
@@ -17,6 +19,7 @@ def copy_folder(source: Path, target: Path) -> None:
     """Copy a folder with all that is in it; ``target`` must not be there yet.
 
     The engine reserves files of 32 MiB and fills a little of them: what the disk holds nothing of is not written.
+    Hidden files are left out: those are the engine's own, of a moment, and gone when they should be copied.
 
     Raises
     ------
@@ -29,6 +32,8 @@ def copy_folder(source: Path, target: Path) -> None:
     with os.scandir(source) as entries:
         for entry in entries:
             path = Path(entry.path)
+            if entry.name.startswith("."):
+                continue
             if entry.is_dir(follow_symlinks=False):
                 copy_folder(path, target / entry.name)
             elif entry.is_file(follow_symlinks=False):
@@ -61,20 +66,47 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(write.fileno())
 
 
+@contextmanager
+def lasting_name(folder: Path) -> Iterator[Path]:
+    """A name that leads to this very folder as long as the body runs, even if it is renamed and another takes its name.
+
+    Where the system has no such names, which Linux has, its own.
+
+    Raises
+    ------
+    OSError
+        If it cannot be opened.
+    """
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        name = Path(f"/proc/self/fd/{file}")
+        yield name if name.exists() else folder
+    finally:
+        os.close(file)
+
+
 def may_write(folder: Path) -> bool:
-    """Whether this process may write to a folder and to all that is in it."""
-    return all(os.access(path, os.W_OK) for path in (folder, *folder.rglob("*")))
+    """Whether this process may write to a folder and to all that is in it, but for the engine's files of a moment."""
+    return os.access(folder, os.W_OK) and all(os.access(path, os.W_OK) for path in _within(folder, hidden=False))
 
 
 def size_on_disk(folder: Path) -> int:
     """Bytes of the blocks that a folder's files occupy: Edge reserves more room than it fills."""
     blocks = 0
-    for path in folder.rglob("*"):
+    for path in _within(folder, hidden=True):
         try:
             blocks += path.lstat().st_blocks
         except FileNotFoundError:  # a file of a moment
             continue
     return 512 * blocks
+
+
+def _within(folder: Path, *, hidden: bool) -> Iterator[Path]:
+    """All that is in a folder; what goes meanwhile, as the engine's files of a moment do, is passed over."""
+    for place, folders, files in os.walk(folder):
+        if not hidden:
+            folders[:], files = ([name for name in names if not name.startswith(".")] for names in (folders, files))
+        yield from (Path(place, name) for name in (*folders, *files))
 
 
 def check_free_space(folder: Path, needed: int) -> None:

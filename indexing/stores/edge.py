@@ -2,13 +2,14 @@
 
 Edge's write-ahead log stays off. With it, opening a collection takes an exclusive lock even to read, so two questions
 could not be answered at once; without it, what was flushed survives a kill at any moment, and the build's ledger counts
-only what was flushed. Edge needs write access to the folder even to read.
+only what was flushed. Edge needs write access to the folder even to read: it writes some files anew, by name, whenever
+it opens a collection and when it closes it. An index that a build has put away meanwhile has lost its name to another.
 """
 
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
@@ -26,7 +27,14 @@ from indexing.stores.base import (
     VectorStore,
 )
 from indexing.stores.checksums import file_checksums
-from indexing.stores.disk import MIN_FREE_BYTES, check_free_space, copy_folder, may_write, size_on_disk
+from indexing.stores.disk import (
+    MIN_FREE_BYTES,
+    check_free_space,
+    copy_folder,
+    lasting_name,
+    may_write,
+    size_on_disk,
+)
 from indexing.stores.filters import FieldFilter
 from indexing.stores.naming import COLLECTIONS, collection_folder
 from indexing.stores.points import VECTOR_NAMES, Point, VectorName, payload_of, point_id, vectors_of
@@ -41,10 +49,11 @@ _SEARCH = edge.SearchParams(
 class EdgeStore(VectorStore):
     """A collection in a folder. Make one with `EdgeStore.create` or `EdgeStore.open`."""
 
-    def __init__(self, shard: edge.EdgeShard, dimension: int, path: Path) -> None:
+    def __init__(self, shard: edge.EdgeShard, dimension: int, path: Path, place: ExitStack) -> None:
         super().__init__(path.name, dimension)
         self._shard = shard
         self._path = path
+        self._place = place
 
     @classmethod
     def create(cls, path: Path, dimension: int, quantization: Quantization = "none") -> "EdgeStore":
@@ -117,9 +126,13 @@ class EdgeStore(VectorStore):
         TitrateError
             If it is missing, damaged, not writable (Edge needs that even to read), or of another dimension.
         """
-        with one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"):
-            shard = edge.EdgeShard.load(str(path))
-        store = cls(shard, dimension, path)
+        with (
+            one_line_errors(f"cannot open collection {path}", "check its rights or build the index anew"),
+            ExitStack() as stack,
+        ):
+            shard = edge.EdgeShard.load(str(stack.enter_context(lasting_name(path))))
+            place = stack.pop_all()
+        store = cls(shard, dimension, path, place)
         sample, _ = store._scroll(["image"], IDENTITY_FIELDS, 1, None)
         if sample and (found := len(sample[0][0].get("image", ()))) != dimension:
             store.close()
@@ -147,7 +160,8 @@ class EdgeStore(VectorStore):
 
     def close(self) -> None:
         """Release the collection."""
-        self._shard.close()
+        with self._place:
+            self._shard.close()
 
     def _write(self, points: Sequence[Point]) -> None:
         self._upsert(
