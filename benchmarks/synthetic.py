@@ -14,7 +14,7 @@ from indexing.folder.ledger import Ledger
 from indexing.folder.lock import LOCK
 from indexing.folder.manifest import CLASSIFIER, LEDGER, NOVELTY
 from indexing.images.view import AS_THE_FILE_SAYS
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from titrate import hash_json, hash_patient
 
 DIMENSION, INTRINSIC, CLUSTERS, CHUNK, SEED = 512, 32, 256, 5000, 0

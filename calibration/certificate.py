@@ -1,8 +1,8 @@
 """The certificate: what was promised, on what evidence, and for exactly which system.
 
 It is plain JSON. The seal in the file catches edits and damage, and what it claims is found again from its own numbers.
-That is no signature, so a certificate is worth as much as the place it came from. It names no patient, not even by a
-hash.
+That is no signature: without one (see `sealing.signature`), a certificate is worth as much as the place it came from.
+It names no patient, not even by a hash.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from calibration.order import order_of_testing
 from calibration.outcome_table import OutcomeTable
 from calibration.policies import Policy
 from calibration.results import DomainResult
-from calibration.sealed import MOST_BYTES, REMEDY, digest, intact, read_object, render, seal
+from calibration.sealing.sealed import MOST_BYTES, REMEDY, digest, intact, read_object, render, seal
 from calibration.testing.family import MOST_POLICIES
 from calibration.testing.pvalues import ANYTIME
 from calibration.testing.recheck import contradiction
@@ -234,16 +234,16 @@ class Certificate:
         write_atomic(path, text)
 
     @classmethod
-    def load(cls, path: Path) -> "Certificate":
-        """Read and check what `save` wrote.
+    def load(cls, path: Path, signed_by: str | None = None) -> "Certificate":
+        """Read and check what `save` wrote, and first its signature if a key is given; see `sealing.signature`.
 
         Raises
         ------
         InputError
-            If the file cannot be read, is too large, is of another schema version, is not as it was written, or claims
-            what its own numbers do not show.
+            If the file is not signed by that key, cannot be read, is too large, is of another schema version, is not
+            as it was written, or claims what its own numbers do not show.
         """
-        value = read_object(path)
+        value = read_object(path, signed_by)
         if value.get("schema_version") != cls.SCHEMA_VERSION:
             raise InputError(f"{path} is not a certificate of schema version {cls.SCHEMA_VERSION}; {REMEDY}")
         names = ("schema_version", *(one.name for one in fields(cls)), "digest", "seal")

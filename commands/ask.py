@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import OUTPUT, system_options
+from commands.options import OUTPUT, certificate_key_option, system_options
 from commands.output import say_json, say_page
 from commands.paths import FILE, FOLDER
 from titrate import InputError
@@ -53,6 +53,7 @@ _HOW_MANY, _IMAGE = "How many reports are read", "The image"
     help="What to do about an image unlike the index's domains: decline to answer, or search all domains.",
     section=_IMAGE,
 )
+@certificate_key_option
 @system_options()
 @option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
 @option("--show-prompt", is_flag=True, help="Print what the model was asked as well.", section=OUTPUT)
@@ -69,6 +70,7 @@ def ask(
     patient: str | None,
     study: str | None,
     out_of_domain: "OutOfDomain",
+    signed_by: str | None,
     system: "SystemOptions",
     as_json: bool,
     show_prompt: bool,
@@ -77,17 +79,26 @@ def ask(
 
     Shows the reports of similar cases that the answer rests on, and what is promised of it.
     """
-    from rag import Pipeline, answer_json, answer_page, check_calibration_questions, check_query, make_query
+    from rag import (
+        Pipeline,
+        answer_json,
+        answer_page,
+        check_calibration_questions,
+        check_query,
+        load_certificate,
+        make_query,
+    )
 
     if options is not None and option:
         raise InputError("--options and --option both name the answers to choose from; give one of the two")
     choices = list(option) or (None if options is None else options.split(","))
     check_query(make_query(image, question, choices, patient=patient, study=study), system)
+    promised = load_certificate(certificate, signed_by)
     if questions is not None:
-        if certificate is None:
+        if promised is None:
             raise InputError("without a certificate there are no questions of its calibration; leave out --questions")
-        check_calibration_questions(certificate, questions, root, split)
-    with Pipeline.open_system(system, certificate, k, out_of_domain) as pipeline:
+        check_calibration_questions(promised, questions, root, split)
+    with Pipeline.open_system(system, promised, k, out_of_domain) as pipeline:
         answer = pipeline.ask(image, question, choices, patient=patient, study=study)
     if as_json:
         say_json(answer_json(answer, with_prompt=show_prompt))

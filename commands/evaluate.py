@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import OUTPUT, progress, question_options, system_options
+from commands.options import OUTPUT, certificate_key_option, progress, question_options, system_options
 from commands.output import say_json, say_page
 from commands.paths import FILE
 
@@ -24,6 +24,7 @@ _JUDGED = "What is judged"
 )
 @question_options("test")
 @option("--certificate", type=FILE, help="Judge the certified policy as well.", section=_JUDGED)
+@certificate_key_option
 @option(
     "--retrieval",
     "by_itself",
@@ -37,6 +38,7 @@ def evaluate(
     questions: "QuestionOptions",
     split: str,
     certificate: Path | None,
+    signed_by: str | None,
     by_itself: bool,
     system: "SystemOptions",
     as_json: bool,
@@ -52,10 +54,9 @@ def evaluate(
         found = evaluate_retrieval_file(system, questions, split, progress=progress)
         rows, table = found, format_retrieval(found)
     else:
-        from calibration import Certificate
-        from rag import QuestionRun, evaluate_run, format_scores
+        from rag import QuestionRun, evaluate_run, format_scores, load_certificate
 
-        promised = None if certificate is None else Certificate.load(certificate)
+        promised = load_certificate(certificate, signed_by)
         system.check(promised)
         with QuestionRun.open(system, questions, progress=progress) as run:
             scores = evaluate_run(run, split, promised)

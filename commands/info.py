@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option
-from commands.options import OUTPUT, SYSTEM, api_key_option, index_option, url_option
+from commands.options import OUTPUT, SYSTEM, api_key_option, certificate_key_option, index_option, url_option
 from commands.output import say, say_json
 from commands.paths import FILE
 
@@ -20,27 +20,35 @@ if TYPE_CHECKING:
 @api_key_option
 @url_option
 @option("--certificate", type=FILE, help="Certificate; say whether it still holds for this index.", section=SYSTEM)
+@certificate_key_option
 @option("--verify", is_flag=True, help="Read every record and compare it with what was indexed.", section=SYSTEM)
 @option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
 def info(
-    index: Path, api_key: str | None, url: str | None, certificate: Path | None, verify: bool, as_json: bool
+    index: Path,
+    api_key: str | None,
+    url: str | None,
+    certificate: Path | None,
+    signed_by: str | None,
+    verify: bool,
+    as_json: bool,
 ) -> None:
     """Show what an index holds, and where.
 
     Collections, counts, encoder and size, and whether a certificate still holds for it. The files of an index in a
     folder are compared with their checksums; --verify reads each record, which takes longer, on a server, too.
     """
-    from calibration import Certificate
     from indexing import Index, index_info
+    from rag import load_certificate
 
+    promised = load_certificate(certificate, signed_by)
     shown = index_info(index, api_key, url)
     verified = None
     if verify:
         with Index.open(index, api_key, url) as opened:
             verified = opened.verify()
-    held = None if certificate is None else Certificate.load(certificate).fingerprints
     fits = None
-    if held is not None:
+    if promised is not None:
+        held = promised.fingerprints
         fits = held.get("index") == shown.fingerprint and held.get("encoder") == shown.encoder_fingerprint
     if as_json:
         say_json({**asdict(shown), "records": shown.records, "certificate_fits": fits, "verified": verified})

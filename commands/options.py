@@ -31,6 +31,13 @@ api_key_option = personal_option(
     section=SYSTEM,
 )
 
+certificate_key_option = option(
+    "--signed-by",
+    metavar="KEY",
+    help="Refuse a certificate that is not signed: minisign public key, its file or its text.",
+    section=SYSTEM,
+)
+
 url_option = personal_option(
     "--url",
     help="The index's Qdrant server; needed once if the index was built elsewhere.",

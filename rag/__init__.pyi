@@ -53,6 +53,7 @@ from .policy_source import Certified as Certified
 from .policy_source import FixedK as FixedK
 from .policy_source import PolicySource as PolicySource
 from .policy_source import check_calibration_questions as check_calibration_questions
+from .policy_source import load_certificate as load_certificate
 from .prompt import PromptTemplate as PromptTemplate
 from .prompt import ReportsRead as ReportsRead
 from .prompt import read_instructions as read_instructions

@@ -8,7 +8,7 @@ from calibration import Certificate
 from indexing import ImageView, Manifest, load_image
 from rag.answer import Answer, Context
 from rag.answering import combine
-from rag.policy_source import Certified, PolicySource, choose_source
+from rag.policy_source import Certified, PolicySource, choose_source, load_certificate
 from rag.questions import Query
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
 from rag.retrieval.routing import OutOfDomain
@@ -63,6 +63,7 @@ class Pipeline:
         url: str | None = None,
         prompt: str | Path | None = None,
         max_report_tokens: int | None = None,
+        signed_by: str | None = None,
     ) -> "Pipeline":
         """Open an index and load the models.
 
@@ -78,6 +79,8 @@ class Pipeline:
             Read so many in every domain, without a guarantee. Takes precedence over the certificate.
         out_of_domain
             As for `Pipeline`.
+        signed_by
+            Public key, as `Certificate.load` takes it: a certificate without its signature is refused.
 
         Raises
         ------
@@ -102,24 +105,24 @@ class Pipeline:
             prompt=None if prompt is None else Path(prompt),
             max_report_tokens=max_report_tokens,
         )
-        return cls.open_system(options, certificate, k, out_of_domain)
+        promised = load_certificate(certificate, signed_by)
+        return cls.open_system(options, promised, k, out_of_domain)
 
     @classmethod
     def open_system(
         cls,
         options: SystemOptions,
-        certificate: str | Path | None = None,
+        certificate: Certificate | None = None,
         k: int | None = None,
         out_of_domain: OutOfDomain = "decline",
     ) -> "Pipeline":
-        """The same, with the options of the system in one."""
-        promised = None if certificate is None else Certificate.load(Path(certificate))
-        source = choose_source(promised, k)
-        options.check(promised)
+        """The same, with the options of the system in one, and the certificate read."""
+        source = choose_source(certificate, k)
+        options.check(certificate)
         system = AnsweringSystem.open(options)
         try:
-            if promised is not None:
-                promised.verify(system.fingerprints)
+            if certificate is not None:
+                certificate.verify(system.fingerprints)
             return cls(system, source, out_of_domain=out_of_domain)
         except BaseException:
             system.close()

@@ -114,6 +114,26 @@ class Certified(PolicySource):
 _OUTSIDE = "Not certified: the image looks like none of the index's domains."
 
 
+def load_certificate(path: str | Path | None, signed_by: str | None = None) -> Certificate | None:
+    """The certificate that a user names, or None if none is named.
+
+    Parameters
+    ----------
+    path, signed_by
+        As for `Certificate.load`.
+
+    Raises
+    ------
+    InputError
+        As `Certificate.load` does; or if there is a key and nothing that it could have signed.
+    """
+    if path is None:
+        if signed_by is not None:
+            raise InputError("a key without a certificate checks nothing; give the certificate, or leave out the key")
+        return None
+    return Certificate.load(Path(path), signed_by)
+
+
 def choose_source(certificate: Certificate | None, k: int | None) -> PolicySource:
     """What decides where a certificate, a number, or both are given: the number takes precedence.
 
@@ -129,22 +149,21 @@ def choose_source(certificate: Certificate | None, k: int | None) -> PolicySourc
     return Certified(certificate)
 
 
-def check_calibration_questions(certificate: Path, questions: Path, root: Path | None, split: str) -> None:
+def check_calibration_questions(certificate: Certificate, questions: Path, root: Path | None, split: str) -> None:
     """Make sure that a certificate was made with the questions that a file holds now.
 
     Parameters
     ----------
     certificate
-        Its file.
+        The certificate.
     questions, root, split
         The question file, the folder of its images (by default the file's own), and the split that was calibrated with.
 
     Raises
     ------
     InputError
-        If one of the files cannot be read, or the certificate was made with other questions.
+        If the file cannot be read, or the certificate was made with other questions.
     """
-    promised = Certificate.load(certificate)
     read = read_questions(questions, root=root, splits=[split])
-    asked = read if "loss" in promised.fingerprints else closed_questions(read, questions)
-    promised.verify({**promised.fingerprints, "questions": questions_fingerprint(asked)})
+    asked = read if "loss" in certificate.fingerprints else closed_questions(read, questions)
+    certificate.verify({**certificate.fingerprints, "questions": questions_fingerprint(asked)})

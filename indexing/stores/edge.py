@@ -8,7 +8,7 @@ it opens a collection and when it closes it. An index that a build has put away 
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +18,6 @@ import numpy as np
 import qdrant_edge as edge
 from numpy.typing import NDArray
 
-from indexing.stores.backend import Backend
 from indexing.stores.base import (
     IDENTITY_FIELDS,
     MIN_CANDIDATES,
@@ -26,7 +25,6 @@ from indexing.stores.base import (
     PAGE,
     VectorStore,
 )
-from indexing.stores.checksums import file_checksums
 from indexing.stores.disk import (
     MIN_FREE_BYTES,
     check_free_space,
@@ -36,9 +34,8 @@ from indexing.stores.disk import (
     size_on_disk,
 )
 from indexing.stores.filters import FieldFilter
-from indexing.stores.naming import COLLECTIONS, collection_folder
 from indexing.stores.points import VECTOR_NAMES, Point, VectorName, payload_of, point_id, vectors_of
-from indexing.stores.settings import QUANTILE, Quantization, StoreSettings
+from indexing.stores.settings import QUANTILE, Quantization
 from titrate import TitrateError, one_line_errors
 
 _SEARCH = edge.SearchParams(
@@ -219,91 +216,6 @@ class EdgeStore(VectorStore):
 
     def _reading(self) -> AbstractContextManager[None]:
         return one_line_errors(f"collection {self._path} is damaged", "build the index anew")
-
-
-class EdgeBackend(Backend):
-    """Collections on Qdrant Edge, inside the index folder."""
-
-    def __init__(self, folder: Path, settings: StoreSettings, *, reading: bool = False) -> None:
-        super().__init__(settings, str(folder))
-        self._folder, self._reading = folder, reading
-
-    def create(self, domain: str, dimension: int) -> VectorStore:
-        """A new collection; see `Backend.create`."""
-        return EdgeStore.create(collection_folder(self._folder, domain), dimension, self.settings.quantization)
-
-    def open(self, domain: str, dimension: int) -> VectorStore:
-        """An existing collection; see `Backend.open`."""
-        folder = collection_folder(self._folder, domain)
-        return EdgeStore.read(folder, dimension) if self._reading else EdgeStore.open(folder, dimension)
-
-    def exists(self, domain: str) -> bool:
-        """True if the domain has a collection."""
-        folder = collection_folder(self._folder, domain)
-        loose, dense = _ways_of(folder)
-        if loose.exists() and not folder.exists():  # a kill came between the two renames of `compact`
-            os.rename(dense, folder)
-        return folder.exists()
-
-    def compact(self, domain: str, dimension: int) -> None:
-        """Copy every point to a new collection, which takes the old one's place; see `Backend.compact`."""
-        folder = collection_folder(self._folder, domain)
-        loose, dense = _ways_of(folder)
-        for leftover in (loose, dense):
-            shutil.rmtree(leftover, ignore_errors=True)
-        old = EdgeStore.open(folder, dimension)
-        try:
-            new = EdgeStore.create(dense, dimension, self.settings.quantization)
-            try:
-                old.copy_to(new)
-                new.flush()
-            finally:
-                new.close()
-        finally:
-            old.close()
-        with one_line_errors(f"cannot replace collection {folder}", "check its rights"):
-            os.rename(folder, loose)
-            os.rename(dense, folder)
-            shutil.rmtree(loose)
-
-    def collections(self) -> list[str]:
-        """Names of this index's collections, sorted."""
-        return sorted(f.name for f in (self._folder / COLLECTIONS).glob("*") if not f.name.startswith("."))
-
-    def drop_all(self) -> None:
-        """Delete every collection of this index."""
-        for name in self.collections():
-            folder = self._folder / COLLECTIONS / name
-            aside = folder.with_name(f".{name}.old")  # a kill half way leaves no half of a collection under its name
-            try:
-                shutil.rmtree(aside, ignore_errors=True)
-                os.rename(folder, aside)
-                shutil.rmtree(aside)
-            except OSError as error:
-                raise TitrateError(f"cannot delete collection {folder}: {error.strerror}; check its rights") from error
-
-    def size_bytes(self) -> int:
-        """What the collections take on disk: blocks in use, as Edge reserves more room than it fills."""
-        return size_on_disk(self._folder / COLLECTIONS)
-
-    def seal(self, domains: Mapping[str, int], dimension: int) -> dict[str, str]:
-        """Checksum of every file; see `Backend.seal`."""
-        for domain in domains:  # the first opening after a change puts away what the engine has left open
-            self.open(domain, dimension).close()
-        return self.checksums()
-
-    def checksums(self) -> dict[str, str]:
-        """Checksum of every file; see `Backend.checksums`."""
-        with one_line_errors(f"cannot read the collections of {self._folder}", "build the index anew"):
-            return file_checksums(self._folder / COLLECTIONS)
-
-    def close(self) -> None:
-        """Nothing to release."""
-
-
-def _ways_of(folder: Path) -> tuple[Path, Path]:
-    """Where a collection lies while one without its removed points takes its place, and where that is made."""
-    return folder.with_name(f".{folder.name}.loose"), folder.with_name(f".{folder.name}.dense")
 
 
 def _filter(filters: Sequence[FieldFilter]) -> edge.Filter | None:

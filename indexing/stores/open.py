@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from indexing.stores.backend import Backend
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.settings import StoreSettings
 from titrate import InputError, TitrateWarning, is_this_machine
 

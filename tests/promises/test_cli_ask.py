@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from minisign import KeyPair
 
 from tests.command_line import Run, an_image, refused
 
@@ -65,6 +66,23 @@ def test_ask_refuses_a_certificate_of_another_index(
     image, _ = an_image(samples)
     words = ["ask", image, "Is there pneumonia?", "--index", "other", "--mllm", samples / "models/mllm"]
     refused(run(*words, "--options", "yes,no", "--certificate", certificate), "index", "calibrate again")
+
+
+def test_a_certificate_that_is_not_signed_is_refused_where_a_key_is_given(
+    run: Run, models: list[object], certificate: Path, samples: Path, few: Path, tmp_path: Path
+) -> None:
+    keys, path = KeyPair.generate(), tmp_path / "certificate.json"
+    path.write_bytes(certificate.read_bytes())
+    with_key = ["--signed-by", keys.public_key.to_base64().decode()]
+    signed = ["--certificate", path, *with_key]
+    asked = ["ask", an_image(samples)[0], "Is there pneumonia?", *models, "--options", "yes,no"]
+    refused(run(*asked, *signed), "is not signed")
+    refused(run("evaluate", few, "--root", samples, *models, *signed), "is not signed")
+    refused(run("info", *models[:2], *signed), "is not signed")
+    refused(run(*asked, "--k", 1, *with_key), "without a certificate")
+    path.with_name("certificate.json.minisig").write_bytes(bytes(keys.secret_key.sign(path.read_bytes())))
+    assert "certificate   fits" in run("info", *models[:2], *signed).stdout
+    assert run(*asked, *signed).exit_code == 0
 
 
 def test_ask_refuses_a_certificate_of_the_model_without_its_adapter(

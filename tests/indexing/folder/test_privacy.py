@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from indexing import BuildReport, Encoder, Index, build_index, index_info
-from indexing.stores.edge import EdgeBackend, EdgeStore
+from indexing.stores.edge import EdgeStore
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.settings import StoreSettings
 from tests.indexing.conftest import CorpusMaker
 from tests.indexing.few import few_records

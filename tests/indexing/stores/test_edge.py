@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from indexing import EdgeStore
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.settings import StoreSettings
 from tests.indexing.stores.test_store import random_points
 from titrate import TitrateError

@@ -11,7 +11,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.open import open_backend
 from indexing.stores.server import ServerBackend, ServerStore
 from indexing.stores.settings import StoreSettings

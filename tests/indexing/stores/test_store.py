@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient
 
 from indexing import Exclusion, Match, Point, Record, VectorStore
 from indexing.stores.backend import Backend
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.points import VectorName
 from indexing.stores.server import ServerBackend
 from indexing.stores.settings import Quantization, StoreSettings

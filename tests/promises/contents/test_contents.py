@@ -13,7 +13,7 @@ from indexing.folder.contents import hash_pseudonym_key
 from indexing.folder.ledger import Ledger
 from indexing.folder.manifest import LEDGER
 from indexing.folder.pseudonym_key import KEY
-from indexing.stores.edge import EdgeBackend
+from indexing.stores.edge_backend import EdgeBackend
 from indexing.stores.naming import collection_folder
 from indexing.stores.points import point_id
 from tests.command_line import Run, refused

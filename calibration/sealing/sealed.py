@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from calibration.sealing.signature import check_signature
 from titrate import InputError, hash_json, open_file, parse_json
 
 REMEDY = "run calibrate again"
@@ -43,16 +44,19 @@ def intact(content: Mapping[str, Any]) -> bool:
     return bool(content["seal"] == seal(content) and content["digest"] == digest(content))
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def read_object(path: Path, signed_by: str | None = None) -> dict[str, Any]:
+    """Read a JSON object, once its signature was checked if a key is given; see `check_signature`.
 
     Raises
     ------
     InputError
-        If the file is none, is larger than `MOST_BYTES`, or says a thing twice.
+        If the file is not signed by that key, is none, is larger than `MOST_BYTES`, or says a thing twice.
     """
+    content = read_file(path)
+    if signed_by is not None:
+        check_signature(path, content, signed_by)
     try:
-        value = parse_json(read_file(path), strict=True)
+        value = parse_json(content, strict=True)
     except ValueError as error:
         raise InputError(f"{path} is not JSON that can be read ({error}); {REMEDY}") from error
     if not isinstance(value, dict):
