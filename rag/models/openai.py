@@ -1,11 +1,9 @@
 """A model behind any OpenAI-compatible server, such as vLLM, SGLang, llama.cpp or `transformers serve`, as an MLLM."""
 
-import base64
 import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rag.models.base import MLLM, Prompt
-from rag.models.openai_server import EXAMPLE, OpenAIServer, RefusedError
-from rag.models.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
+from rag.models.server.connection import EXAMPLE, OpenAIServer, RefusedError
+from rag.models.server.images import data_urls
+from rag.models.server.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
 from rag.token_budget import ASSUMED_CONTEXT, share_of_report
 from titrate import (
     InputError,
@@ -43,10 +42,13 @@ class OpenAIMLLM(MLLM):
     """A model that a server runs. Make one with `OpenAIMLLM.open`.
 
     Options are scored by the log-probabilities that the server lists for the first tokens of the answer, as
-    `rag.models.option_reading` describes. Where these do not tell which option is meant, and where the server lists
+    `rag.models.server.option_reading` describes. Where these do not tell which option is meant, and where the server lists
     none, the words of the answer decide: probability 1 for the option that they name, and the same probability for
-    every option if they name none. A certificate holds for a model scored in this way, as scores depend on the image
-    and the message alone.
+    every option if they name none. Options that are equally likely stay so.
+
+    A certificate holds for a server scored in this way that treats later questions as it did those of the calibration.
+    Scores are no function of image and message alone: servers round otherwise when they hold part of a prompt already,
+    or read others beside it, and in bfloat16 that changes some answers at temperature 0.
 
     The fingerprint is of the model's name and what the server says of the model, as its weights cannot be read: if a
     server changes weights under the same name, the fingerprint does not show it. The address is not part of the
@@ -167,7 +169,10 @@ class OpenAIMLLM(MLLM):
                     scores[row] = found
         rest = [row for row in range(len(prompts)) if row not in scores]
         if rest and self._lists_tokens:
-            self._note("some first tokens leave it open which option is meant; those answers are judged by their words")
+            self._note(
+                "the tokens that the server lists leave it open how likely some options are; those answers are judged "
+                "by their words, with probability 1"
+            )
         for row, answer in zip(rest, self.generate([prompts[row] for row in rest], WRITTEN_TOKENS), strict=True):
             scores[row] = self._by_words(answer, options[row])
         return [scores[row] for row in range(len(prompts))]
@@ -184,9 +189,7 @@ class OpenAIMLLM(MLLM):
     ) -> list[dict[str, Any]]:
         """The server's first choice for each prompt, at most ``most`` tokens, with log-probabilities if ``listed``."""
         lengths = [most] * len(prompts) if isinstance(most, int) else most
-        images: dict[int, str] = {}
-        for prompt in prompts:
-            images.setdefault(id(prompt.image), _data_url(prompt.image))
+        images = data_urls(prompt.image for prompt in prompts)
         more: dict[str, Any] = {"logprobs": True, "top_logprobs": LISTED} if listed else {}
         return self.server.complete(
             [
@@ -216,14 +219,6 @@ def _message(image: str, text: str) -> dict[str, Any]:
     """A chat message: the image, then the text without what a model may take for a special token."""
     parts = [{"type": "image_url", "image_url": {"url": image}}, {"type": "text", "text": _SPECIAL.sub(" ", text)}]
     return {"role": "user", "content": parts}
-
-
-def _data_url(image: Image.Image) -> str:
-    """The pixels alone: what else came with the image's file, such as a colour profile or a comment, stays here."""
-    file = BytesIO()
-    plain = image if image.mode in ("L", "RGB") else image.convert("RGB")
-    Image.frombytes(plain.mode, plain.size, plain.tobytes()).save(file, "PNG", compress_level=1)
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _text(choice: Mapping[str, Any]) -> str:

@@ -201,7 +201,7 @@ def test_a_servers_replies(
     reply: str,
     hostile: str,
 ) -> None:
-    monkeypatch.setattr("rag.models.openai_server.PAUSES_S", ())
+    monkeypatch.setattr("rag.models.server.connection.PAUSES_S", ())
     answers, served = script
     replies: dict[str, Reply] = {
         "answer": said(f"fine {hostile}"),

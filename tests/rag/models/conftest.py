@@ -18,8 +18,8 @@ def served(mllm: TransformersMLLM) -> Iterator[Served]:
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """Answers for `scripted`; who asks is patient for a moment only."""
-    monkeypatch.setattr("rag.models.openai_server.PAUSES_S", (0.01,) * (TRIES - 1))
-    monkeypatch.setattr("rag.models.openai_server.TIMEOUT_S", 1)
+    monkeypatch.setattr("rag.models.server.connection.PAUSES_S", (0.01,) * (TRIES - 1))
+    monkeypatch.setattr("rag.models.server.connection.TIMEOUT_S", 1)
     return Script()
 
 

@@ -4,7 +4,7 @@ from PIL import Image
 
 from rag import Prompt, PromptTemplate, TransformersMLLM
 from rag.models.openai import OpenAIMLLM
-from rag.models.openai_server import OpenAIServer
+from rag.models.server.connection import OpenAIServer
 from rag.token_budget import share_of_report
 
 

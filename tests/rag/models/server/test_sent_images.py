@@ -59,6 +59,23 @@ def test_of_an_image_the_pixels_are_sent(served: Served, tmp_path: Path, name: s
         assert np.array_equal(np.asarray(received.convert("RGB")), np.asarray(image.convert("RGB")))
 
 
+def test_an_image_is_written_once_for_all_its_prompts(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    behind = OpenAIMLLM.open(f"{served.url}#small")
+    written: list[Image.Image] = []
+    save = Image.Image.save
+
+    def counted(self: Image.Image, *arguments: object, **more: object) -> None:
+        written.append(self)
+        save(self, *arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Image.Image, "save", counted)
+    one, other = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (8, 8), "black")
+    behind.generate([Prompt(image, f"Is it {number}?") for image in (one, other) for number in range(3)], 1)
+    assert len(written) == 2, "one file for each image, not for each prompt"
+    urls = [body["messages"][0]["content"][0]["image_url"]["url"] for body in served.completions()[-6:]]
+    assert sorted(map(urls.count, urls)) == [3] * 6
+
+
 @pytest.mark.parametrize(
     ("address", "told"),
     [
@@ -70,7 +87,7 @@ def test_of_an_image_the_pixels_are_sent(served: Served, tmp_path: Path, name: s
     ],
 )
 def test_that_reports_leave_this_machine_is_told(monkeypatch: pytest.MonkeyPatch, address: str, told: str) -> None:
-    monkeypatch.setattr("rag.models.openai_server.OpenAIServer.models", lambda self: [])
+    monkeypatch.setattr("rag.models.server.connection.OpenAIServer.models", lambda self: [])
     with pytest.warns(TitrateWarning, match=told) as warned, pytest.raises(InputError, match="which model"):
         OpenAIMLLM.open(address)
     assert len(warned) == 1
@@ -78,6 +95,6 @@ def test_that_reports_leave_this_machine_is_told(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.3.2.1", "[::1]"])
 def test_of_this_machine_nothing_is_told(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    monkeypatch.setattr("rag.models.openai_server.OpenAIServer.models", lambda self: [])
+    monkeypatch.setattr("rag.models.server.connection.OpenAIServer.models", lambda self: [])
     with pytest.raises(InputError, match="which model"):  # a warning would be an error here
         OpenAIMLLM.open(f"http://{host}:8000/v1")

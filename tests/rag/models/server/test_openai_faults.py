@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from cli import main
 from rag import OpenAIMLLM
-from rag.models.openai_server import AT_ONCE
+from rag.models.server.connection import AT_ONCE
 from tests.rag.openai_loopback import (
     KEY,
     TRIES,

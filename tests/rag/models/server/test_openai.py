@@ -59,15 +59,13 @@ def test_every_k_equals_the_models_own(behind: OpenAIMLLM, mllm: TransformersMLL
     assert np.stack(ours) == pytest.approx(np.stack(own), abs=1e-4)
 
 
-def test_longer_options_are_decided_as_by_the_model_itself(
+def test_options_that_are_not_listed_are_decided_by_words(
     behind: OpenAIMLLM, mllm: TransformersMLLM, prompts: list[Prompt]
 ) -> None:
-    """All begin with "yes" or "no" here, so that the tokens after these count; the model writes them when asked to."""
-    words = mllm.generate([prompts[0]], 1)[0]
-    options = [f"{words}", "maybe left", "maybe right"]
-    [scores] = behind.score([prompts[0]], [options])
-    assert scores.argmax() == 0
-    assert scores[0] == pytest.approx(mllm.score([prompts[0]], [[words, "x"]])[0][0], abs=1e-4)
+    word = mllm.generate([prompts[0]], 1)[0]
+    with pytest.warns(TitrateWarning, match="leave it open how likely"):
+        [scores] = behind.score([prompts[0]], [[word, "maybe left", "maybe right"]])
+    assert scores.tolist() == [0, -np.inf, -np.inf], "no probability is made up"
 
 
 def test_what_is_sent(served: Served, behind: OpenAIMLLM, pictures: list[Image.Image]) -> None:
@@ -132,7 +130,7 @@ def test_where_tokens_leave_it_open_words_decide(prompts: list[Prompt]) -> None:
     with serving(complete) as running:
         opened = OpenAIMLLM.open(running.url)
         asked = [Prompt(prompts[0].image, text) for text in ("first", "second", "first")]
-        with pytest.warns(TitrateWarning, match="first tokens leave it open"):
+        with pytest.warns(TitrateWarning, match="leave it open how likely"):
             scores = opened.score(asked, [["yes", "no"]] * 3)
     assert np.stack(scores[::2]) == pytest.approx(np.array([[-2.0, -0.2]] * 2))
     assert scores[1].tolist() == [0, -np.inf]

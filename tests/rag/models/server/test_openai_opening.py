@@ -36,7 +36,7 @@ def test_where_a_key_may_go() -> None:
 
 
 def test_plain_http_to_another_machine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.models.openai_server.OpenAIServer.models", lambda self: [])
+    monkeypatch.setattr("rag.models.server.connection.OpenAIServer.models", lambda self: [])
     with pytest.warns(TitrateWarning, match=r"plain http to gpu\.example\.org"), pytest.raises(InputError):
         OpenAIMLLM.open("http://gpu.example.org:8000/v1")
 
