@@ -42,9 +42,9 @@ class OpenAIMLLM(MLLM):
     """A model that a server runs. Make one with `OpenAIMLLM.open`.
 
     Options are scored by the log-probabilities that the server lists for the first tokens of the answer, as
-    `rag.models.server.option_reading` describes. Where these do not tell which option is meant, and where the server lists
-    none, the words of the answer decide: probability 1 for the option that they name, and the same probability for
-    every option if they name none. Options that are equally likely stay so.
+    `rag.models.server.option_reading` describes. Where these do not tell how likely every option is, and where the
+    server lists none, the words of the answer decide: probability 1 for the option that they name, and the same
+    probability for every option if they name none. Options that are equally likely stay so.
 
     A certificate holds for a server scored in this way that treats later questions as it did those of the calibration.
     Scores are no function of image and message alone: servers round otherwise when they hold part of a prompt already,

@@ -10,8 +10,8 @@ from PIL import Image
 def data_urls(images: Iterable[Image.Image]) -> dict[int, str]:
     """The data URL of every image, by its `id`.
 
-    Prompts of one image, one for each number of contexts, share it: writing 8 megapixels as PNG takes longer than many a
-    server's answer.
+    Prompts of one image, one for each number of contexts, share it: writing 8 megapixels as PNG takes longer than
+    many an answer.
     """
     distinct = {id(image): image for image in images}
     return {key: data_url(image) for key, image in distinct.items()}
