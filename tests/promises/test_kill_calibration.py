@@ -12,7 +12,16 @@ import pytest
 KILLS = 20
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["cli", "rag", "llama_index.core", "open_clip", "transformers"])
+FORK.set_forkserver_preload(
+    [
+        "cli",
+        "llama_index.core",
+        "indexing.encoder",
+        "rag.outcomes.calibrate",
+        "rag.outcomes.run",
+        "rag.models.huggingface",
+    ]
+)
 
 
 def calibrate(words: list[str]) -> None:
