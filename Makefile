@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
+.PHONY: demo test matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -16,6 +16,9 @@ demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
 
 test: lint  ## everything that is checked before a change lands
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+matrix: $(STAMP)  ## every family of models, small, beside its processor and forward pass alone; writes docs/models.md
+	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.families.matrix --out docs/models.md
 
 fuzz: $(STAMP)  ## damaged files and malformed commands, FUZZ times as many as in `make test`, each time others
 	HF_HUB_OFFLINE=1 FUZZ=$(FUZZ) $(BIN)/python -m pytest tests/promises/fuzz

@@ -51,6 +51,10 @@ class PairCollator:
         along = [name for name, value in inputs.items() if value.shape == shape]
         flushed = flush_left(mask, *(inputs[name] for name in along))  # padding goes from the left to the right
         inputs |= dict(zip(["attention_mask", *along], flushed, strict=True))
+        if "cross_attention_mask" in inputs:  # [2n, t, images, tiles]
+            starts, width = mask.argmax(1).tolist(), inputs["input_ids"].shape[1]
+            rolled = [row.roll(-by, 0) for row, by in zip(inputs["cross_attention_mask"], starts, strict=True)]
+            inputs["cross_attention_mask"] = torch.stack(rolled)[:, :width]
         numbers = torch.tensor([example["row"] for example in examples])  # [n]
         shown = torch.arange(2 * len(rows))  # [2n]
         shown[[n + len(rows) for n, row in enumerate(rows) if row.pair.one_image]] -= len(rows)

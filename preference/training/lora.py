@@ -29,7 +29,9 @@ def lora_config(model: Any) -> LoraConfig:
     decoder = model.get_decoder()
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     layers = {
-        name.rsplit(".", 1)[-1] for name, module in decoder.named_modules() if isinstance(module, nn.Linear) and name
+        name.rsplit(".", 1)[-1]
+        for name, module in decoder.named_modules()
+        if name and isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward  # a router gives more
     }
     if not prefix or not layers:
         raise InputError(f"cannot tell the language model of {type(model).__name__} from its vision tower; use another")

@@ -8,6 +8,7 @@ Shapes: n pairs in a batch, whose 2n answers are n chosen and then n rejected on
 """
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from preference.training.collator import Batch
+from preference.training.likelihood import fused_head_agrees, token_log_probabilities
 from rag import SharedImages
 from titrate import TitrateError, one_line_errors
 
@@ -39,6 +41,11 @@ class PairTrainer(DPOTrainer):
         for model in models:
             if model is not None:  # log-probabilities are all that is read here; the rest would cost time and memory
                 add_fused_lm_head(model)
+        batch = parts["data_collator"]([{"row": 0}])
+        read = {name: value for name, value in batch.items() if name not in _ABOUT_PAIRS}
+        labels = read["input_ids"].masked_fill(batch["completion_mask"] == 0, -100)
+        self._base.eval()
+        self._fused = fused_head_agrees(self._base, read, labels)
 
     def compute_loss(
         self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -55,7 +62,7 @@ class PairTrainer(DPOTrainer):
         # Before the policy, whose activations would lie in memory meanwhile.
         known_chosen, known_rejected = self._reference(inputs["row"].tolist(), {**read, "completion_mask": mask})
         labels = read["input_ids"].masked_fill(mask == 0, -100)  # [2n, t]
-        tokens = model(**read, use_cache=False, labels=labels, fused_lm_head=True).log_probs  # [2n, t - 1]
+        tokens = token_log_probabilities(model, read, labels, fused=self._fused)  # [2n, t - 1]
         chosen, rejected = tokens.sum(1).chunk(2)  # [n] each
         chosen, rejected = chosen - known_chosen, rejected - known_rejected
         lengths = mask.sum(1).chunk(2)  # [n] each
@@ -78,9 +85,23 @@ class PairTrainer(DPOTrainer):
         Several processes ask anew every time: a model whose weights are spread over them must be asked by all at once.
         """
         if self.accelerator.num_processes > 1 or not all(row in self._references for row in rows):
-            found = self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
+            found = (
+                self.compute_ref_log_probs(self.ref_model or self.model, read)  # type: ignore[no-untyped-call]
+                if self._fused
+                else self._plain_reference(read)
+            )
             self._references |= zip(rows, torch.stack(found, 1), strict=True)
         return torch.stack([self._references[row] for row in rows]).unbind(1)
+
+    @torch.no_grad()
+    def _plain_reference(self, read: Batch) -> tuple[torch.Tensor, ...]:
+        """As TRL's `compute_ref_log_probs`, from the model's own logits."""
+        shown = {name: value for name, value in read.items() if name != "completion_mask"}
+        labels = read["input_ids"].masked_fill(read["completion_mask"] == 0, -100)  # [2n, t]
+        policy: Any = self.accelerator.unwrap_model(self.model)
+        without = policy.disable_adapter() if self.ref_model is None else nullcontext()
+        with without, self.accelerator.autocast():
+            return token_log_probabilities(self.ref_model or self.model, shown, labels, fused=False).sum(1).chunk(2)
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
         """Pairs and chosen tokens of a whole step, over all its batches and processes."""

@@ -1,6 +1,7 @@
 """A transformers model with its processor: how a message and an image become what the model reads."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +15,7 @@ from rag.models.inputs import append_tokens
 from rag.models.loading.turn import answer_turn, render_prompt
 from rag.models.option_tokens import TAIL, OptionTokens
 from rag.token_budget import TokenBudget, share_of_report
-from titrate import InputError
+from titrate import InputError, first_line
 
 _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_token")
 
@@ -22,6 +23,9 @@ _PLACEHOLDERS = ("image_token", "video_token", "audio_token", "boi_token", "eoi_
 _LARGE_SIDE = 2048
 """Pixels along a side of the image whose tokens are counted; scans and radiographs are about this large."""
 
+
+PROCESSOR_FAILURES = (ValueError, RuntimeError, TypeError, LookupError, ArithmeticError)
+"""What processors raise of an image whose shape they cannot read."""
 
 _WHICH_TOKENS = {"bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id"}
 
@@ -121,18 +125,49 @@ class ChatModel(TokenBudget):
 
     def inputs(self, texts: list[str], images: list[Image.Image]) -> dict[str, torch.Tensor]:
         """What the model reads: rendered texts [n, t] with an image each, padded on the left."""
-        inputs = self.processor(
+        coloured = [image.convert("RGB") for image in images]  # several processors know no grey
+        try:
+            inputs = self._read(texts, coloured)
+        except PROCESSOR_FAILURES as error:
+            raise InputError(f"{self._culprit(texts, coloured)}: {first_line(error)}; crop or enlarge it") from error
+        self.check_length(inputs["input_ids"].shape[1])
+        return {
+            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
+            for name, value in inputs.items()
+        }
+
+    @contextmanager
+    def one_line_failures(self, prompts: int) -> Iterator[None]:
+        """Turn what a model raises of an image that its processor let through into a line."""
+        try:
+            yield
+        except torch.OutOfMemoryError:
+            raise
+        except PROCESSOR_FAILURES as error:
+            if isinstance(error, RuntimeError) and type(error) is not RuntimeError:
+                raise
+            raise InputError(
+                f"this model fails on one of {prompts} prompts with its image: {first_line(error)}; images of one or "
+                "a few pixels are too small for some models: leave them out"
+            ) from error
+
+    def _read(self, texts: list[str], images: list[Image.Image]) -> Any:
+        return self.processor(
             text=texts,
             images=[[image] for image in images],  # a flat list would be one prompt's to Gemma 3
             padding=True,
             add_special_tokens=not self._opened(texts[0]),
             return_tensors="pt",
         )
-        self.check_length(inputs["input_ids"].shape[1])
-        return {
-            name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
-            for name, value in inputs.items()
-        }
+
+    def _culprit(self, texts: list[str], images: list[Image.Image]) -> str:
+        """Which image a processor cannot read; processors differ in the shapes that they refuse."""
+        for text, image in zip(texts, images, strict=True):
+            try:
+                self._read([text], [image])
+            except PROCESSOR_FAILURES:
+                return f"this model cannot read an image of {image.width} x {image.height} pixels"
+        return f"this model cannot read {len(images)} images in one batch"
 
     def answer_text(self, answer: str) -> str:
         """An answer as the chat template writes it behind the prompt, up to and with what ends it."""

@@ -161,13 +161,14 @@ class TransformersMLLM(ChatModel, MLLM):
         if not prompts:
             return []
         inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
-        output = self.model.generate(
-            **inputs,
-            **self.greedy,
-            max_new_tokens=max_new_tokens,
-            pad_token_id=self.pad_id,
-            logits_processor=LogitsProcessorList([_FiniteLogits()]),
-        )
+        with self.one_line_failures(len(prompts)):
+            output = self.model.generate(
+                **inputs,
+                **self.greedy,
+                max_new_tokens=max_new_tokens,
+                pad_token_id=self.pad_id,
+                logits_processor=LogitsProcessorList([_FiniteLogits()]),
+            )
         answers = output[:, inputs["input_ids"].shape[1] :]  # [n, at most max_new_tokens]
         return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
 
@@ -186,7 +187,8 @@ class TransformersMLLM(ChatModel, MLLM):
         InputError
             If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
         """
-        return self._score(prompts, options, self.ways, batch_size)
+        with self.one_line_failures(len(prompts)):
+            return self._score(prompts, options, self.ways, batch_size)
 
     @torch.inference_mode()
     def _score(
@@ -264,7 +266,8 @@ class TransformersMLLM(ChatModel, MLLM):
             self._prefix_scorer = checked_prefix_scorer(self, super().score_nested, *compared, ks)
             self._prefix_scoring_checked = True
         if self._prefix_scorer is not None:
-            return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
+            with self.one_line_failures(len(prompts)):
+                return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
         return super().score_nested(prompts, options, ks)
 
 

@@ -10,6 +10,9 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
+CROSS_ATTENTION = "cross_attention_mask"
+"""Which tiles of the image a token sees, of architectures that read it by cross-attention."""
+
 
 def takes_positions(model: Any) -> bool:
     """Whether a model can be told its tokens' positions."""
@@ -64,12 +67,15 @@ def append_tokens(inputs: dict[str, torch.Tensor], added_ids: torch.Tensor) -> d
     shape = inputs["input_ids"].shape
     added = added_ids.to(inputs["input_ids"].device)  # [n, m]
     more = {"input_ids": added, "attention_mask": torch.ones_like(added)}
-    return {
-        name: torch.cat([value, more.get(name, torch.zeros_like(added)).to(value.dtype)], 1)
-        if value.shape == shape
-        else value
-        for name, value in inputs.items()
-    }
+
+    def longer(name: str, value: torch.Tensor) -> torch.Tensor:
+        if value.shape == shape:
+            return torch.cat([value, more.get(name, torch.zeros_like(added)).to(value.dtype)], 1)
+        if name == CROSS_ATTENTION:  # [n, t, images, tiles]: an answer sees what the prompt's last token does
+            return torch.cat([value, value[:, -1:].expand(-1, added.shape[1], -1, -1)], 1)
+        return value
+
+    return {name: longer(name, value) for name, value in inputs.items()}
 
 
 def per_prompt_shapes(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:

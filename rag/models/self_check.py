@@ -72,7 +72,7 @@ def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
     try:
         causal = _looks_ahead(mllm, Prompt(image, _SHORT)) <= allowed
         choices = _OPTIONS if causal else _FEW
-        prompts, options = [Prompt(image, _SHORT), Prompt(image, _LONG)], [choices, choices]
+        prompts, options = [Prompt(image, _SHORT), Prompt(_picture(2, (90, 250)), _LONG)], [choices, choices]
         plain = [score_from_scratch(mllm, prompt, choices) for prompt in prompts]
         elsewhere = score_from_scratch(mllm, Prompt(other, _SHORT), choices)
     except (torch.OutOfMemoryError, InputError):
@@ -149,7 +149,7 @@ def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str]) 
     return scores
 
 
-def _picture(number: int) -> Image.Image:
-    """An image of blots, wider than high, always the same for a number."""
+def _picture(number: int, size: tuple[int, int] = (288, 192)) -> Image.Image:
+    """An image of blots, wider than high unless asked otherwise, always the same for a number."""
     blots = np.random.default_rng(number).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    return Image.fromarray(blots).resize((288, 192), Image.Resampling.BICUBIC)
+    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+_FEATURES = {"last_hidden_state", "pooler_output", "hidden_states", "attentions"}
+
 
 class SharedImages:
     """Encodes each image once, for architectures whose image features are one tensor [images, q, d]; else does nothing.
@@ -44,7 +46,8 @@ class SharedImages:
             pixels = inputs["pixel_values"][list(fresh.values())]  # [f, channels, height, width]
             found = self._model.get_image_features(pixel_values=pixels, return_dict=True)
             features = getattr(found, "pooler_output", None)  # [f, q, d]
-            if not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
+            more = set(found) - _FEATURES  # Ovis 2 gives features of its own beside them, which the model would miss
+            if more or not isinstance(features, torch.Tensor) or features.ndim != 3 or len(features) != len(fresh):
                 self._possible = False
                 return inputs
             self._known.update(zip(fresh, features, strict=True))

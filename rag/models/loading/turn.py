@@ -21,6 +21,7 @@ _MEND = "mend chat_template.jinja, or use another model"
 
 _MARK = "Xanswerx"
 _OPEN_THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>(?!.*</\1>)", re.DOTALL)
+_NOTHING_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*</\1>\s*")
 _NO_THOUGHTS = {"enable_thinking": False, "thinking": False}
 """What templates call the switch for thoughts before the answer."""
 _DAY = {"%Y": "2024", "%y": "24", "%m": "07", "%d": "26", "%B": "July", "%b": "Jul", "%A": "Friday", "%a": "Fri"}
@@ -104,6 +105,8 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
     before, after = min(turns, key=lambda turn: len(turn[0]) + len(turn[1]))  # a list that is printed is longer
     if before.startswith(prompt):
         between = before[len(prompt) :]
+    elif prompt.startswith(before) and _NOTHING_THOUGHT.fullmatch(prompt[len(before) :]):
+        between = ""  # the switch closes the thoughts in the prompt, and what was said earlier is shown without
     elif before.split() == prompt.split():  # white space apart, as where the model's turn begins otherwise
         between = ""
     else:
