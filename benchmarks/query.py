@@ -15,7 +15,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,7 +35,7 @@ Ask = Callable[[Vectors, str, int], list[str]]
 
 @dataclass(frozen=True)
 class Row:
-    """One system at one size: seconds to build, milliseconds a query, and the share of the true nearest ten found."""
+    """One system at one size: seconds to build and open, ms a query, and the share of the true nearest ten found."""
 
     system: str
     vectors: int
@@ -45,6 +45,8 @@ class Row:
     p99_ms: float
     recall: float
     megabytes: float | None
+    open_s: float | None = None
+    """With every file compared with its checksum, as at every opening of an index."""
 
 
 def main(sizes: Sequence[int], quantize_from: int, peers_to: int, out: Path | None) -> None:
@@ -52,7 +54,10 @@ def main(sizes: Sequence[int], quantize_from: int, peers_to: int, out: Path | No
     mixture = Mixture(0)
     queries = mixture.draw(QUERIES, 2**32 - 1)
     rows: list[Row] = []
-    print(f"{'system':36}{'vectors':>9}{'build s':>9}{'p50 ms':>9}{'p99 ms':>9}{'recall@10':>11}{'MB':>8}", flush=True)
+    print(
+        f"{'system':36}{'vectors':>9}{'build s':>9}{'p50 ms':>9}{'p99 ms':>9}{'recall@10':>11}{'MB':>8}{'open s':>8}",
+        flush=True,
+    )
     for size in sizes:
         truth = exact(mixture, size, queries)
         systems: list[System] = [edge("int8" if size >= quantize_from else "none")]
@@ -60,9 +65,10 @@ def main(sizes: Sequence[int], quantize_from: int, peers_to: int, out: Path | No
         for system in systems:
             rows.append(row := system(mixture, size, queries, truth))
             size_text = "" if row.megabytes is None else f"{row.megabytes:.0f}"
+            open_text = "" if row.open_s is None else f"{row.open_s:.2f}"
             print(
                 f"{row.system:36}{row.vectors:9}{row.build_s:9.1f}{row.p50_ms:9.2f}{row.p99_ms:9.2f}{row.recall:11.4f}"
-                f"{size_text:>8}",
+                f"{size_text:>8}{open_text:>8}",
                 flush=True,
             )
     for row in rows:
@@ -103,7 +109,9 @@ def edge(quantization: str) -> System:
         with tempfile.TemporaryDirectory(prefix="titrate-bench-") as name:
             folder = Path(name)
             build_s = synthetic_index(folder, size, quantization)
+            started = time.perf_counter()
             with Index.open(folder) as index:
+                open_s = time.perf_counter() - started
 
                 def ask(query: Vectors, patient: str, limit: int) -> list[str]:
                     [domain], _ = index.route(query[None])
@@ -111,7 +119,8 @@ def edge(quantization: str) -> System:
                     return [match.record.id for match in found]
 
                 system = "Edge, int8 and rescoring" if quantization == "int8" else "Edge"
-                return measure(system, size, build_s, ask, queries, truth, size_on_disk(folder / COLLECTIONS) / 1e6)
+                megabytes = size_on_disk(folder / COLLECTIONS) / 1e6
+                return replace(measure(system, size, build_s, ask, queries, truth, megabytes), open_s=open_s)
 
     return run
 

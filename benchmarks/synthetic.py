@@ -58,9 +58,9 @@ def synthetic_index(folder: Path, size: int, quantization: str) -> float:
     settings, mixture = StoreSettings.parse({"quantization": quantization}), Mixture(0)
     started = time.perf_counter()
     backend = EdgeBackend(folder, settings)
-    for domain, source, count in (("radiology", mixture, size), ("pathology", Mixture(1), OTHERS)):
+    for domain, source, count, first in (("radiology", mixture, size, 0), ("pathology", Mixture(1), OTHERS, size)):
         store = backend.create(domain, DIMENSION)
-        fill(store, source, count, domain)
+        fill(store, source, count, domain, first)
         store.close()
     build_s = time.perf_counter() - started
     describe(folder, settings, mixture, size)
@@ -100,12 +100,12 @@ def describe(folder: Path, settings: StoreSettings, mixture: Mixture, size: int)
     ).save(folder)
 
 
-def fill(store: VectorStore, mixture: Mixture, count: int, domain: str) -> None:
-    """Write, flush and optimise, as a build does."""
+def fill(store: VectorStore, mixture: Mixture, count: int, domain: str, first: int = 0) -> None:
+    """Write, flush and optimise, as a build does; records are numbered from ``first`` on."""
     for start, rows in mixture.chunks(count):
         for step in range(0, len(rows), 500):
             numbers = range(start + step, start + min(step + 500, len(rows)))
-            store.upsert([Point(record(n, domain), rows[n - start], rows[n - start]) for n in numbers])
+            store.upsert([Point(record(first + n, domain), rows[n - start], rows[n - start]) for n in numbers])
     store.flush()
     store.optimize()
 

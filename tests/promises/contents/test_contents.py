@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import qdrant_edge as edge
 
+from benchmarks.synthetic import synthetic_index
 from indexing import Index, Manifest, index_info
 from indexing.folder.contents import hash_pseudonym_key
 from indexing.folder.ledger import Ledger
@@ -35,6 +36,12 @@ def test_no_flipped_byte_changes_an_answer_in_silence(index_folder: Path, tmp_pa
     assert not [flip for flip in found if flip.outcome not in ("refused", "harmless")]
     assert outcomes["refused"] > 9 * outcomes["harmless"], "what is not refused is how JSON is written, or a note"
     assert all("index" in flip.message for flip in found if flip.outcome == "refused")
+
+
+def test_a_synthetic_index_as_the_benchmarks_make_it_is_one(tmp_path: Path) -> None:
+    synthetic_index(tmp_path, 600, "none")
+    with Index.open(tmp_path) as opened:
+        assert opened.verify() == 1600
 
 
 def test_an_index_may_be_opened_copied_and_opened_again(index: Path, tmp_path: Path) -> None:
