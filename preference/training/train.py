@@ -25,7 +25,7 @@ from preference.training.result import TrainingResult, read_result
 from preference.training.rows import Skip, TrainingRow, check_images, render_pairs
 from preference.training.settings import TrainingSettings
 from preference.training.trainer import PairTrainer
-from rag import TrainedImage, TransformersMLLM, read_trained_on, write_trained_on
+from rag import TrainedImage, TransformersMLLM, read_trained_on, write_base_weights, write_trained_on
 from titrate import InputError, hash_json, write_atomic
 
 _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN = 10, 100
@@ -114,7 +114,7 @@ def train_adapter(
             card = ModelCard([row.pair for row in rows], mllm, model.fingerprint, settings, result)
             trained = trainer.accelerator.unwrap_model(trainer.model)
             seen = _seen(rows, model, view)
-            checkpoints.finish(lambda folder: _save(trained, model.processor, folder, card, merge, seen))
+            checkpoints.finish(lambda folder: _save(trained, model, folder, card, merge, seen))
         trainer.accelerator.wait_for_everyone()
     return result
 
@@ -241,16 +241,22 @@ def _seen(rows: Sequence[TrainingRow], model: TransformersMLLM, view: ImageView 
 
 
 def _save(
-    trained: Any, processor: Any, folder: Path, card: ModelCard, merge: Path | None, seen: Sequence[TrainedImage]
+    trained: Any,
+    base: TransformersMLLM,
+    folder: Path,
+    card: ModelCard,
+    merge: Path | None,
+    seen: Sequence[TrainedImage],
 ) -> None:
     if card.settings.full:
-        write_full_model(trained, processor, folder, card.text("model"), seen)
+        write_full_model(trained, base.processor, folder, card.text("model"), seen)
         return
     trained.save_pretrained(str(folder), save_embedding_layers=False)
     write_atomic(folder / CARD, card.text("adapter"))
+    write_base_weights(folder, base.folders["the model"])
     write_trained_on(folder, seen)
     if merge is not None:
-        write_full_model(trained.merge_and_unload(), processor, merge, card.text("merged model"), seen)
+        write_full_model(trained.merge_and_unload(), base.processor, merge, card.text("merged model"), seen)
 
 
 class _Progress(TrainerCallback):

@@ -21,6 +21,7 @@ from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, last_logits, positions
+from rag.models.loading.base_weights import check_base_weights
 from rag.models.loading.complete import check_adapter, check_complete
 from rag.models.loading.hub import fetch
 from rag.models.loading.turn import check_template
@@ -108,6 +109,7 @@ class TransformersMLLM(ChatModel, MLLM):
                     warnings.filterwarnings("ignore", "Found missing adapter keys")  # refused below
                     model = PeftModel.from_pretrained(model, str(adapter))
                 check_adapter(adapter, name, model)
+                check_base_weights(adapter, folder, name)
             model = model.to(chosen).eval()
         except (InputError, *STOPS):
             raise

@@ -90,10 +90,11 @@ def test_ask_refuses_a_certificate_of_the_model_without_its_adapter(
 ) -> None:
     from peft import LoraConfig, get_peft_model
 
-    from rag import TransformersMLLM
+    from rag import TransformersMLLM, write_base_weights
 
     bare: Any = TransformersMLLM.open(str(samples / "models/mllm"), device="cpu").model
     get_peft_model(bare, LoraConfig(target_modules=["q_proj"])).save_pretrained("adapter")
+    write_base_weights(Path("adapter"), samples / "models/mllm")
     image, _ = an_image(samples)
     words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--certificate", certificate]
     refused(run(*words, "--adapter", "adapter"), "the model or its adapter changed since calibration")

@@ -120,7 +120,7 @@ def test_the_adapter_opens_and_prefers_the_chosen_answer(
 
 def test_the_adapter_folder_is_whole_and_nothing_more(trained: TrainingResult, mllm_folder: Path) -> None:
     out = trained.folder
-    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "trained_on.json"}
+    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "base_weights.json", "trained_on.json"}
     assert {path.name for path in out.iterdir()} == files
     assert json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"] == str(mllm_folder)
     names = load_file(out / "adapter_model.safetensors").keys()

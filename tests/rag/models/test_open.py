@@ -11,8 +11,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from rag import Prompt, TransformersMLLM
-from titrate import InputError
+from rag import Prompt, TransformersMLLM, write_base_weights
+from titrate import InputError, TitrateWarning
 
 
 def refused(folder: Path, message: str, **settings: object) -> None:
@@ -33,7 +33,34 @@ def adapter(tiny_folder: Path, tmp_path: Path) -> Path:
         model, LoraConfig(r=2, target_modules=r".*language_model.*q_proj", init_lora_weights=False)
     )
     wrapped.save_pretrained(str(tmp_path / "adapter"))
+    write_base_weights(tmp_path / "adapter", tiny_folder)
     return tmp_path / "adapter"
+
+
+def test_an_adapter_of_other_weights_of_the_same_shape(copy: Path, adapter: Path) -> None:
+    TransformersMLLM.open(str(copy), adapter=adapter, device="cpu")  # where it lies does not matter
+    weights = load_file(copy / "model.safetensors")
+    name = next(name for name in sorted(weights) if name.endswith("q_proj.weight"))
+    weights[name] = weights[name] + 0.5
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    refused(copy, "was trained on other weights than those of .*copy; name the model it was made for", adapter=adapter)
+
+
+def test_an_adapter_that_does_not_say_what_it_was_trained_on(tiny_folder: Path, adapter: Path) -> None:
+    (adapter / "base_weights.json").unlink()
+    with pytest.warns(TitrateWarning, match="does not say which weights it was trained on, only that its base is"):
+        TransformersMLLM.open(str(tiny_folder), adapter=adapter, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "is not JSON"), ("[]", "schema version 1"), ('{"schema_version": 1, "sha256": 3}', "sha256")],
+)
+def test_what_an_adapter_says_of_its_base_is_damaged(
+    tiny_folder: Path, adapter: Path, content: str, words: str
+) -> None:
+    (adapter / "base_weights.json").write_text(content)
+    refused(tiny_folder, words, adapter=adapter)
 
 
 def test_unknown_folder(tmp_path: Path) -> None:
