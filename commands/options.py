@@ -122,6 +122,7 @@ def _make_system(
     adapter: Path | None,
     encoder: str | None,
     device: str | None,
+    dtype: str | None,
     retrieval: Any,
     api_key: str | None,
     url: str | None,
@@ -139,6 +140,7 @@ def _make_system(
         adapter=adapter,
         encoder=encoder,
         device=device,
+        dtype=dtype,
         retrieval=retrieval,
         view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
@@ -181,6 +183,12 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
                 section=SYSTEM,
             ),
             device_option(),
+            option(
+                "--dtype",
+                type=click.Choice(["float32", "bfloat16", "float16"]),
+                help="The model's number format; certificates hold for one.  [default: bfloat16 on GPUs, or float32]",
+                section=SYSTEM,
+            ),
             option(
                 "--retrieve-by",
                 "retrieval",

@@ -100,6 +100,16 @@ def test_ask_refuses_a_certificate_of_the_model_without_its_adapter(
     refused(run(*words, "--adapter", "adapter"), "the model or its adapter changed since calibration")
 
 
+def test_ask_refuses_a_certificate_of_another_number_format(
+    run: Run, samples: Path, models: list[object], certificate: Path
+) -> None:
+    image, _ = an_image(samples)
+    words = ["ask", image, "Is there pneumonia?", *models, "--options", "yes,no", "--dtype", "bfloat16"]
+    refused(run(*words, "--certificate", certificate), "the model or its adapter changed since calibration")
+    assert run(*words, "--k", 1).exit_code == 0
+    refused(run(*words[:3], *models[:2], "--mllm", "http://127.0.0.1:9/v1", "--k", 1, "--dtype", "float16"), "a server")
+
+
 def test_ask_refuses_a_certificate_of_other_questions(
     run: Run, samples: Path, models: list[object], certificate: Path, few: Path
 ) -> None:
