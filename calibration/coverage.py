@@ -4,7 +4,6 @@ Questions are covered whose options and wording were calibrated.
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from calibration.checks import check_same_length
 from calibration.outcome_table import OutcomeTable
 from calibration.results import DomainResult, read_interval
 from calibration.units import UnitMeans, risk_intervals
-from titrate import JsonFields
+from titrate import END_MARKS, JsonFields, folded
 
 SMALLEST_SOURCE = 5
 """Units of a source that is told by its name: of fewer a risk says little, and the name could be a patient's."""
@@ -194,14 +193,13 @@ def _options(options: Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _wording(text: str) -> str:
-    """Hash of a question's wording, however it is spaced and ends."""
-    spaced = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return hashlib.sha256(spaced.rstrip(" ?.!:;").encode()).hexdigest()
+    """Hash of a question's wording, however it is spelt, spaced and ends."""
+    return hashlib.sha256(folded(text).rstrip(END_MARKS + " ").encode()).hexdigest()
 
 
 def source_key(source: str) -> str:
-    """What makes a source this one: its words without case and needless spaces."""
-    return " ".join(unicodedata.normalize("NFKC", source).casefold().split())
+    """What makes a source this one: its words in one spelling."""
+    return folded(source)
 
 
 def sources_problem(sources: Sequence[SourceRisk], result: DomainResult) -> str | None:

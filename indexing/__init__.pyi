@@ -32,6 +32,8 @@ from .records import SkippedRecord as SkippedRecord
 from .routing.classifier import DomainClassifier as DomainClassifier
 from .routing.novelty import NoveltyDetector as NoveltyDetector
 from .routing.zero_shot import default_prompts as default_prompts
+from .segmenting import last_word_end as last_word_end
+from .segmenting import words as words
 from .stores.base import Match as Match
 from .stores.base import VectorStore as VectorStore
 from .stores.edge import EdgeStore as EdgeStore

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from indexing import TableFile
+from rag.yes_no import yes_or_no
 from titrate import InputError, open_file, parse_json, read_jsonl, read_text
 
 MAX_LIST = 1 << 28
 """Bytes of a file that is one list, which is read into memory whole; the largest published one has 4 MiB."""
 
-_YES_OR_NO = re.compile(r"(yes|no)\s*(?:[.,;:!(\u2013-].*)?", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = "<image>"
 _CHOOSE = re.compile(r"\s*Please choose from the following two options: \[yes, no\]\s*$")
 """How RULE's field ``text`` goes on after the question."""
@@ -51,9 +51,9 @@ class QuestionRow:
 def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
     """The questions of a file.
 
-    A published question has options where its answer is yes or no, or where it is a row with choices; else it is open,
-    because nothing says what else could have been answered. Images of one MIMIC patient, MedPix case or PMC article are
-    of one unit.
+    A published question has options where its answer is yes or no, in a language of `rag.yes_no`, or where it is a row
+    with choices; else it is open, because nothing says what else could have been answered. Images of one MIMIC patient,
+    MedPix case or PMC article are of one unit.
 
     Parameters
     ----------
@@ -155,10 +155,11 @@ def _asked(value: Mapping[str, Any]) -> dict[str, Any]:
     question, answer = value.get("question", value.get("text")), value.get("answer")
     asked = _CHOOSE.sub("", question.replace(_PLACEHOLDER, "")).strip() if isinstance(question, str) else question
     said = answer.strip() if isinstance(answer, str) else str(answer) if isinstance(answer, int | float) else ""
-    closed = _YES_OR_NO.fullmatch(said) if str(value.get("answer_type")).strip().upper() != "OPEN" else None
+    closed = yes_or_no(said) if str(value.get("answer_type")).strip().upper() != "OPEN" else None
     if closed is None:
         return {"question": asked, "answer": said, "options": None}
-    return {"question": asked, "answer": closed[1].lower(), "options": ["yes", "no"]}
+    both, yes = closed
+    return {"question": asked, "answer": both[0 if yes else 1], "options": list(both)}
 
 
 def _of_pmc(line: int, value: Mapping[str, str]) -> dict[str, Any]:

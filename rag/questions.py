@@ -8,7 +8,16 @@ from typing import Any
 
 from indexing import resolve_image
 from rag.question_files import QuestionRow, question_rows
-from titrate import InputError, TitrateWarning, hash_json, independent_unit, normal_id, unprintable
+from titrate import (
+    FULL_STOPS,
+    InputError,
+    TitrateWarning,
+    folded,
+    hash_json,
+    independent_unit,
+    normal_id,
+    unprintable,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +42,8 @@ class Query:
     Raises
     ------
     InputError
-        If the question is empty, or there are fewer than two options, or two of them are the same but for case, spaces
-        and a full stop.
+        If the question is empty, or there are fewer than two options, or two of them are the same but for case, spaces,
+        width, and a full stop.
     """
 
     image: Path
@@ -57,7 +66,8 @@ class Query:
             other = seen.setdefault(option_key(option), option)
             if other != option:
                 raise InputError(
-                    f"the options {other!r} and {option!r} differ in case, spaces or a full stop only; give one of them"
+                    f"the options {other!r} and {option!r} differ in case, spaces, width or a full stop only; "
+                    "give one of them"
                 )
         if len(seen) < max(2, len(self.options)) or "" in seen:
             raise InputError("give at least two options, all different, or none for an answer in free text")
@@ -95,12 +105,12 @@ class Question(Query):
 
 
 def option_key(text: str) -> str:
-    """What makes an option this one and no other: its words without case, needless spaces and a full stop at the end.
+    """What makes an option this one and no other: its words in one spelling, without a full stop at the end.
 
-    >>> option_key(" Yes. ") == option_key("yes")
-    True
+    >>> option_key(" Yes. ") == option_key("yes"), option_key("\uff21\u3002") == option_key("a")
+    (True, True)
     """
-    return " ".join(text.casefold().split()).rstrip(". ")
+    return folded(text).rstrip(FULL_STOPS + " ")
 
 
 def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str] | None = None) -> list[Question]:

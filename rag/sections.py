@@ -1,6 +1,7 @@
 """The sections of a report, told by their headings: which of them says what was found, and which can be spared.
 
-Headings are known in English, German, French, Spanish, Italian and Portuguese. A text without headings is one section.
+Headings are known in English, German, French, Spanish, Italian and Portuguese, the usual ones in Chinese, Japanese and
+Arabic, too. A text without headings is one section.
 """
 
 import re
@@ -34,14 +35,17 @@ HEADINGS: dict[Rank, tuple[str, ...]] = {
     Rank.TECHNIQUE: (
         "techniques?", "protocol", "contrast(?: agent)?", "(?:radiation )?dose", "medications?", "sequences",
         "technik", "methodik", "kontrastmittel", "t[eé]cnica", "tecnica", "protocole",
+        "(?:检查|扫描|檢查|成像)?(?:方法|技术|技術)", "撮影方法", "التقنية", "طريقة الفحص",
     ),
     Rank.COMPARISON: (
         "comparisons?(?: stud(?:y|ies)| exams?| examinations?)?", "prior stud(?:y|ies)", "priors?", "vergleich",
         "voraufnahmen?", "vergleichsuntersuchung", "comparaison", "comparaci[oó]n", "compara[cç][aã]o", "confronto",
+        "对比|對比|比较|既往检查", "比較", "前回検査", "المقارنة",
     ),
     Rank.EXAMINATION: (
         "exam", "examinations?", "study", "type of (?:exam|examination|study)", "procedures?", "modality", "accession",
         "(?:exam|study) date", "date of (?:exam|examination|study)", "date", "untersuchung", "examen", "estudio",
+        "检查(?:部位|项目|名称|日期)", "檢查(?:部位|項目|日期)", "検査(?:部位|項目|日)", "الفحص",
     ),
     Rank.HISTORY: (
         f"{_WHOSE}*(?:history|indications?)",
@@ -51,6 +55,9 @@ HEADINGS: dict[Rank, tuple[str, ...]] = {
         "reasons? for (?:this )?(?:exam|examination|study|referral|visit)", "chief complaint", "complaint", "symptoms",
         "indikation", "anamnese", "klinische (?:angaben|fragestellung)", "fragestellung", "renseignements cliniques",
         "indicaci[oó]n", "indica[cç][aã]o", "indicazione", "quesito(?: clinico| diagnostico)?", "motivo",
+        "(?:现|既往)?病史|主诉|临床(?:诊断|资料|表现)",
+        "臨床(?:診斷|情報|診断|経過)|病史|主訴|検査目的|依頼目的|既往歴|現病歴",
+        "التاريخ المرضي", "القصة السريرية", "سبب الفحص",
     ),
     Rank.OTHER: (
         "addend(?:um|a)", "wet read", "recommendations?", "plan", "follow[- ]?up", "gross(?: description)?",
@@ -60,13 +67,15 @@ HEADINGS: dict[Rank, tuple[str, ...]] = {
         "findings?", "captions?", "legend", "results?", "observations?",
         "(?:microscop(?:y|ic)|histolog(?:y|ic|ical))(?: description)?",
         "description", "befund(?:e|ung)?", "r[eé]sultats?", "hallazgos", "achados", "referto", "reperti?",
-        "descripci[oó]n", "(?:影像|检查)?所见",
+        "descripci[oó]n",
+        "[A-Z\\u3400-\\u9fff]{0,8}(?:所见|所見|表现)", "النتائج", "الموجودات", "المشاهدات",
     ),
     Rank.IMPRESSION: (
         "impressions?", "conclusions?", "opinion", "summary", "diagnos[ei]s", "assessment", "interpretation",
         "bottom line", "beurteilung", "zusammenfassung", "diagnosen?", "conclusiones", "conclusi[oó]n",
         "impresi[oó]n", "conclus[aã]o", "impress[aã]o", "conclusion[ei]", "s[ií]ntesis", "synth[eè]se",
-        "诊断(?:意见)?", "印象", "结论",
+        "(?:影像|放射)?(?:诊断|診斷|診断)(?:意见|意見|提示|印象)?", "印象",
+        "(?:结论|結論|総括|まとめ)", "الانطباع", "الخلاصة", "الاستنتاج",
     ),
 }  # fmt: skip
 """Names of sections, as regular expressions; they are matched in any case."""
@@ -82,13 +91,13 @@ class Section:
 
 def _names(ranks: tuple[Rank, ...]) -> str:
     one = f"(?:{'|'.join(name for rank in ranks for name in HEADINGS[rank])})"
-    return rf"{one}(?:[ \t]*(?:/|&|\+|,|\b(?:and|und|et|y|e)\b)[ \t]*{one}){{0,3}}"
+    return rf"{one}(?:[ \t]*(?:/|&|\+|,|、|及|与|和|\b(?:and|und|et|y|e)\b)[ \t]*{one}){{0,3}}"
 
 
 _TELLING = (Rank.OTHER, Rank.FINDINGS, Rank.IMPRESSION)
 _IN_BRACKETS = r"(?:[^\S\n]*\([^()\n]{1,60}\))?"
-_BULLET = r"^[^\S\n]*[>*#_•\[-]*[^\S\n]*(?:\d{1,2}[.)][^\S\n]*)?"
-_END_OF_NAME = r"[^\S\n]*[*_\]]*[^\S\n]*(?:[:\uff1a]|[-–—](?=\s)|$)[*_]*"
+_BULLET = r"^[^\S\n]*[>*#_•\[【［■◆○●・-]*[^\S\n]*(?:\d{1,2}[.)][^\S\n]*)?"
+_END_OF_NAME = r"[^\S\n]*(?:[】］][:\uff1a]?|[*_\]]*[^\S\n]*(?:[:\uff1a]|[-–—](?=\s)|$)[*_]*)"
 
 # What tells of the image may have words around its name, as in "CT CHEST FINDINGS"; background must be nothing else, so
 # that a line such as "Comparison shows progress: ..." is not taken for some.
@@ -100,7 +109,7 @@ _ON_A_LINE = re.compile(
 )
 # Within a line a heading follows a sentence's end, or is written with a capital; and there has to be a colon.
 _IN_A_LINE = re.compile(
-    rf"(?:(?<=[.!?;:)\]>|。\uff1b\uff1a])[^\S\n]*|(?<=\s)(?-i:(?=[A-ZÀ-Þ])))"
+    rf"(?:(?<=[.!?;:)\]>|。\uff01\uff1f\uff1b\uff1a\uff09】؟؛۔])[^\S\n]*|(?<=\s)(?-i:(?=[A-ZÀ-Þ])))"
     rf"(?:(?P<background>{_names(BACKGROUND)})|(?P<telling>{_names(_TELLING)})){_IN_BRACKETS}[^\S\n]*[:\uff1a]",
     re.IGNORECASE,
 )
@@ -112,7 +121,8 @@ _SIGNED = re.compile(
 )
 # Any other heading, and an empty line, ends what is background: what follows may be the findings.
 _STRANGE = re.compile(
-    r"^[^\S\n]*[^\W\d_][\w /&()-]{1,40}(?<=[^\W\d_]):(?!\d)"
+    r"^[^\S\n]*[^\W\d_][\w /&()-]{1,40}(?<=[^\W\d_])(?::(?!\d)|\uff1a)"
+    r"|^[^\S\n]*[【［][^】］\n]{1,40}[】］]|(?<=[。\uff1b])[^\W\d_][\w]{1,11}\uff1a"
     r"|(?<=\s)[A-Z][A-Z/&-]{3,}(?: [A-Z/&-]{2,}){0,3}:|\n[^\S\n]*(?=\n)",
     re.MULTILINE,
 )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from indexing import last_word_end, words
 from rag.sections import HEADINGS, Rank, Section, split_sections
 from rag.token_budget import estimated_tokens
 from titrate import hash_json, one_line
@@ -20,16 +21,23 @@ Counter = Callable[[str], int]
 GAP = "…"
 
 _SENTENCE_END = re.compile(
-    r"(?<=[^\W\d_][.!?;])\s+|(?<=[)\]%\"'][.!?;])\s+|(?<=[。\uff01\uff1f\uff1b])|\n\s*\n|\n(?=\s*(?:[-•*]|\d{1,2}[.)])\s)"
+    r"(?<=[^\W\d_][.!?;])\s+|(?<=[)\]%\"'][.!?;])\s+|(?<=[。\uff01\uff1f\uff1b])(?![」』”\uff09])|(?<=[\u061f\u061b\u06d4\u0964\u0589])\s+|"
+    r"\n\s*\n|\n(?=\s*(?:[-•*]|\d{1,2}[.)])\s)"
 )
 
-_ENDS = ".!?;。\uff01\uff1f\uff1b"
+_ENDS = ".!?;。\uff01\uff1f\uff1b\u061f\u061b\u06d4\u0964\u0589"
 _HEADING_WORDS = 6
 
 _EXAMPLE = (
     "Examination: chest, two views.\nIndication: cough.\nTechnique: upright.\nComparison: none.\n\n"
     "The first view is turned. The second is not.\n\nFindings: The heart is large. The lungs are clear. No effusion.\n"
     "Impression:\n1. Large heart.\n2. No pneumonia.\n\nElectronically signed by nobody."
+)
+_EXAMPLES = (
+    _EXAMPLE,
+    "检查方法：CT平扫。影像所见：双肺纹理清晰，未见结节。心影不大！无积液\n诊断意见：未见异常。",
+    "【検査目的】咳嗽。\n【所見】両肺に結節を認めない。「胸水？」なし。\n【診断】異常なし",
+    "سبب الفحص: سعال. النتائج: لا يوجد انصباب؟ القلب طبيعي. الانطباع: طبيعي",
 )
 
 
@@ -97,16 +105,17 @@ def shorten_report(report: str, limit: int, count: Counter) -> ReadReport:
 
 @cache
 def shortening_fingerprint() -> str:
-    """SHA-256 of the names of sections and of how an example is cut at several lengths."""
+    """SHA-256 of the names of sections and of how examples are cut at several lengths."""
     names = {rank.name: names for rank, names in HEADINGS.items()}
-    return hash_json([names, [shorten_report(_EXAMPLE, limit, estimated_tokens).text for limit in range(1, 100)]])
+    texts = [shorten_report(text, limit, estimated_tokens).text for text in _EXAMPLES for limit in range(1, 100)]
+    return hash_json([names, texts])
 
 
 def _sentences(section: Section) -> list[str]:
     found = [one_line(part) for part in _SENTENCE_END.split(section.text) if part.strip()]
     if len(found) == 1:  # a list without full stops
         found = [one_line(line) for line in section.text.splitlines() if line.strip()]
-    if len(found) > 1 and len(found[0].split()) <= _HEADING_WORDS and found[0][-1] not in _ENDS:
+    if len(found) > 1 and len(words(found[0])) <= _HEADING_WORDS and found[0][-1] not in _ENDS:
         found[:2] = [" ".join(found[:2])]  # a heading on a line of its own stays with what follows
     return found
 
@@ -157,7 +166,5 @@ def _broken_off(sentence: str, limit: int, count: Counter) -> str:
             low = middle
         else:
             high = middle - 1
-    words = sentence[:low].rsplit(maxsplit=1)
-    ends_a_word = low == len(sentence) or any(sign.isspace() for sign in sentence[max(low - 1, 0) : low + 1])
-    kept = sentence[:low] if ends_a_word or len(words) < 2 else words[0]
-    return f"{kept.rstrip()} {GAP}".strip()
+    end = last_word_end(sentence, low)
+    return f"{sentence[: end or low].rstrip()} {GAP}".strip()

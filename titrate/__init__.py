@@ -37,9 +37,12 @@ from titrate.remote import (
 )
 from titrate.seeds import LARGEST_SEED, check_seed
 from titrate.settings import Setting, read_settings
+from titrate.spelling import END_MARKS, FULL_STOPS, folded
 from titrate.text import first_line, one_line, printable, quote, short_name, shorten, unprintable
 
 __all__ = [
+    "END_MARKS",
+    "FULL_STOPS",
     "LARGEST_SEED",
     "NOTHING",
     "STOPS",
@@ -60,6 +63,7 @@ __all__ = [
     "check_seed",
     "examination",
     "first_line",
+    "folded",
     "hash_bytes",
     "hash_files",
     "hash_json",

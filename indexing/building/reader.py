@@ -19,6 +19,7 @@ from indexing.images.files import read_image_bytes, resolve_image
 from indexing.images.not_pictures import NoPictureError
 from indexing.images.view import AS_THE_FILE_SAYS, ImageView
 from indexing.records import Record, SkippedRecord
+from indexing.segmenting import words
 from titrate import InputError, hash_bytes, hash_json
 
 THREADS = min(8, os.cpu_count() or 1)
@@ -203,7 +204,7 @@ class CorpusReader(Generic[Pixels]):
         if isinstance(result, SkippedRecord):
             self._skip(result)
             return
-        self.counts.long_reports += not result.held_out and len(result.record.report.split()) > LONG_REPORT
+        self.counts.long_reports += not result.held_out and len(words(result.record.report)) > LONG_REPORT
         if result.pixels is None:
             self.counts.unchanged += not result.held_out
             self.advance()

@@ -114,6 +114,16 @@ def affirmed(text: str, findings: Sequence[str] = FINDINGS) -> set[str]:
     return {name for sentence in _sentences(text) for name, there in _read(sentence, patterns) if there}
 
 
+def mentioned(text: str, findings: Sequence[str] = FINDINGS) -> set[str]:
+    """The findings that a report names, to affirm or to deny them.
+
+    >>> sorted(mentioned("No effusion."))
+    ['effusion']
+    """
+    patterns = _patterns(tuple(findings))
+    return {name for sentence in _sentences(text) for name, _, _ in _mentions(sentence, patterns)}
+
+
 @lru_cache(maxsize=8)
 def _patterns(findings: tuple[str, ...]) -> tuple[tuple[str, re.Pattern[str]], ...]:
     """A pattern for each finding, singular or plural; the longest names first, as they hide shorter ones."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rag.outcomes.cache import OUTCOME_FIELDS, OutcomeCache
-from rag.outcomes.losses import load_loss, loss_fingerprint, nameless_yes
+from rag.outcomes.losses import Loss, load_loss, loss_fingerprint, reads_findings, unread
 from rag.outcomes.score import Outcomes, score_outcomes
 from rag.outcomes.splits import known_questions, other_patient_hashes
 from rag.outcomes.trained_on import refuse_trained_on, tell_trained_on
@@ -17,7 +17,7 @@ from rag.prompt import ReportsRead
 from rag.questions import Question, closed_questions, read_questions
 from rag.retrieval.routing import OutOfDomain, Retrieved
 from rag.system import AnsweringSystem, SystemOptions
-from titrate import TitrateWarning, hash_json
+from titrate import InputError, TitrateWarning, hash_json
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -119,9 +119,11 @@ class QuestionRun:
         Raises
         ------
         InputError
-            If the file is unsound, or holds no such question.
+            If the file is unsound, holds no such question, or one whose reference answer the loss cannot read.
         """
         read = read_questions(self.options.path, root=self.options.root, splits=[split])
+        if reads_findings(self.options.loss):
+            _refuse_unreadable(read, self.loss, self.options.path)
         if self.options.loss is not None:
             return read
         asked = closed_questions(read, self.options.path)
@@ -204,12 +206,8 @@ class QuestionRun:
         """Warn where the loss cannot see what questions were answered, given their answers at every k."""
         pairs = zip(questions, answers, strict=True)
         rows = [(question.answer, given) for question, given in pairs if question.options is None]
-        unread = nameless_yes(self.options.loss, [given for _, given in rows], [reference for reference, _ in rows])
-        if unread:
-            _warn(
-                f"{unread} of {len(rows)} open questions have a yes that names no finding, as an answer or the "
-                "reference; --loss findings takes it for affirming none: give such questions options, or another loss"
-            )
+        for sentence in unread(self.options.loss, [given for _, given in rows], [reference for reference, _ in rows]):
+            _warn(sentence)
 
     def known_questions(self, judged: Sequence[Question]) -> list[Question]:
         """Answered questions that baselines may learn from; see `rag.known_questions`."""
@@ -232,6 +230,16 @@ class QuestionRun:
         loss = loss_fingerprint(self.options.loss or "tokens")
         parts = [OUTCOME_FIELDS, self.system.fingerprints, self.max_k, loss]
         return hash_json(parts if alteration is None else [*parts, alteration])
+
+
+def _refuse_unreadable(questions: Sequence[Question], loss: Loss, path: Path) -> None:
+    """Refuse reference answers that a loss cannot read, before any model is asked."""
+    for question in questions:
+        if question.options is None:
+            try:
+                loss("", question.answer)
+            except InputError as error:
+                raise InputError(f"{path}, question {question.id}: {error}") from error
 
 
 def _warn(message: str) -> None:

@@ -114,11 +114,37 @@ def test_slake(tmp_path: Path) -> None:
     chinese = {**row, "qid": 12, "question": "\u80ba\u5065\u5eb7\u5417?", "answer": "\u5426", "q_lang": "zh"}
     picture(tmp_path / "imgs/xmlab1/source.jpg")
     path = tmp_path / "train.json"
-    path.write_text(json.dumps([row, chinese], ensure_ascii=False), encoding="utf-8")
-    first, second = read(path, "is read as SLAKE's: 1 questions with options, 1 open$")
+    organ = {**row, "qid": 13, "question": "图中有什么器官？", "answer": "肺", "q_lang": "zh", "answer_type": "OPEN"}
+    path.write_text(json.dumps([row, chinese, organ], ensure_ascii=False), encoding="utf-8")
+    first, second, third = read(path, "is read as SLAKE's: 2 questions with options, 1 open$")
     assert first.image == tmp_path / "imgs/xmlab1/source.jpg"
     assert closed(first) == ("Is the lung healthy?", "no", ("yes", "no"))
-    assert closed(second) == (chinese["question"], "\u5426", None)
+    assert closed(second) == (chinese["question"], "否", ("是", "否"))
+    assert closed(third) == (organ["question"], "肺", None)
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "options"),
+    [
+        ("不是。", "否", ("是", "否")),  # offered as every other no, or the options would tell the answer
+        ("是的", "是", ("是", "否")),
+        ("没有", "没有", ("有", "没有")),
+        ("有，双侧", "有", ("有", "没有")),
+        ("いいえ。", "いいえ", ("はい", "いいえ")),
+        ("نَعَم", "نعم", ("نعم", "لا")),
+        ("ไม่ใช่", "ไม่ใช่", ("ใช่", "ไม่ใช่")),
+        ("\uff39\uff25\uff33", "yes", ("yes", "no")),
+        ("有积液", "有积液", None),
+        ("sí", "sí", None),  # its no would be the English one, beside "yes"
+    ],
+)
+def test_yes_and_no_of_other_languages(tmp_path: Path, said: str, answer: str, options: tuple[str, str] | None) -> None:
+    row = {"img_name": "xmlab1/source.jpg", "question": "?", "answer": said, "answer_type": "CLOSED", "qid": 1}
+    picture(tmp_path / "imgs/xmlab1/source.jpg")
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([row]), encoding="utf-8")
+    (question,) = read(path, "is read as SLAKE's")
+    assert (question.answer, question.options) == (answer, options)
 
 
 HEADER = ["Figure_path", "Question", "Answer", "Choice A", "Choice B", "Choice C", "Choice D", "Answer_label"]

@@ -189,7 +189,7 @@ def test_an_answer_is_an_option_whatever_its_case_and_full_stop(folder: Path, an
 
 @pytest.mark.parametrize("options", [["yes", "Yes", "no"], ["no", "yes", "yes."], ["left  lung", "Left lung", "no"]])
 def test_options_that_only_look_different_are_refused(folder: Path, options: list[str]) -> None:
-    with pytest.raises(InputError, match=r"line 1: the options .* differ in case, spaces or a full stop only"):
+    with pytest.raises(InputError, match=r"line 1: the options .* differ in case, spaces, width or a full stop only"):
         read_questions(write(folder, changed(options=options, answer=options[0])))
 
 

@@ -91,3 +91,42 @@ def test_a_hostile_report_takes_no_long_time(part: str) -> None:
     began = time.perf_counter()
     split_sections(part * (100_000 // len(part)))
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("report", "right"),
+    [
+        (
+            "检查方法：CT平扫。影像所见：双肺清晰。未见结节。诊断意见：未见异常。",
+            [
+                ("technique", "检查方法：CT平扫。"),
+                ("findings", "影像所见：双肺清晰。未见结节。"),
+                ("impression", "诊断意见：未见异常。"),
+            ],
+        ),
+        (
+            "【検査目的】咳嗽\n【所見】両肺に結節を認めない。\n【診断】異常なし",
+            [
+                ("history", "【検査目的】咳嗽"),
+                ("findings", "【所見】両肺に結節を認めない。"),
+                ("impression", "【診断】異常なし"),
+            ],
+        ),
+        (
+            "سبب الفحص: سعال. النتائج: لا يوجد انصباب. الانطباع: طبيعي",
+            [
+                ("history", "سبب الفحص: سعال."),
+                ("findings", "النتائج: لا يوجد انصباب."),
+                ("impression", "الانطباع: طبيعي"),
+            ],
+        ),
+        (  # a heading that nobody knows ends the background: what follows may be the findings
+            "病史：咳嗽\n胸部：右肺结节。",
+            [("history", "病史：咳嗽"), ("other", "胸部：右肺结节。")],
+        ),
+        ("病史：咳嗽\n【胸部】右肺结节。", [("history", "病史：咳嗽"), ("other", "【胸部】右肺结节。")]),
+        ("胸部CT所见及诊断：右肺结节。", [("impression", "胸部CT所见及诊断：右肺结节。")]),
+    ],
+)
+def test_headings_of_languages_without_spaces(report: str, right: list[tuple[str, str]]) -> None:
+    assert ranks(report) == right

@@ -97,3 +97,20 @@ def test_the_budget_by_hand() -> None:
     assert share_of_report(4096, None) == 256
     assert share_of_report(131_072, 10_000) == 1024
     assert share_of_report(512, 4000) == 16
+
+
+def test_a_sentence_without_spaces_is_broken_between_its_words() -> None:
+    """The only space was once taken for the only place to break: of this, "CT …" was left."""
+    assert shorten_report("CT 双肺见多发结节影与积液", 6, len) == ReadReport("CT 双 …", cut=True)
+    assert shorten_report("右肺カテーテル留置", 6, len) == ReadReport("右肺 …", cut=True)  # one word of katakana
+
+
+def test_a_sentence_of_chinese_is_no_heading() -> None:
+    report = "右肺见一枚三厘米大小结节边界清楚\n左肺正常\n心影不大"
+    assert shorten_report(report, 10, len) == ReadReport("… 心影不大", cut=True)
+
+
+def test_sentences_end_in_arabic_and_urdu() -> None:
+    assert shorten_report("هل هناك انصباب؟ لا يوجد انصباب۔ القلب طبيعي", 14, len) == ReadReport(
+        "… القلب طبيعي", cut=True
+    )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from rag import affirmed, finding_loss, load_loss
-from rag.outcomes.losses import nameless_yes
+from rag.outcomes.losses import unread
+from titrate import InputError
 
 DENIED = [
     "No focal consolidation, pleural effusion, or pneumothorax.",
@@ -107,12 +108,45 @@ def test_a_list_with_commas_costs_what_sentences_with_stops_cost() -> None:
     assert finding_loss("Clear.", commas) == 0
 
 
-def test_a_yes_that_names_no_finding_is_found() -> None:
+def test_a_yes_that_names_no_finding_is_found(tmp_path: Path) -> None:
     answers = [["Effusion.", "yes"], ["Yes.", "YES"], ["no", "No."], ["Yes, an effusion.", "eyes"], ["no", "no"]]
     references = ["No effusion.", "No.", "None.", "No mass.", "Yes."]
-    assert nameless_yes("findings", answers, references) == 3
-    assert nameless_yes("findings:eyes.txt", answers, references) == 3
-    assert nameless_yes("tokens", answers, references) == nameless_yes(None, answers, references) == 0
+    names = tmp_path / "names.txt"
+    names.write_text("effusion\nmass\n", encoding="utf-8")
+    for loss in ("findings", f"findings:{names}"):
+        (told,) = unread(loss, answers, references)
+        assert told.startswith("3 of 5 open questions have a yes that names no finding")
+    assert unread("tokens", answers, references) == unread(None, answers, references) == []
+
+
+def test_a_set_that_names_no_finding_at_all_is_told_of() -> None:
+    (told,) = unread("findings", [["Clear lungs."], ["Cataract."]], ["Cataract.", "Clear."])
+    assert told.startswith("none of the 2 open questions has a reference that names a finding")
+    assert unread("findings", [["Clear lungs."], ["Cataract."]], ["No effusion.", "Clear."]) == []
+
+
+FOREIGN = [
+    "双肺未见明显异常，无积液。", "右肺 CT: pneumonia 肺炎", "両側胸水を認めない。", "لا يوجد انصباب جنبي",
+    "Выпота нет",
+    "ไม่มีน้ำในช่องเยื่อหุ้มปอด", "흉수 없음", "Kein Pleuraerguss, das Herz ist nicht vergrößert.",
+    "Pas d'épanchement, le cœur est normal.", "Sin derrame pleural; los pulmones sin lesiones.",
+]  # fmt: skip
+ENGLISH = ["No effusion.", "T2 > 3 µm, α-fetoprotein", "Cor pulmonale, situs solitus", "PAS positive", "Sjögren", "±"]
+
+
+def test_findings_of_other_languages_are_refused_not_counted(tmp_path: Path) -> None:
+    """All of these name no finding in English: both texts empty, which is no loss, and was certified."""
+    for text in FOREIGN:
+        with pytest.raises(InputError, match=r"is not in English, and findings are read in English only; use --loss"):
+            finding_loss("No effusion.", text)
+        assert finding_loss(text, "No effusion.") == finding_loss(text, "Effusion.") == 1
+        assert unread("findings", [["No effusion."], [text]], ["No effusion."] * 2)[0].startswith("1 of 2 open")
+    for text in ENGLISH:
+        assert finding_loss(text, text) == 0
+    names = tmp_path / "names.txt"
+    names.write_text("pneumonia\n肺炎\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"names.txt: the finding 肺炎 is not in English, and findings"):
+        load_loss(f"findings:{names}")
 
 
 def test_a_list_of_ones_own_with_names_inside_names(tmp_path: Path) -> None:

@@ -74,3 +74,35 @@ def test_a_loss_that_fails_names_itself_and_the_question(loss: Loss, tmp_path: P
     question = Question(id="q 7", image=tmp_path, text="?", options=None, answer="x")
     with pytest.raises(InputError, match=r"the loss function .*<lambda> failed at question q 7: .*; mend it"):
         _lost(loss, "yes", question)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reference", "loss"),
+    [
+        ("右侧积液。", "积液", 1 / 3),  # a character is a word: precision 2/4, recall 1
+        ("双肺 清晰", "双肺清晰", 0),  # was 1: no word in common
+        (
+            "没有积液",
+            "有积液",
+            1 / 3,
+        ),  # of three words each (没有, 积, 液) two are shared, as of "no effusion" and "an"
+        ("不是", "是", 1),
+        ("いいえ。", "はい", 1),
+        ("「はい」", "はい", 0),
+        ("カテーテル留置", "カテーテル", 1 / 2),  # katakana is one word: precision 1/3, recall 1
+        ("نَعَم", "نعم؟", 0),
+        ("لا", "نعم", 1),
+        ("انصـباب جنبي", "انصباب", 1 / 3),
+        ("ไม่มี", "มี", 1),
+        ("\uff23\uff34\u3000\uff13cm", "CT 3cm", 0),
+        ("5.3 cm", "3.5 cm", 1 / 2),  # was 0: both held a 3 and a 5
+        ("effusion:none", "none effusion", 0),
+        ("A 型", "B 型", 1 / 2),  # no article stands before 型
+        ("+", "-", 1),  # was 0: neither holds a word
+        ("+", " + ", 0),
+        ("Yes.", "no", 1),
+    ],
+)
+def test_words_of_languages_without_spaces(answer: str, reference: str, loss: float) -> None:
+    assert token_loss(answer, reference) == pytest.approx(loss)
+    assert token_loss(reference, answer) == pytest.approx(loss)
