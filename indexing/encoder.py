@@ -26,6 +26,7 @@ from indexing.encoder_config import (
     read_encoder_config,
 )
 from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
+from indexing.hub import only_what_is_cached_if_unreachable
 from indexing.images.decode import decode_image, load_image
 from titrate import (
     STOPS,
@@ -83,18 +84,19 @@ class Encoder(MultiModalEmbedding):
         name, weights = _parse_id(id)
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            config, text = _checked_config(name)
-            reading = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
-            # "from_pretrained" refuses to start from random weights, as open_clip's other factory would. All weights
-            # are in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
-            model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained=weights, device=chosen, weights_only=True, pretrained_text=False
-            )
+            with only_what_is_cached_if_unreachable(name):
+                config, text = _checked_config(name)
+                reading = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
+                # Not open_clip's other factory, which starts from random weights where there are none. All weights are
+                # in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
+                model, preprocess = open_clip.create_model_from_pretrained(
+                    name, pretrained=weights, device=chosen, weights_only=True, pretrained_text=False
+                )
+                tokenizer = open_clip.get_tokenizer(name, **reading)
             check_preprocessing(model.visual.preprocess_cfg)
             encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
             encoder._model, encoder._preprocess, encoder._device = model.eval(), preprocess, chosen
-            encoder._tokenizer = open_clip.get_tokenizer(name, **reading)
-            encoder._fingerprint = _fingerprint(model, encoder._tokenizer, [config, text])
+            encoder._tokenizer, encoder._fingerprint = tokenizer, _fingerprint(model, tokenizer, [config, text])
             encoder._dimension = encoder._probe()
         except TitrateError as error:
             raise type(error)(f"cannot load encoder {id}: {error}") from error

@@ -1,6 +1,8 @@
 import asyncio
 import json
 import shutil
+import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +11,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from huggingface_hub import constants
 from llama_index.core.embeddings import MultiModalEmbedding
 from PIL import Image
 
@@ -96,6 +99,21 @@ def test_unknown_models_are_refused(tmp_path: Path, encoder_folder: Path) -> Non
         with pytest.raises(InputError) as caught:
             Encoder.open(name)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mute", [False, True], ids=["nobody is there", "nobody answers"])
+def test_without_the_hub_it_is_told_in_seconds(monkeypatch: pytest.MonkeyPatch, mute: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        if not mute:
+            server.close()
+        monkeypatch.setattr(constants, "ENDPOINT", address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        started = time.monotonic()
+        with pytest.raises(InputError, match=r"hf-hub:nobody/nothing: .*; if this machine is offline"):
+            Encoder.open("hf-hub:nobody/nothing", device="cpu")
+    assert time.monotonic() - started < (5 if mute else 2)  # the hub's client by itself tries for 23 seconds
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_numbers_that_are_not_finite_are_an_error(encoder_folder: Path) -> None:
