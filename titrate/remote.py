@@ -1,6 +1,7 @@
 """Servers that a user names: their addresses, the keys that may be sent there, and trying again what may pass."""
 
 import ipaddress
+import random
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -27,14 +28,22 @@ class TransientError(TitrateError):
         As of any error.
     wait_s
         Seconds after which the server asks to be tried again.
+    away
+        Whether nobody answered for the server, as while it starts anew.
     """
 
-    def __init__(self, message: str, wait_s: float = 0.0) -> None:
+    def __init__(self, message: str, wait_s: float = 0.0, *, away: bool = False) -> None:
         super().__init__(message)
-        self.wait_s = wait_s
+        self.wait_s, self.away = wait_s, away
 
 
-def retry(action: Callable[[], _Result], pauses_s: Sequence[float]) -> _Result:
+def retry(
+    action: Callable[[], _Result],
+    pauses_s: Sequence[float],
+    *,
+    away_s: Sequence[float] = (),
+    notice: Callable[[TransientError, float], None] | None = None,
+) -> _Result:
     """What an action returns, tried again for as long as it raises `TransientError`.
 
     Parameters
@@ -42,18 +51,28 @@ def retry(action: Callable[[], _Result], pauses_s: Sequence[float]) -> _Result:
     action
         It must be safe to do twice.
     pauses_s
-        Seconds before each further try; longer, up to a minute, if the server asks for it. Empty for one try only.
+        Seconds before each further try, and up to a quarter more, so that many who wait do not come back at once;
+        longer, up to a minute, if the server asks for it. Empty for one try only.
+    away_s
+        Pauses of further tries after these, for as long as the server is away.
+    notice
+        Told of each failure that is waited for, and for how many seconds.
 
     Raises
     ------
     TransientError
         That of the last try.
     """
-    for pause_s in pauses_s:
+    for number in range(len(pauses_s) + len(away_s)):
         try:
             return action()
         except TransientError as error:
+            if number >= len(pauses_s) and not error.away:
+                raise
+            pause_s = [*pauses_s, *away_s][number] * random.uniform(1, 1.25)
             wait_s = max(pause_s, min(error.wait_s, LONGEST_WAIT_S))
+            if notice is not None:
+                notice(error, wait_s)
         time.sleep(wait_s)
     return action()
 

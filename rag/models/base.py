@@ -62,6 +62,22 @@ class NestedPrompt:
         return Prompt(self.image, self.opening + "".join(self.contexts[:k]) + self.closings[question])
 
 
+class PromptTooLongError(InputError):
+    """A prompt is too long for the model.
+
+    Parameters
+    ----------
+    message
+        As of any error.
+    prompt
+        Which.
+    """
+
+    def __init__(self, message: str, prompt: Prompt) -> None:
+        super().__init__(message)
+        self.prompt = prompt
+
+
 class MLLM(TokenBudget, ABC):
     """Answers prompts freely, and scores given answers; says how many tokens of a prompt a report may take."""
 

@@ -1,9 +1,7 @@
 """A model behind any OpenAI-compatible server, such as vLLM, SGLang, llama.cpp or `transformers serve`, as an MLLM."""
 
-import math
-import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from rag.models.base import MLLM, Prompt
-from rag.models.server.connection import EXAMPLE, OpenAIServer, RefusedError
-from rag.models.server.images import data_urls
-from rag.models.server.option_reading import RULE, AnswerToken, named_option, option_scores, tokens_needed
+from rag.models.base import MLLM, Prompt, PromptTooLongError
+from rag.models.server.connection import EXAMPLE, OpenAIServer, RefusedError, TooLongError
+from rag.models.server.dialect import QUESTION, Dialect, find_dialect
+from rag.models.server.exact import EXACT, ExactScores
+from rag.models.server.messages import SPECIAL, data_url, data_urls, user_message
+from rag.models.server.option_reading import LEAST_MASS, RULE, named_option, option_scores, tokens_needed
+from rag.models.server.replies import answer_text, answer_tokens, thinks
+from rag.models.server.sameness import Signature
 from rag.token_budget import ASSUMED_CONTEXT, share_of_report
 from titrate import (
     InputError,
@@ -27,40 +29,46 @@ from titrate import (
     printable,
 )
 
-LISTED = 20
-"""Alternatives whose log-probabilities are asked for at each token of an answer: the most that common servers list."""
 WRITTEN_TOKENS = 96
 """Most tokens of an answer that is searched for the words of an option."""
 
 _IDENTITY = ("id", "root", "parent", "owned_by")  # `created` is the time of asking to some servers
-_ROUNDING = 0.01
-_SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?(?:INST|IMG)\w*\]")
 _SHOWN, _LONGEST_LIST = 5, 200
+_LOOK_AFTER = 32  # requests, after which the opening question is asked again
 
 
 class OpenAIMLLM(MLLM):
     """A model that a server runs. Make one with `OpenAIMLLM.open`.
 
-    Options are scored by the log-probabilities that the server lists for the first tokens of the answer, as
-    `rag.models.server.option_reading` describes. Where these do not tell how likely every option is, and where the
-    server lists none, the words of the answer decide: probability 1 for the option that they name, and the same
-    probability for every option if they name none. Options that are equally likely stay so.
+    Options are scored by all their tokens where the server can tell these (`rag.models.server.exact`), or else by the
+    log-probabilities that it lists for the first tokens of the answer (`rag.models.server.option_reading`). Where
+    these do not tell how likely every option is, and where the server lists none, the words of the answer decide:
+    probability 1 for the option that they name, and the same probability for every option if they name none. Options
+    that are equally likely stay so. Thoughts before an answer are left out where the template can, or passed over.
 
     A certificate holds for a server scored in this way that treats later questions as it did those of the calibration.
     Scores are no function of image and message alone: servers round otherwise when they hold part of a prompt already,
     or read others beside it, and in bfloat16 that changes some answers at temperature 0.
 
-    The fingerprint is of the model's name and what the server says of the model, as its weights cannot be read: if a
-    server changes weights under the same name, the fingerprint does not show it. The address is not part of the
-    fingerprint, so that the same model may move to another machine.
+    The fingerprint is of the model's name, what the server says of the model, and how it is asked, as its weights
+    cannot be read. The address is not part of it, so that the same model may move to another machine. If other
+    weights take the model's place while questions are answered, its answer to the opening question tells, and an
+    error is raised.
     """
 
-    def __init__(self, server: OpenAIServer, model: str, said: Mapping[str, Any], *, lists_tokens: bool) -> None:
-        self.server, self.model, self._lists_tokens = server, model, lists_tokens
+    def __init__(self, server: OpenAIServer, model: str, said: Mapping[str, Any], dialect: Dialect) -> None:
+        self.server, self.model, self.dialect = server, model, dialect
         self._identity = {"name": model} | {key: said[key] for key in _IDENTITY if isinstance(said.get(key), str)}
+        if isinstance(said.get("meta"), dict):  # of llama.cpp: the sizes of the weights
+            self._identity["meta"] = hash_json(said["meta"])
         said_tokens = said.get("max_model_len")
         self._context_tokens = said_tokens if type(said_tokens) is int and said_tokens > 0 else ASSUMED_CONTEXT
         self._warned: set[str] = set()
+        self._exact: ExactScores | None = None
+        self._signature: Signature | None = None
+        self._unlooked = 0
+        self._opening_choice: Callable[[], dict[str, Any]] = dict
+        server.on_away = self._note
 
     @classmethod
     def open(cls, address: str, *, api_key: str | None = None) -> "OpenAIMLLM":
@@ -93,32 +101,58 @@ class OpenAIMLLM(MLLM):
         if not model and len(known) != 1:
             raise InputError(f"which model of server {server.url}? {names}; give one as {EXAMPLE}")
         model = model or next(iter(known))
-        opened = cls(server, model, known.get(model, {}), lists_tokens=True)
-        question = Prompt(Image.new("RGB", (64, 64), "grey"), "Is this an image?\nOptions: yes, no")
+        opened = cls(server, model, known.get(model, {}), Dialect())
         try:
-            tokens = _answer_tokens(opened._ask([question], 1, listed=True)[0])
-            reason = None if tokens else "it lists no log-probabilities"
-        except RefusedError as error:
-            reason = str(error)
-            try:
-                opened._ask([question], 1)
-            except RefusedError as refusal:
-                # Not its name: servers may know more models than they list.
-                raise InputError(f"{refusal}; {names}, and the model must read images") from None
-        if reason is not None:
-            _warn(
-                f"options are told from the words that {model} writes, with probability 0 or 1, as the server does not "
-                f"tell log-probabilities ({reason})"
-            )
-            opened._lists_tokens = False
+            opened._look_around()
+        except RefusedError as refusal:
+            # Not its name: servers may know more models than they list.
+            raise InputError(f"{refusal}; {names}, and the model must read images") from None
+        server.patient = True
         return opened
+
+    def _look_around(self) -> None:
+        """Find out what the server takes, and tell what it does not."""
+        message = user_message(data_url(Image.new("RGB", (64, 64), "grey")), QUESTION)
+
+        def ask(dialect: Dialect, most: int) -> dict[str, Any]:
+            body = {"model": self.model, "messages": [message], **dialect.body(most, listed=True)}
+            return self.server.complete([body])[0]
+
+        opening = find_dialect(ask)
+        self.dialect, self._signature = opening.dialect, Signature.of(opening.choice)
+        self._opening_choice = lambda: ask(self.dialect, 1)
+        if self.dialect.thinks:
+            _warn(
+                f"{self.model} thinks before it answers and cannot be told not to; options are told from the words "
+                "after its thoughts, with probability 0 or 1"
+            )
+        elif not self.dialect.listed:
+            _warn(
+                f"options are told from the words that {self.model} writes, with probability 0 or 1, as the server "
+                f"does not tell log-probabilities ({opening.refused.get('listed', 'it lists none')})"
+            )
+        if not self.dialect.cold:
+            _warn(
+                f"the server refuses temperature 0 ({opening.refused['temperature']}); answers in words may be others "
+                "each time"
+            )
+        exact = ExactScores(self.server, self.model, self.dialect)
+        if self.dialect.listed and exact.works(message):
+            self._exact = exact
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what the server says of its model and of how options are scored; see the class for its limits."""
-        rule = [RULE, LISTED if self._lists_tokens else 0, WRITTEN_TOKENS]
+        rule = [RULE, EXACT if self._exact else None, WRITTEN_TOKENS, self.dialect.rule]
         parts = {"server's model": self._identity, "rule": rule, "tokens per report": self.tokens_per_report}
         return hash_json(parts)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """How options are scored, and, where the server says it, its own name for how it is set up."""
+        listed = f"the {self.dialect.listed} likeliest first tokens, else words" if self.dialect.listed else "words"
+        told = {} if self._signature is None else self._signature.told
+        return {"options read by": "all their tokens" if self._exact else listed, **told}
 
     @property
     def tokens_per_report(self) -> int:
@@ -130,7 +164,7 @@ class OpenAIMLLM(MLLM):
 
     def without_special_tokens(self, text: str) -> str:
         """A text in which a space stands for each thing that a model may take for a special token."""
-        return _SPECIAL.sub(" ", text)
+        return SPECIAL.sub(" ", text)
 
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
         """The model's answer to each prompt at temperature 0.
@@ -142,7 +176,7 @@ class OpenAIMLLM(MLLM):
         TitrateError
             If the server fails.
         """
-        return [_text(choice).strip() for choice in self._ask(prompts, max_new_tokens)]
+        return [answer_text(choice, self.model) for choice in self._ask(prompts, max_new_tokens)]
 
     def score(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Log-probability of each prompt's options as its answer, each float64 [number of options]; see the class.
@@ -154,28 +188,57 @@ class OpenAIMLLM(MLLM):
         TitrateError
             If the server fails, or no longer lists log-probabilities.
         """
-        scores: dict[int, NDArray[np.float64]] = {}
-        if self._lists_tokens:
-            needed = [tokens_needed(choices) for choices in options]
-            for row, choice in enumerate(self._ask(prompts, needed, listed=True)):
-                tokens = _answer_tokens(choice)
-                if not tokens and _text(choice):
-                    raise TitrateError(
-                        f"server {self.server.url} no longer lists log-probabilities, as it did at first; start it as "
-                        "it was, or run again to go by the words of answers"
-                    )
-                found = option_scores(tokens, options[row], whole=choice.get("finish_reason") == "stop")
-                if found is not None:
-                    scores[row] = found
+        scores = self._exactly(prompts, options) if self._exact else {}
         rest = [row for row in range(len(prompts)) if row not in scores]
-        if rest and self._lists_tokens:
-            self._note(
-                "the tokens that the server lists leave it open how likely some options are; those answers are judged "
-                "by their words, with probability 1"
-            )
+        if rest and self.dialect.listed:
+            scores |= self._by_tokens(rest, prompts, options)
+            rest = [row for row in rest if row not in scores]
+            if rest:
+                self._note(
+                    "the tokens that the server lists leave it open how likely some options are; those answers are "
+                    "judged by their words, with probability 1"
+                )
         for row, answer in zip(rest, self.generate([prompts[row] for row in rest], WRITTEN_TOKENS), strict=True):
             scores[row] = self._by_words(answer, options[row])
         return [scores[row] for row in range(len(prompts))]
+
+    def _exactly(self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]]) -> dict[int, NDArray[np.float64]]:
+        """Scores by the options' tokens, by row, of those rows whose options the server reads as written."""
+        exact = self._exact
+        assert exact is not None
+        trees = {row: tree for row, choices in enumerate(options) if (tree := exact.tree(choices)) is not None}
+        images = data_urls(prompts[row].image for row in trees)
+        asked: list[Prompt] = []
+        bodies: list[dict[str, Any]] = []
+        for row, tree in trees.items():
+            bodies += exact.requests(user_message(images[id(prompts[row].image)], prompts[row].text), tree)
+            asked += [prompts[row]] * len(tree.nodes)
+        choices = iter(self._complete(asked, bodies))
+        scores = {row: exact.scores(tree, [next(choices) for _ in tree.nodes]) for row, tree in trees.items()}
+        if any(np.exp(found).sum() < LEAST_MASS for found in scores.values()):
+            self._note(
+                f"{self.model} would rather answer some questions with none of the options: together they have less "
+                "than a tenth of the probability there, and are compared with each other alone"
+            )
+        return scores
+
+    def _by_tokens(
+        self, rows: Sequence[int], prompts: Sequence[Prompt], options: Sequence[Sequence[str]]
+    ) -> dict[int, NDArray[np.float64]]:
+        """Scores by listed tokens, by row, of those rows where these tell all."""
+        scores = {}
+        needed = [tokens_needed(options[row]) for row in rows]
+        for row, choice in zip(rows, self._ask([prompts[row] for row in rows], needed, listed=True), strict=True):
+            tokens = answer_tokens(choice)
+            if not tokens and choice["message"].get("content"):
+                raise TitrateError(
+                    f"server {self.server.url} no longer lists log-probabilities, as it did at first; start it as "
+                    "it was, or run again to go by the words of answers"
+                )
+            found = option_scores(tokens, options[row], whole=choice.get("finish_reason") == "stop")
+            if found is not None and not thinks(choice):
+                scores[row] = found
+        return scores
 
     def _by_words(self, answer: str, options: Sequence[str]) -> NDArray[np.float64]:
         named = named_option(answer, options)
@@ -190,19 +253,41 @@ class OpenAIMLLM(MLLM):
         """The server's first choice for each prompt, at most ``most`` tokens, with log-probabilities if ``listed``."""
         lengths = [most] * len(prompts) if isinstance(most, int) else most
         images = data_urls(prompt.image for prompt in prompts)
-        more: dict[str, Any] = {"logprobs": True, "top_logprobs": LISTED} if listed else {}
-        return self.server.complete(
-            [
-                {
-                    "model": self.model,
-                    "messages": [_message(images[id(prompt.image)], prompt.text)],
-                    "temperature": 0,
-                    "max_tokens": length,
-                    **more,
-                }
-                for prompt, length in zip(prompts, lengths, strict=True)
-            ]
-        )
+        bodies = [
+            {
+                "model": self.model,
+                "messages": [user_message(images[id(prompt.image)], prompt.text)],
+                **self.dialect.body(length, listed=listed),
+            }
+            for prompt, length in zip(prompts, lengths, strict=True)
+        ]
+        return self._complete(prompts, bodies)
+
+    def _complete(self, prompts: Sequence[Prompt], bodies: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The server's first choice for each request about a prompt, all by the model that was opened."""
+        try:
+            choices = self.server.complete(bodies)
+        except TooLongError as error:
+            raise PromptTooLongError(str(error), prompts[error.row]) from None
+        self._unlooked += len(bodies)
+        if self.server.was_away or self._unlooked >= _LOOK_AFTER:
+            self._check_same()
+        return choices
+
+    def _check_same(self) -> None:
+        """Refuse to go on if the opening question is answered otherwise than at first."""
+        self.server.was_away, self._unlooked = False, 0
+        if self._signature is None:
+            return
+        now = Signature.of(self._opening_choice())
+        how = self._signature.differs(now)
+        if how is not None:
+            raise TitrateError(
+                f"server {self.server.url} no longer runs the model that it ran at first: to the same question {how}; "
+                "start it with that model again, or calibrate this one"
+            )
+        if now.system != self._signature.system:
+            self._note("the server was set up anew while questions were answered, and its model answers as before")
 
     def _note(self, message: str) -> None:
         """Warn once."""
@@ -213,35 +298,3 @@ class OpenAIMLLM(MLLM):
 
 def _warn(message: str) -> None:
     warnings.warn(message, TitrateWarning, stacklevel=3)
-
-
-def _message(image: str, text: str) -> dict[str, Any]:
-    """A chat message: the image, then the text without what a model may take for a special token."""
-    parts = [{"type": "image_url", "image_url": {"url": image}}, {"type": "text", "text": _SPECIAL.sub(" ", text)}]
-    return {"role": "user", "content": parts}
-
-
-def _text(choice: Mapping[str, Any]) -> str:
-    return choice["message"]["content"] or ""
-
-
-def _log_probability(entry: Mapping[str, Any]) -> float:
-    """Of a token, at most 0; NaN where it is none, since a little above 0 is rounding, and more is no probability."""
-    value = float(entry["logprob"])
-    return min(value, 0.0) if value <= _ROUNDING else math.nan
-
-
-def _answer_tokens(choice: Mapping[str, Any]) -> list[AnswerToken]:
-    """The tokens of an answer, up to the first whose log-probabilities are missing or malformed."""
-    found: list[AnswerToken] = []
-    try:
-        for entry in choice["logprobs"]["content"]:
-            listed = [(str(each["token"]), _log_probability(each)) for each in entry["top_logprobs"]]
-            own = (str(entry["token"]), _log_probability(entry))
-            if not listed or not all(math.isfinite(value) for _, value in (*listed, own)):
-                break
-            told = any(token == own[0] for token, _ in listed)  # some list so many others besides the one written
-            found.append(AnswerToken(own[0], tuple(listed if told else [own, *listed])))
-    except (KeyError, TypeError, ValueError):
-        return found
-    return found

@@ -202,6 +202,7 @@ def test_a_servers_replies(
     hostile: str,
 ) -> None:
     monkeypatch.setattr("rag.models.server.connection.PAUSES_S", ())
+    monkeypatch.setattr("rag.models.server.connection.AWAY_S", ())
     answers, served = script
     replies: dict[str, Reply] = {
         "answer": said(f"fine {hostile}"),

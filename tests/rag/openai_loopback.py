@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,8 +42,10 @@ class Served:
 
 
 @contextmanager
-def serving(complete: Callable[[Any], Answer]) -> Iterator[Served]:
-    """Serve chat completions that a function gives for each request."""
+def serving(
+    complete: Callable[[Any], Answer], beside: Mapping[str, Callable[[Any], Answer]] | None = None
+) -> Iterator[Served]:
+    """Serve chat completions that a function gives for each request, and what else there is, by its path."""
     served, lock = Served(), Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -59,6 +61,8 @@ def serving(complete: Callable[[Any], Answer]) -> Iterator[Served]:
                 status, value = served.models
             elif request == "POST /v1/chat/completions":
                 status, value = complete(body)
+            elif self.command == "POST" and self.path in (beside or {}):
+                status, value = (beside or {})[self.path](body)
             else:
                 status, value = 404, {"detail": "Not Found"}
             data = value if isinstance(value, bytes) else json.dumps(value).encode()
@@ -141,6 +145,34 @@ def model_behind(mllm: TransformersMLLM) -> Callable[[Any], Answer]:
         return said(text_said, tokens if body.get("logprobs") else None, finish="stop" if ended else "length")
 
     return complete
+
+
+def exact_behind(mllm: TransformersMLLM) -> tuple[Callable[[Any], Answer], dict[str, Callable[[Any], Answer]]]:
+    """The same as vLLM serves it: the log-probabilities of any token, behind an answer that has been begun."""
+    listed, tokenizer, lock = model_behind(mllm), mllm.processor.tokenizer, Lock()
+
+    def rendered(body: Any) -> str:
+        user, *begun = body["messages"]
+        prompt = mllm.render(user["content"][-1]["text"])
+        if not begun:
+            return prompt
+        return f"{prompt}{begun[0]['content']}{'' if body['continue_final_message'] else mllm.turn.end}"
+
+    @torch.inference_mode()
+    def complete(body: Any) -> Answer:
+        if "logprob_token_ids" not in body:
+            return listed(body)
+        data = body["messages"][0]["content"][0]["image_url"]["url"].partition(",")[2]
+        with lock:
+            inputs = mllm.inputs([rendered(body)], [Image.open(BytesIO(base64.b64decode(data)))])
+            table = torch.log_softmax(mllm.model(**inputs).logits[0, -1].double(), -1)
+        numbered = [(f"token_id:{token}", float(table[token])) for token in body["logprob_token_ids"]]
+        return said("", [answer_token(*numbered)], finish="length")
+
+    return complete, {
+        "/tokenize": lambda body: (200, {"tokens": tokenizer(rendered(body)).input_ids}),
+        "/detokenize": lambda body: (200, {"prompt": tokenizer.decode(body["tokens"])}),
+    }
 
 
 YES = said("yes", [answer_token(("yes", -0.1), ("no", -3.0))])

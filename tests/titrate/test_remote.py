@@ -21,8 +21,10 @@ def failing(*errors: Exception) -> Callable[[], str]:
 
 @pytest.fixture
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long it slept, without what chance adds."""
     pauses: list[float] = []
     monkeypatch.setattr("titrate.remote.time.sleep", pauses.append)
+    monkeypatch.setattr("titrate.remote.random.uniform", lambda low, high: low)
     return pauses
 
 
@@ -43,6 +45,23 @@ def test_the_last_failure_is_raised(slept: list[float]) -> None:
     with pytest.raises(TransientError, match="a"):
         retry(failing(TransientError("a")), ())
     assert slept == [0.5]
+
+
+def test_who_is_away_is_waited_for_longer(slept: list[float]) -> None:
+    told: list[tuple[TransientError, float]] = []
+    away = [TransientError(str(number), away=True) for number in range(4)]
+    assert retry(failing(*away), (0.5, 1.0), away_s=(15.0,) * 3, notice=lambda *each: told.append(each)) == "done"
+    assert slept == [0.5, 1.0, 15.0, 15.0] and told == list(zip(away, slept, strict=True))
+    with pytest.raises(TransientError, match="busy"):
+        retry(failing(away[0], away[1], TransientError("busy")), (0.5, 1.0), away_s=(15.0,) * 3)
+
+
+def test_many_who_wait_do_not_come_back_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("titrate.remote.time.sleep", pauses.append)
+    for _ in range(20):
+        retry(failing(TransientError("busy")), (8.0,))
+    assert all(8 <= pause <= 10 for pause in pauses) and len(set(pauses)) > 10
 
 
 def test_other_failures_are_raised_at_once(slept: list[float]) -> None:

@@ -1,12 +1,15 @@
 """Talking to an OpenAI-compatible server: what may pass is tried again; the rest becomes one line with URL and fix.
 
 Only the address that the user named is ever asked, through no proxy; a server that points elsewhere is not followed.
+Replies are read up to a size, counted as they are unpacked, and for a time, however slowly their bytes come.
 """
 
 import re
 import ssl
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from threading import get_ident
+from time import monotonic
+from typing import Any, TypeVar
 
 import httpx
 
@@ -25,13 +28,21 @@ from titrate import (
 )
 
 EXAMPLE = "http://localhost:8000/v1#MODEL"
-AT_ONCE = 8
+AT_ONCE = 16
 """Requests in flight; servers batch what comes together."""
 TIMEOUT_S = 300
+"""For a whole reply, from the request to its last byte."""
 CONNECT_S = 10
+MOST_BYTES = 32 * 2**20
+"""Of a reply, unpacked; the longest that is asked for takes a tenth."""
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds before each further try of a request that failed for a reason that may pass; longer, up to a minute, if the
 server says so."""
+AWAY_S = (15.0,) * 38
+"""Pauses after these for a server that was there and is away: a large model takes minutes to be loaded again."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 _REASON = ("error", "detail", "message")
 """Where such servers put the reason of a failure."""
@@ -43,6 +54,23 @@ _TOO_LONG = re.compile(
 
 class RefusedError(TitrateError):
     """The server does not take this request as it is; another might pass."""
+
+
+class TooLongError(InputError):
+    """A prompt is too long for the model.
+
+    Parameters
+    ----------
+    message
+        As of any error.
+
+    Attributes
+    ----------
+    row
+        Which of the requests that were made together.
+    """
+
+    row = 0
 
 
 class OpenAIServer:
@@ -69,6 +97,9 @@ class OpenAIServer:
         self._name = f"server {self.url}"
         # What the system trusts, so that a hospital's own authority counts; SSL_CERT_FILE names another.
         self._trusted = ssl.create_default_context()
+        self._begun: dict[int, float] = {}  # by thread: when the request under way was made
+        self.patient, self.was_away = False, False
+        self.on_away: Callable[[str], None] = lambda message: None
 
     def models(self) -> list[dict[str, Any]]:
         """What the server says of its models; nothing if it has no list of them.
@@ -80,11 +111,10 @@ class OpenAIServer:
         TitrateError
             If the server cannot be reached, refuses the key, or is no such server.
         """
-        with self._client() as client:
-            response = self._send(client, "GET", "/models", None, ())
-        if response.status_code in (404, 405, 501):
+        [(status, content)] = self._together([None], lambda client, _: self._send(client, "GET", "/models", None))
+        if status in (404, 405, 501):
             return []
-        listed = self._parsed(response).get("data")
+        listed = self._parsed(status, content).get("data")
         if not isinstance(listed, list):
             raise self._not_openai()
         return [entry for entry in listed if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
@@ -101,67 +131,133 @@ class OpenAIServer:
         TitrateError
             If the server fails for good, or does not answer as such servers do.
         """
-        with self._client() as client:
-            return in_parallel(lambda request: self._choice(client, request), requests, AT_ONCE)
+        return self._together(list(enumerate(requests)), self._choice)
 
-    def _choice(self, client: httpx.Client, request: dict[str, Any]) -> dict[str, Any]:
-        answer = self._parsed(self._send(client, "POST", "/chat/completions", request, PAUSES_S))
+    def beside(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer of what a server offers beside OpenAI's interface, such as ``/tokenize``; None if it does not.
+
+        Raises
+        ------
+        TitrateError
+            If the server fails for good.
+        """
+        root = self.url.removesuffix("/v1")
+        if root == self.url:
+            return None
+        send = lambda client, _: self._send(client, "POST", path, body, root=root)  # noqa: E731
+        [(status, content)] = self._together([None], send)
+        if status != 200:
+            return None
+        try:
+            value = parse_json(content)
+        except ValueError:
+            return None
+        return value if isinstance(value, dict) else None
+
+    def _together(self, items: Sequence[_Item], action: Callable[[httpx.Client, _Item], _Result]) -> list[_Result]:
+        with self._client() as client:
+            return in_parallel(lambda item: action(client, item), items, AT_ONCE, self._watch)
+
+    def _watch(self) -> None:
+        """Give up what takes too long: a reply of a byte now and then never runs into the HTTP library's limits."""
+        if any(begun + TIMEOUT_S + 1 < monotonic() for begun in list(self._begun.values())):
+            self._begun.clear()
+            raise self._slow()
+
+    def _choice(self, client: httpx.Client, numbered: tuple[int, dict[str, Any]]) -> dict[str, Any]:
+        try:
+            answer = self._parsed(*self._send(client, "POST", "/chat/completions", numbered[1]))
+        except TooLongError as error:
+            error.row = numbered[0]
+            raise
         match answer:
-            case {"choices": [{"message": {"content": str() | None}} as choice, *_]}:
-                return dict(choice)
+            case {"choices": [{"message": {} as message} as choice, *_]} if isinstance(
+                message.get("content"), str | None
+            ):
+                return {**choice, "system_fingerprint": answer.get("system_fingerprint")}
         raise self._not_openai()
 
     def _client(self) -> httpx.Client:
-        headers = {} if self._api_key is None else {"authorization": f"Bearer {self._api_key}"}
+        headers = {"accept-encoding": "identity"}
+        if self._api_key is not None:
+            headers["authorization"] = f"Bearer {self._api_key}"
         timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_S)
         # Not the environment's: it could name a proxy, or a password file.
         return httpx.Client(headers=headers, timeout=timeout, verify=self._trusted, trust_env=False)
 
     def _send(
-        self, client: httpx.Client, method: str, path: str, body: Any, pauses: tuple[float, ...]
-    ) -> httpx.Response:
-        """An answer that is not a failure that may pass. Every request may safely be made twice."""
+        self, client: httpx.Client, method: str, path: str, body: Any, root: str | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer that is not a failure that may pass. Every request may safely be made twice."""
 
-        def once() -> httpx.Response:
+        def once() -> tuple[int, bytes]:
             # The cause is left out of what is raised: it carries the request, and with it the key and the image.
+            self._begun[get_ident()] = monotonic()
             try:
-                response = client.request(method, self.url + path, json=body)
+                with client.stream(method, (root or self.url) + path, json=body) as response:
+                    content = self._read(response)
             except httpx.ReadTimeout:
-                raise TitrateError(
-                    f"{self._name} did not answer within {TIMEOUT_S} s; check that it runs and its load"
-                ) from None
+                raise self._slow() from None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 why = quote(error, self._api_key)
                 raise TransientError(
-                    f"cannot reach {self._name}: {why}; check the address and that the server runs"
+                    f"cannot reach {self._name}: {why}; check the address and that the server runs",
+                    away=isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError | httpx.ConnectTimeout),
                 ) from None
+            finally:
+                self._begun.pop(get_ident(), None)
             if response.status_code in TRANSIENT_STATUSES:
                 raise TransientError(
-                    f"{self._name} fails ({response.status_code}: {self._reason(response)}); see its log and try again",
+                    f"{self._name} fails ({response.status_code}: {self._reason(content)}); see its log and try again",
                     _seconds(response.headers.get("retry-after")),
+                    away=response.status_code in (502, 503),
                 )
-            return response
+            return response.status_code, content
 
-        return retry(once, pauses)
+        # Somebody who mistyped the address should not have to wait.
+        pauses = () if method == "GET" else PAUSES_S
+        return retry(once, pauses, away_s=AWAY_S if self.patient else (), notice=self._waits if self.patient else None)
 
-    def _parsed(self, response: httpx.Response) -> dict[str, Any]:
-        if response.status_code != 200:
-            raise self._refusal(response)
+    def _waits(self, error: TransientError, wait_s: float) -> None:
+        self.was_away = self.was_away or error.away
+        if wait_s > max(PAUSES_S, default=0) * 1.25 and error.away:
+            self.on_away(f"{self._name} went away; waiting up to ten minutes for it to come back")
+
+    def _read(self, response: httpx.Response) -> bytes:
+        found, end = bytearray(), monotonic() + TIMEOUT_S
+        if response.headers.get("content-encoding", "identity") not in ("identity", "gzip", "deflate"):
+            raise self._not_openai()
+        for part in response.iter_bytes():
+            found += part
+            if len(found) > MOST_BYTES:
+                raise TitrateError(
+                    f"{self._name} answers with more than {MOST_BYTES // 2**20} MiB; check that it is the right server"
+                )
+            if monotonic() > end:
+                raise self._slow()
+        return bytes(found)
+
+    def _parsed(self, status: int, content: bytes) -> dict[str, Any]:
+        if status != 200:
+            raise self._refusal(status, content)
         try:
-            value = parse_json(response.content)
+            value = parse_json(content)
         except ValueError:
             raise self._not_openai() from None
         if not isinstance(value, dict):
             raise self._not_openai()
         return value
 
+    def _slow(self) -> TitrateError:
+        return TitrateError(f"{self._name} did not answer within {TIMEOUT_S} s; check that it runs and its load")
+
     def _not_openai(self) -> TitrateError:
         return TitrateError(
             f"{self._name} does not answer as an OpenAI-compatible one does; check the address, which often ends in /v1"
         )
 
-    def _refusal(self, response: httpx.Response) -> TitrateError:
-        status, said = response.status_code, self._reason(response)
+    def _refusal(self, status: int, content: bytes) -> TitrateError:
+        said = self._reason(content)
         match status:
             case 401 | 403 if self._api_key is None:
                 return TitrateError(f"{self._name} wants an API key; set TITRATE_MLLM_API_KEY")
@@ -173,12 +269,12 @@ class OpenAIServer:
                 return TitrateError(
                     f"{self._name} points elsewhere ({status}), which is not followed; give that address"
                 )
-            case _ if _TOO_LONG.search(stated_reason(response.content, _REASON)):
-                return InputError(f"the prompt is too long for {self._name} ({said}); lower k, or raise its limit")
+            case _ if _TOO_LONG.search(stated_reason(content, _REASON)):
+                return TooLongError(f"the prompt is too long for {self._name} ({said}); lower k, or raise its limit")
         return RefusedError(f"{self._name} refuses the request ({status}: {said}); check the address and the model")
 
-    def _reason(self, response: httpx.Response) -> str:
-        return quote(stated_reason(response.content, _REASON), self._api_key)
+    def _reason(self, content: bytes) -> str:
+        return quote(stated_reason(content, _REASON), self._api_key)
 
 
 def _seconds(header: str | None) -> float:

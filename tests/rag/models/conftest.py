@@ -19,6 +19,7 @@ def served(mllm: TransformersMLLM) -> Iterator[Served]:
 def script(monkeypatch: pytest.MonkeyPatch) -> Script:
     """Answers for `scripted`; who asks is patient for a moment only."""
     monkeypatch.setattr("rag.models.server.connection.PAUSES_S", (0.01,) * (TRIES - 1))
+    monkeypatch.setattr("rag.models.server.connection.AWAY_S", ())
     monkeypatch.setattr("rag.models.server.connection.TIMEOUT_S", 1)
     return Script()
 

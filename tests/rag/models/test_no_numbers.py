@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from rag import NestedPrompt, Prompt, TransformersMLLM, normalised
-from rag.models.openai import _answer_tokens
+from rag.models.server.replies import answer_tokens
 from tests.preference.tiny import make_mllm
 from titrate import InputError
 
@@ -77,5 +77,5 @@ def test_an_option_may_be_impossible() -> None:
 def test_a_servers_log_probability_that_is_none_is_not_read(value: object) -> None:
     sound = {"token": "yes", "logprob": -0.1, "top_logprobs": [{"token": "yes", "logprob": -0.1}]}
     broken = {"token": "no", "logprob": -3.0, "top_logprobs": [{"token": "no", "logprob": value}]}
-    found = _answer_tokens({"logprobs": {"content": [sound, broken]}})
+    found = answer_tokens({"logprobs": {"content": [sound, broken]}})
     assert [token.written for token in found] == ["yes"]

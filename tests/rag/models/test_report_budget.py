@@ -5,11 +5,12 @@ from PIL import Image
 from rag import Prompt, PromptTemplate, TransformersMLLM
 from rag.models.openai import OpenAIMLLM
 from rag.models.server.connection import OpenAIServer
+from rag.models.server.dialect import Dialect
 from rag.token_budget import share_of_report
 
 
 def server(**said: object) -> OpenAIMLLM:
-    return OpenAIMLLM(OpenAIServer("http://localhost:1/v1"), "model", said, lists_tokens=True)
+    return OpenAIMLLM(OpenAIServer("http://localhost:1/v1"), "model", said, Dialect())
 
 
 def test_eight_long_reports_fit_beside_a_large_image(mllm: TransformersMLLM) -> None:

@@ -1,5 +1,6 @@
 """Servers that fail, over real HTTP on loopback: one line with the fix, as many tries as promised, no key anywhere."""
 
+import gzip
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from cli import main
 from rag import OpenAIMLLM
+from rag.models.base import PromptTooLongError
 from rag.models.server.connection import AT_ONCE
 from tests.rag.openai_loopback import (
     KEY,
@@ -24,13 +26,14 @@ from tests.rag.openai_loopback import (
     Script,
     Served,
     a_prompt,
+    answer_token,
     failed,
     opens,
     refuses,
     said,
     serving,
 )
-from titrate import InputError
+from titrate import InputError, TitrateWarning
 from titrate.parallel import in_parallel
 
 
@@ -60,7 +63,7 @@ def test_log_probabilities_that_stop(scripted: Served, script: Script) -> None:
 def test_prompt_too_long(scripted: Served, script: Script, reason: str) -> None:
     script.answers = [YES, failed(400, reason)]
     opened = opens(scripted)()
-    refuses(lambda: opened.score([a_prompt()], [["yes", "no"]]), "too long", "lower k", kind=InputError)
+    refuses(lambda: opened.score([a_prompt()], [["yes", "no"]]), "too long", "lower k", kind=PromptTooLongError)
 
 
 def test_request_too_large(scripted: Served, script: Script) -> None:
@@ -74,7 +77,8 @@ def test_trouble_that_passes_is_waited_for(scripted: Served, script: Script, sta
     script.answers = [YES, failed(status, "busy"), (status, b"gateway"), said("fine")]
     opened = opens(scripted)()
     assert opened.generate([a_prompt()]) == ["fine"]
-    assert len(scripted.completions()) == 1 + TRIES
+    looked = status in (502, 503)  # of a server that was away it is asked whether it still runs the same model
+    assert len(scripted.completions()) == 1 + TRIES + looked
 
 
 def test_trouble_that_stays_is_told(scripted: Served, script: Script) -> None:
@@ -109,13 +113,6 @@ def test_silence(scripted: Served, script: Script) -> None:
     script.delay = 2.0
     refuses(lambda: opened.generate([a_prompt()]), scripted.url, "did not answer within 1 s")
     assert len(scripted.completions()) == 2, "who does not answer is overloaded, and not asked again"
-
-
-def test_no_content(scripted: Served, script: Script) -> None:
-    value: Any = said("")[1]
-    value["choices"][0]["message"]["content"] = None
-    script.answers = [YES, (200, value)]
-    assert opens(scripted)().generate([a_prompt()]) == [""]
 
 
 def test_requests_are_made_together_and_answers_keep_their_order() -> None:
@@ -216,3 +213,41 @@ def test_one_line_at_the_command_line(
     [note] = result.stderr.splitlines()
     assert note.startswith("titrate: note: options are told from the words that small writes")
     assert scripted.keys == {f"Bearer {KEY}"} and KEY not in result.output
+
+
+def test_another_model_under_the_same_name_is_noticed(
+    scripted: Served, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.models.openai._LOOK_AFTER", 1)
+    opened = opens(scripted)()
+    opened.score([a_prompt()], [["yes", "no"]])
+    other = said("no", [answer_token(("no", -0.1), ("yes", -3.0))])
+    script.answers = [YES, other]  # to the question, and to the opening one again
+    refuses(lambda: opened.score([a_prompt()], [["yes", "no"]]), "no longer runs the model", "0.905", "0.050")
+
+
+def test_a_server_that_comes_back_is_waited_for(
+    scripted: Served, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = opens(scripted)()
+    monkeypatch.setattr("rag.models.server.connection.AWAY_S", (0.02,) * 10)
+    script.answers = [*[failed(503, "loading")] * (TRIES + 4), YES]
+    with pytest.warns(TitrateWarning, match="went away; waiting up to ten minutes"):
+        [scores] = opened.score([a_prompt()], [["yes", "no"]])
+    assert scores.tolist() == pytest.approx([-0.1, -3.0])
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
+def test_a_reply_without_end_is_cut(
+    scripted: Served, script: Script, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    """Its size counts as it is unpacked: 2 MB of zeros are 2 kB when packed."""
+    opened = opens(scripted)()
+    monkeypatch.setattr("rag.models.server.connection.MOST_BYTES", 2**20)
+    body = bytes(2_000_000)
+    if packed:
+        scripted.headers["content-encoding"] = "gzip"
+        body = gzip.compress(body)
+        assert len(body) < 2**20
+    script.answers = [(200, body)]
+    refuses(lambda: opened.generate([a_prompt()]), "answers with more than 1 MiB")

@@ -79,11 +79,11 @@ def test_a_model_that_reads_no_images(scripted: Served, script: Script) -> None:
 
 
 def test_log_probabilities_refused(scripted: Served, script: Script) -> None:
-    script.answers = [failed(400, "logprobs are not supported"), said("Yes.")]
+    script.answers = [*[failed(400, "logprobs are not supported")] * 3, said("Yes.")]
     with pytest.warns(TitrateWarning, match=r"told from the words.*400: logprobs are not supported"):
         opened = opens(scripted)()
     assert opened.score([a_prompt()], [["yes", "no"]])[0].tolist() == [0, -np.inf]
-    assert [body.get("top_logprobs") for body in scripted.completions()] == [20, None, None]
+    assert [body.get("top_logprobs") for body in scripted.completions()] == [20, 10, 5, None, None]
 
 
 def test_malformed_log_probabilities(scripted: Served, script: Script) -> None:
