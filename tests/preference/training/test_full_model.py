@@ -81,7 +81,7 @@ def test_merged_it_scores_as_with_the_adapter(
     )
     assert (adapted - scores(TransformersMLLM.open(str(folder), device="cpu"), pairs)).abs().max() > 1e-2
     assert "merged into its weights" in (merged / "README.md").read_text()
-    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "trained_on.json"}
+    files = {"adapter_config.json", "adapter_model.safetensors", "README.md", "base_weights.json", "trained_on.json"}
     assert {path.name for path in out.iterdir()} == files
     assert read_trained_on(merged) == read_trained_on(out) != []
     assert [path.name for path in merged.parent.iterdir()] == ["merged"]

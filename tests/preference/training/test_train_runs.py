@@ -208,6 +208,7 @@ def test_two_processes_train_one_adapter(
         "adapter_config.json",
         "adapter_model.safetensors",
         "README.md",
+        "base_weights.json",
         "trained_on.json",
     }
     # All eight pairs are in every step, whoever has them.
