@@ -189,6 +189,8 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
 @option("--alpha", type=LEVEL, help="Risk to promise.", section=_LATER)
 @option("--delta", type=LEVEL, help="Chance that the promise is false.", section=_LATER)
 @option("--index", type=FOLDER, help="Index folder.", section=_LATER)
+@personal_option("--encoder", help="The index's encoder, as `titrate calibrate` takes it.", section=_LATER)
+@personal_option("--url", help="The index's Qdrant server, as `titrate calibrate` takes it.", section=_LATER)
 @option("--calibrate-root", type=FOLDER, help="Folder of those questions' images.", section=_LATER)
 @personal_option("--certificate", type=FILE, help="Certificate to write.", section=_LATER)
 @_prompt_option
@@ -209,6 +211,8 @@ def train(
     alpha: float | None,
     delta: float | None,
     index: Path | None,
+    encoder: str | None,
+    url: str | None,
     calibrate_root: Path | None,
     certificate: Path | None,
     prompt: Path | None,
@@ -222,8 +226,9 @@ def train(
     from indexing import Manifest
     from preference import SkippedPair, is_main_process, read_pairs, train_adapter
 
-    asked = {"--alpha": alpha, "--delta": delta, "--index": index, "--root": calibrate_root, "--out": certificate}
-    asked |= {"--prompt": prompt, "--max-report-tokens": max_report_tokens}
+    system = {"--prompt": prompt, "--max-report-tokens": max_report_tokens, "--encoder": encoder, "--url": url}
+    files = {"--index": index, "--root": calibrate_root, "--out": certificate}
+    asked: dict[str, object] = {"--alpha": alpha, "--delta": delta, **files, **system}
     told = [word for name, value in asked.items() if value is not None for word in (name, str(value))]
     later = None
     if then_calibrate is not None:
@@ -233,11 +238,11 @@ def train(
         view = view or Manifest.load(later.params["index"]).view
     elif told:
         raise InputError(
-            "--alpha, --delta, --index, --calibrate-root, --certificate, --prompt and --max-report-tokens go with "
-            "--then-calibrate"
+            "--alpha, --delta, --index, --encoder, --url, --calibrate-root, --certificate, --prompt and "
+            "--max-report-tokens go with --then-calibrate"
         )
     read = {"PAIRS": pairs, "--then-calibrate": then_calibrate, "--prompt": prompt, "--index": index}
-    read["--mllm"] = Path(mllm) if os.path.exists(mllm) else None
+    read |= {"--mllm": Path(mllm)} if os.path.exists(mllm) else {}
     refuse_overwriting({"--out": out, "--merge": merge, "--certificate": certificate}, read)
     main, skipped = is_main_process(), list[SkippedPair]()
 
@@ -273,10 +278,8 @@ def _calibration(ctx: click.Context, questions: Path, words: Sequence[str]) -> c
 
 def _words(view: "ImageView | None") -> list[str]:
     """The options that say how images are shown."""
-    if view is None:
-        return []
-    window = [] if view.window is None else ["--window", ",".join(map(str, view.window))]
-    return window + ([] if view.frame is None else ["--frame", str(view.frame)])
+    window = [] if view is None or view.window is None else ["--window", ",".join(map(str, view.window))]
+    return window + ([] if view is None or view.frame is None else ["--frame", str(view.frame)])
 
 
 def _told(report: "TrainingResult") -> str:

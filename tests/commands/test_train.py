@@ -111,6 +111,16 @@ def test_a_calibration_that_cannot_work_is_refused_first(train: Run, samples: Pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("option", ["--encoder", "--url"])
+def test_what_names_the_system_goes_to_the_calibration(
+    train: Run, samples: Path, index_folder: Path, option: str
+) -> None:
+    later = ["--then-calibrate", samples / "questions.jsonl", "--alpha", 0.9, "--index", index_folder]
+    named = "local-dir:/nowhere" if option == "--encoder" else "not an address"
+    refused(train(*later, option, named), named.removeprefix("local-dir:"))
+    refused(train(option, named), "go with --then-calibrate")
+
+
 def test_trained_and_calibrated_in_one_go(
     run: Run, samples: Path, index_folder: Path, pairs: list[PreferencePair], tmp_path: Path
 ) -> None:
