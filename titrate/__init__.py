@@ -10,6 +10,7 @@ from titrate.errors import (
     one_line_errors,
 )
 from titrate.files import hash_bytes, hash_files, hash_json, open_private, read_jsonl, write_atomic
+from titrate.hub import check_complete, fetch_model
 from titrate.identity import (
     NOTHING,
     check_no_overlap,
@@ -58,10 +59,12 @@ __all__ = [
     "__version__",
     "check_address",
     "check_api_key",
+    "check_complete",
     "check_named",
     "check_no_overlap",
     "check_seed",
     "examination",
+    "fetch_model",
     "first_line",
     "folded",
     "hash_bytes",

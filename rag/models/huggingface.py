@@ -22,13 +22,12 @@ from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, last_logits, positions
 from rag.models.loading.base_weights import check_base_weights
-from rag.models.loading.complete import check_adapter, check_complete
-from rag.models.loading.hub import fetch
+from rag.models.loading.complete import check_adapter
 from rag.models.loading.turn import check_template
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
-from titrate import STOPS, InputError, hash_files, hash_json, is_address, shorten
+from titrate import STOPS, InputError, check_complete, fetch_model, hash_files, hash_json, is_address, shorten
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
@@ -83,7 +82,7 @@ class TransformersMLLM(ChatModel, MLLM):
             )
         folder, commit = Path(name).expanduser(), ""
         if not os.path.exists(folder):
-            folder, commit = fetch(name)
+            folder, commit = fetch_model(name)
             check_model_files(str(folder))  # what a folder may not name, a model of the hub may not either
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,4 +1,4 @@
-"""A model's files: found by the name that the user gives, whole, and how their chat template writes an answer.
+"""An adapter's files, whether they are whole and for which weights, and how a chat template writes an answer.
 
 Imports no other room of `rag`.
 """

@@ -15,8 +15,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from rag import Prompt, TransformersMLLM
-from rag.models.loading.hub import fetch
-from titrate import InputError
+from titrate import InputError, fetch_model
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 
@@ -73,7 +72,7 @@ def test_a_download_that_was_cut_off_is_named(cached: Path) -> None:
     (cached / "model.safetensors").unlink()
     (cached / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "model-1.safetensors"}}))
     with pytest.raises(InputError, match=r"its model-1\.safetensors is not in the local cache"):
-        fetch("owner/tiny")
+        fetch_model("owner/tiny")
 
 
 def test_a_model_of_the_hub_names_no_code_elsewhere(cached: Path) -> None:
@@ -87,7 +86,7 @@ def test_a_model_of_the_hub_names_no_code_elsewhere(cached: Path) -> None:
 def test_shards_lie_beside_their_list(cached: Path, file: object) -> None:
     (cached / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": file}}))
     with pytest.raises(InputError, match=r"model\.safetensors\.index\.json names .*, which lies in another folder"):
-        fetch("owner/tiny")
+        fetch_model("owner/tiny")
 
 
 @pytest.mark.parametrize("answers", [True, False], ids=["never answers", "is down"])
@@ -101,8 +100,8 @@ def test_a_hub_out_of_reach_costs_seconds(
         if answers:
             server.listen()  # and accepts no connection
         code = (
-            "import time; from rag.models.loading.hub import fetch; began = time.monotonic()\n"
-            f"try: print(fetch({name!r})[1])\nexcept Exception as error: print(type(error).__name__, error)\n"
+            "import time; from titrate import fetch_model; began = time.monotonic()\n"
+            f"try: print(fetch_model({name!r})[1])\nexcept Exception as error: print(type(error).__name__, error)\n"
             "print(time.monotonic() - began)"
         )
         surrounding = {

@@ -1,16 +1,14 @@
-"""A model of the hub: which version a name means, and its files in a folder of this machine."""
+"""A model of the hub: which version a name means, its files in a folder of this machine, and whether they are whole."""
 
 import json
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from huggingface_hub import HfApi, constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError
-
-from titrate import InputError, first_line
+from titrate.errors import InputError
+from titrate.text import first_line
 
 PATIENCE = 4.0
 """Seconds in which the hub has to say what a name means; later it counts as unreachable."""
@@ -35,7 +33,7 @@ def split_name(name: str) -> tuple[str, str | None]:
     return repository, revision or None
 
 
-def fetch(name: str) -> tuple[Path, str]:
+def fetch_model(name: str) -> tuple[Path, str]:
     """The folder with a model's files, and the commit of the hub that they are of.
 
     The hub is asked once what the name means. Files that are not in the local cache are downloaded; where the hub
@@ -51,6 +49,8 @@ def fetch(name: str) -> tuple[Path, str]:
     InputError
         If there is no such model, it holds no safetensors weights, or it is neither reachable nor in the cache.
     """
+    from huggingface_hub import hf_hub_download  # who needs no model of the hub need not have its client
+
     repository, revision = split_name(name)
     if not _REPOSITORY.fullmatch(repository) or ".." in name:
         raise InputError(f"{name} is no name on the hub; write OWNER/NAME or OWNER/NAME@REVISION, or give a folder")
@@ -74,8 +74,40 @@ def fetch(name: str) -> tuple[Path, str]:
     return folder, commit
 
 
+def check_complete(name: str, loading: Mapping[str, Any]) -> None:
+    """Refuse a model some of whose weights were not in its files, or have another shape there.
+
+    What is missing would be random numbers, and other ones in each run.
+
+    Parameters
+    ----------
+    name
+        The model's, for the message.
+    loading
+        What transformers says of the loading (``output_loading_info``).
+
+    Raises
+    ------
+    InputError
+        If anything is missing.
+    """
+    missing, misshapen = sorted(loading["missing_keys"]), sorted(str(key) for key in loading["mismatched_keys"])
+    if not missing and not misshapen:
+        return
+    first, what = (missing[0], "missing") if missing else (misshapen[0], "of another shape than its configuration says")
+    unused = len(loading["unexpected_keys"])
+    more = f"; {unused} others have names that it does not know" if unused else ""
+    raise InputError(
+        f"cannot load model {name}: {len(missing) + len(misshapen)} of its weights are {what}, {first} first{more}; "
+        "download it again, or use the version of transformers that it was saved with"
+    )
+
+
 def _on_the_hub(repository: str, revision: str | None) -> tuple[str, set[str]]:
     """The commit that a revision names now, and the names of its files."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HfHubHTTPError
+
     if constants.HF_HUB_OFFLINE:
         raise _Unreachable("HF_HUB_OFFLINE is set")
     try:
@@ -114,6 +146,8 @@ def _within(seconds: float, ask: Callable[[], tuple[str, set[str]]]) -> tuple[st
 
 def _cached(name: str, repository: str, revision: str | None, reason: str) -> tuple[Path, str]:
     """The version in the local cache that was downloaded last under this name."""
+    from huggingface_hub import constants
+
     kept = Path(constants.HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     reference = kept / "refs" / (revision or constants.DEFAULT_REVISION)
     commit = reference.read_text().strip() if reference.is_file() else revision or ""
