@@ -14,11 +14,11 @@ import numpy as np
 
 from calibration import Policy
 from indexing import load_image
-from rag.models.base import MLLM, NestedPrompt, normalised
+from rag.models.base import MLLM, NestedPrompt, PromptTooLongError, normalised
 from rag.prompt import PromptTemplate
 from rag.questions import Query
 from rag.retrieval.routing import Asked, Retrieved
-from titrate import hash_json
+from titrate import InputError, hash_json, one_line, shorten
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -98,33 +98,78 @@ def answer(
         If an image cannot be read, an option cannot be scored, or a prompt is too long for the model.
     """
     template = template.for_model(mllm)  # whoever asks: reports are cut as this model counts
-    found: dict[int, list[Reply]] = {}
-    closed: list[tuple[NestedPrompt, list[int]]] = []
+    asked = list(_prompts(template, retrieved, max(ks), alter))
+    try:
+        found = _open(mllm, [one for one in asked if not one.closed], ks) | _closed(
+            mllm, template, [one for one in asked if one.closed], retrieved, ks
+        )
+    except PromptTooLongError as error:
+        raise InputError(f"{_which(error, asked, retrieved, ks)}{error}") from None
+    return [found[row] for row in range(len(retrieved.questions))]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Questions that are asked together, by their rows; all with options, or none."""
+
+    prompt: NestedPrompt
+    rows: list[int]
+    closed: bool
+
+
+def _prompts(
+    template: PromptTemplate,
+    retrieved: Retrieved[Asked],
+    max_k: int,
+    alter: "Callable[[Image.Image], Image.Image] | None",
+) -> Iterator[_Asked]:
+    """Each image once for all questions about it that read the same cases."""
     rows = range(len(retrieved.questions))
     for _, group in groupby(rows, key=lambda row: (retrieved.questions[row].image, retrieved.matches[row])):
         about = list(group)
         picture = load_image(retrieved.questions[about[0]].image, retrieved.view)
         if alter is not None:
             picture = alter(picture)
-        for has_options in (True, False):
-            chosen = [row for row in about if (retrieved.questions[row].options is not None) == has_options]
-            if not chosen:
-                continue
-            prompt = nested_prompt(template, picture, retrieved, chosen, max(ks))
-            if has_options:
-                closed.append((prompt, chosen))
-            else:
-                found |= zip(chosen, _generate(mllm, prompt, len(chosen), ks), strict=True)
-    if closed:
-        options = [
-            [template.options_read(retrieved.questions[row].options or ()) for row in chosen] for _, chosen in closed
-        ]
-        scores = mllm.score_nested([prompt for prompt, _ in closed], options, ks)
-        for (_, chosen), tables in zip(closed, scores, strict=True):
-            for row, table in zip(chosen, tables, strict=True):  # table: [len(ks), number of options]
-                named = retrieved.questions[row].options or ()
-                found[row] = [Reply.likeliest(named, normalised(line)) for line in table]
-    return [found[row] for row in rows]
+        for closed in (True, False):
+            chosen = [row for row in about if (retrieved.questions[row].options is not None) == closed]
+            if chosen:
+                yield _Asked(nested_prompt(template, picture, retrieved, chosen, max_k), chosen, closed)
+
+
+def _closed(
+    mllm: MLLM, template: PromptTemplate, asked: Sequence[_Asked], retrieved: Retrieved[Asked], ks: Sequence[int]
+) -> dict[int, list[Reply]]:
+    """Replies to questions with options, by row."""
+    if not asked:
+        return {}
+    options = [[template.options_read(retrieved.questions[row].options or ()) for row in one.rows] for one in asked]
+    scores = mllm.score_nested([one.prompt for one in asked], options, ks)
+    found = {}
+    for one, tables in zip(asked, scores, strict=True):
+        for row, table in zip(one.rows, tables, strict=True):  # table: [len(ks), number of options]
+            named = retrieved.questions[row].options or ()
+            found[row] = [Reply.likeliest(named, normalised(line)) for line in table]
+    return found
+
+
+def _open(mllm: MLLM, asked: Sequence[_Asked], ks: Sequence[int]) -> dict[int, list[Reply]]:
+    """Replies in free text, by row."""
+    found: dict[int, list[Reply]] = {}
+    for one in asked:
+        found |= zip(one.rows, _generate(mllm, one.prompt, len(one.rows), ks), strict=True)
+    return found
+
+
+def _which(error: PromptTooLongError, asked: Sequence[_Asked], retrieved: Retrieved[Asked], ks: Sequence[int]) -> str:
+    """Whose prompt was too long, and with how many reports, as the beginning of a message."""
+    for one in asked:
+        for number, row in enumerate(one.rows):
+            for k in sorted({min(k, len(one.prompt.contexts)) for k in ks}):
+                if one.prompt.at(number, k).text in error.prompt.text:
+                    question = retrieved.questions[row]
+                    name = question.id or f'"{shorten(one_line(question.text), 60)}"'
+                    return f"question {name} with {k} report{'s' * (k != 1)}: "
+    return ""
 
 
 def combine(policy: Policy, query: Query, replies: Sequence[Reply]) -> tuple[Reply, bool]:

@@ -1,7 +1,7 @@
 """An index, an encoder and a model, ready to retrieve and to answer; which policy decides is not its business."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from calibration import COMPUTED_WITH, Certificate
 from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder_files, encoder_to_load
 from rag.answering import Reply, answer, generation_fingerprint
+from rag.models.base import OPENING_ANSWER
 from rag.models.checks import check_model_files
 from rag.prompt import PromptTemplate, read_instructions
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode, check_mode, retrieval_fingerprint
@@ -214,13 +215,35 @@ class AnsweringSystem:
 
         Nothing is said of versions that have no part in an answer, such as Python's, nor where a certificate holds
         none of these.
+
+        Raises
+        ------
+        InputError
+            If a server runs other weights now, which nothing but an answer shows.
         """
-        ours = self.versions
-        held = {name: value for name, value in certificate.versions.items() if name not in COMPUTED_WITH}
+        self.refuse_other_weights(certificate.versions, "the certificate was", "calibrate this one")
+        silent = {*COMPUTED_WITH, OPENING_ANSWER}
+        ours = {name: value for name, value in self.versions.items() if name not in silent}
+        held = {name: value for name, value in certificate.versions.items() if name not in silent}
         changed = [name for name in sorted(held.keys() | ours.keys()) if held and held.get(name) != ours.get(name)]
         if changed:
             each = ", ".join(f"{name} {held.get(name, 'none')} then, {ours.get(name, 'none')} now" for name in changed)
             warnings.warn(f"answers may be rounded otherwise than at calibration: {each}", TitrateWarning, stacklevel=2)
+
+    def refuse_other_weights(self, versions: Mapping[str, str], made: str, mend: str) -> None:
+        """Refuse what was made by a model with these versions if a server runs other weights under its name now.
+
+        Raises
+        ------
+        InputError
+            If so.
+        """
+        how = self.mllm.other_weights(versions)
+        if how is not None:
+            raise InputError(
+                f"{made} made by other weights than the server runs now: to the same question {how}; start it with "
+                f"that model again, or {mend}"
+            )
 
     def retrieve(
         self, questions: Sequence[Asked], limit: int, out_of_domain: OutOfDomain = "decline"

@@ -15,7 +15,7 @@ from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
 from rag.report.words import policy_name
-from titrate import TitrateWarning
+from titrate import InputError, TitrateWarning
 
 MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
 _NOT_LEARNT = "not available: the question file has no closed questions of a train split to learn from"
@@ -112,11 +112,23 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
         run.system.tell_of_other_versions(certificate)
     questions = run.read(split)
     run.refuse_trained_on(questions)
-    scored = run.score(run.retrieve(questions))
+    asked = run.retrieve(questions)
+    if certificate is not None:  # before hours of scoring
+        _refuse_fewer(certificate, asked.domains, run.max_k)
+    scored = run.score(asked)
     run.tell_unread(scored.questions, scored.table.answers)
     if certificate is not None:
         _tell_uncovered(certificate, scored)
     return evaluate(scored, run.known_questions(scored.questions), certificate)
+
+
+def _refuse_fewer(certificate: Certificate, domains: Sequence[str], max_k: int) -> None:
+    for domain in sorted(set(certificate.certified_domains) & set(domains)):
+        needed = certificate.policy(domain).k
+        if needed > max_k:
+            raise InputError(
+                f"the certified policy of {domain} reads {needed} reports, --max-k is {max_k}; give at least {needed}"
+            )
 
 
 def _tell_uncovered(certificate: Certificate, scored: Outcomes) -> None:

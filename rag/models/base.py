@@ -22,6 +22,9 @@ NO_NUMBERS = (
 )
 """Says so where a model gives NaN."""
 
+OPENING_ANSWER = "server's opening answer"
+"""Among the versions of a model that a server runs: what it answers to a small question, as only that shows it."""
+
 _USUAL_SIDE = 336
 """Pixels along an image's side that CLIP's larger vision tower reads, which many models contain."""
 
@@ -70,7 +73,7 @@ class PromptTooLongError(InputError):
     message
         As of any error.
     prompt
-        Which.
+        Which; its text may be the user's message alone, or as the chat template writes it.
     """
 
     def __init__(self, message: str, prompt: Prompt) -> None:
@@ -90,6 +93,13 @@ class MLLM(TokenBudget, ABC):
     def versions(self) -> dict[str, str]:
         """Of the libraries and the device that it runs on here; none where a server runs it."""
         return {}
+
+    def other_weights(self, versions: Mapping[str, str]) -> str | None:
+        """How it differs from the model that had these versions, in words; None if nothing but rounding shows.
+
+        The fingerprint tells weights apart wherever they can be read.
+        """
+        return None
 
     @property
     def folders(self) -> Mapping[str, Path]:

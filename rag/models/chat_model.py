@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 from transformers import GenerationConfig
 
+from rag.models.base import Prompt, PromptTooLongError
 from rag.models.inputs import append_tokens
 from rag.models.loading.turn import answer_turn, render_prompt
 from rag.models.option_tokens import TAIL, OptionTokens
@@ -130,7 +131,8 @@ class ChatModel(TokenBudget):
             inputs = self._read(texts, coloured)
         except PROCESSOR_FAILURES as error:
             raise InputError(f"{self._culprit(texts, coloured)}: {first_line(error)}; crop or enlarge it") from error
-        self.check_length(inputs["input_ids"].shape[1])
+        longest = int(inputs["attention_mask"].sum(1).argmax())
+        self.check_length(inputs["input_ids"].shape[1], Prompt(images[longest], texts[longest]))
         return {
             name: value.to(self.model.device, self.model.dtype if value.is_floating_point() else None)
             for name, value in inputs.items()
@@ -210,12 +212,13 @@ class ChatModel(TokenBudget):
         joined["attention_mask"][:, read:] = said
         return joined, pad(said, (read, 0))
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, prompt: Prompt) -> None:
         """Refuse a prompt of more tokens than the model reads."""
         most = self.context_tokens
         if length > most:
-            raise InputError(
-                f"the prompt has {length} tokens, this model reads at most {most}; lower k or --max-report-tokens"
+            raise PromptTooLongError(
+                f"the prompt has {length} tokens, this model reads at most {most}; lower k or --max-report-tokens",
+                prompt,
             )
 
     def _opened(self, text: str) -> bool:

@@ -121,21 +121,8 @@ class OpenAIMLLM(MLLM):
         opening = find_dialect(ask)
         self.dialect, self._signature = opening.dialect, Signature.of(opening.choice)
         self._opening_choice = lambda: ask(self.dialect, 1)
-        if self.dialect.thinks:
-            _warn(
-                f"{self.model} thinks before it answers and cannot be told not to; options are told from the words "
-                "after its thoughts, with probability 0 or 1"
-            )
-        elif not self.dialect.listed:
-            _warn(
-                f"options are told from the words that {self.model} writes, with probability 0 or 1, as the server "
-                f"does not tell log-probabilities ({opening.refused.get('listed', 'it lists none')})"
-            )
-        if not self.dialect.cold:
-            _warn(
-                f"the server refuses temperature 0 ({opening.refused['temperature']}); answers in words may be others "
-                "each time"
-            )
+        for note in opening.notes(self.model):
+            _warn(note)
         exact = ExactScores(self.server, self.model, self.dialect)
         if self.dialect.listed and exact.works(message):
             self._exact = exact
@@ -153,6 +140,10 @@ class OpenAIMLLM(MLLM):
         listed = f"the {self.dialect.listed} likeliest first tokens, else words" if self.dialect.listed else "words"
         told = {} if self._signature is None else self._signature.told
         return {"options read by": "all their tokens" if self._exact else listed, **told}
+
+    def other_weights(self, versions: Mapping[str, str]) -> str | None:
+        """How its answer to the opening question differs from the one among these versions, beyond rounding."""
+        return None if self._signature is None else Signature.kept(versions).differs(Signature.kept(self.versions))
 
     @property
     def tokens_per_report(self) -> int:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from transformers import DynamicCache
 
-from rag.models.base import NestedPrompt, readable_counts
+from rag.models.base import NestedPrompt, Prompt, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.inputs import join_rows, last_logits, per_prompt_shapes, positions, takes_positions
 from rag.models.option_tokens import TAIL, OptionPrefix
@@ -160,7 +160,8 @@ class SharedPrefixScorer:
         texts = [self._mllm.render(prompt.at(question, k).text) for question, k in asked]
         inputs = self._mllm.inputs(texts[:1], [prompt.image])
         ids = self._ids(texts, prompt.image, inputs["input_ids"][0].cpu().numpy())
-        self._mllm.check_length(max(map(len, ids)))
+        longest = max(range(len(ids)), key=lambda row: len(ids[row]))
+        self._mllm.check_length(len(ids[longest]), Prompt(prompt.image, texts[longest]))
         option_prefixes: dict[tuple[str, int], list[OptionPrefix]] = {}
         suffixes = []
         for (question, k), text, row in zip(asked, texts, ids, strict=True):

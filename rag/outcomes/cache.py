@@ -3,7 +3,7 @@
 import fcntl
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -40,6 +40,13 @@ class OutcomeCache:
         Holds a file for each system; made if it is not there.
     key
         Hash of everything that could change an outcome, besides the question itself.
+    versions
+        Of the model that answers; kept in a new file.
+
+    Attributes
+    ----------
+    versions
+        Those of the model that answered first; None where the file does not hold them.
 
     Raises
     ------
@@ -47,7 +54,7 @@ class OutcomeCache:
         If the folder cannot be used, or another process is scoring with the same system.
     """
 
-    def __init__(self, folder: Path, key: str) -> None:
+    def __init__(self, folder: Path, key: str, versions: Mapping[str, str] | None = None) -> None:
         self.path = folder / f"{key[:32]}.jsonl"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +67,7 @@ class OutcomeCache:
             self._file.close()
             raise InputError(f"{self.path} is in use: another process is scoring; wait for it") from error
         self._known: dict[str, Outcome] = {}
+        self.versions: dict[str, str] | None = None
         self._file.seek(0)
         whole = 0
         for line in self._file:
@@ -67,12 +75,18 @@ class OutcomeCache:
                 break
             try:
                 row = parse_json(line)
-                name = row.pop("question")
-                self._known[name] = _sound(Outcome(**row))
+                if not whole and "versions" in row:
+                    self.versions = {str(name): str(held) for name, held in row["versions"].items()}
+                else:
+                    name = row.pop("question")
+                    self._known[name] = _sound(Outcome(**row))
             except (ValueError, KeyError, TypeError, AttributeError):
                 break
             whole += len(line)
         self._file.truncate(whole)
+        if not whole and versions:
+            self.versions = dict(versions)
+            self._write([{"versions": self.versions}])
 
     def __enter__(self) -> "OutcomeCache":
         return self
@@ -80,6 +94,10 @@ class OutcomeCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go."""
         with suppress(OSError):  # of a full disk, which was told already: closing tries to write once more
             self._file.close()
 
@@ -95,12 +113,15 @@ class OutcomeCache:
     def put(self, questions: Sequence[str], outcomes: Sequence[Outcome]) -> None:
         """Keep the outcomes of questions that were scored together."""
         rows = [{"question": name} | asdict(outcome) for name, outcome in zip(questions, outcomes, strict=True)]
+        self._write(rows)
+        self._known.update(zip(questions, outcomes, strict=True))
+
+    def _write(self, rows: Sequence[Mapping[str, object]]) -> None:
         try:
             self._file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
             self._file.flush()
         except OSError as error:
             raise TitrateError(f"cannot write {self.path}: {error.strerror}; free some space and run again") from error
-        self._known.update(zip(questions, outcomes, strict=True))
 
 
 def _sound(outcome: Outcome) -> Outcome:

@@ -123,6 +123,7 @@ def calibrate_run(run: QuestionRun, split: str, options: CalibrationOptions) -> 
         single_closed=_single_closed(asked) and not options.taus,
     )
     chosen: dict[str, Any] = {"procedure": procedure, "p_value": p_value, "other_patient_hashes": others}
+    run.refuse_other_weights()
     with LookLedger(run.options.outcomes) as ledger:
         prior_questions = None if options.prior_split is None else _prior_questions(run, options.prior_split)
         every_option = all(question.options is not None for question in asked.questions)

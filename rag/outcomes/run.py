@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rag.models.base import OPENING_ANSWER
 from rag.outcomes.cache import OUTCOME_FIELDS, OutcomeCache
 from rag.outcomes.losses import Loss, load_loss, loss_fingerprint, reads_findings, unread
 from rag.outcomes.score import Outcomes, score_outcomes
@@ -190,7 +191,7 @@ class QuestionRun:
         if (alter is None) != (alteration is None):
             raise ValueError("an alteration of images needs a name, and a name an alteration")
         label = "answering" if alter is None else "answering about altered images"
-        with OutcomeCache(self.options.outcomes, self._key(alteration)) as cache, self.progress(label) as show:
+        with self._outcomes(self._key(alteration)) as cache, self.progress(label) as show:
             return score_outcomes(
                 self.system.mllm,
                 self.system.prompt,
@@ -201,6 +202,29 @@ class QuestionRun:
                 cache=cache,
                 progress=show,
             )
+
+    def refuse_other_weights(self) -> None:
+        """Refuse to go on with outcomes of a server's model if the server runs other weights under its name now.
+
+        Raises
+        ------
+        InputError
+            If so, or if the outcomes cannot be read.
+        """
+        self._outcomes(self._key(None)).close()
+
+    def _outcomes(self, key: str) -> OutcomeCache:
+        # The bits of what was kept may differ with the device, too, but only of a server is the model itself in doubt.
+        versions = {name: held for name, held in self.system.mllm.versions.items() if name == OPENING_ANSWER}
+        cache = OutcomeCache(self.options.outcomes, key, versions)
+        try:
+            self.system.refuse_other_weights(
+                cache.versions or {}, f"the outcomes in {cache.path} were", "name another folder with --outcomes"
+            )
+        except InputError:
+            cache.close()
+            raise
+        return cache
 
     def tell_unread(self, questions: Sequence[Question], answers: Sequence[Sequence[str]]) -> None:
         """Warn where the loss cannot see what questions were answered, given their answers at every k."""

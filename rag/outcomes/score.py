@@ -1,6 +1,7 @@
 """The outcome pass: every question answered with k = 0..K contexts, exactly as `ask` would answer it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _IMAGES_AT_ONCE = 16
+_LETTERS = 4  # of a token, about
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,10 +91,14 @@ def score_outcomes(
     if not retrieved.questions:
         raise InputError("there is no question to answer; every image was declined, or none was given")
     outcomes: list[Outcome] = []
+    tried = False
     for start, end in _image_chunks(retrieved.questions):
         rows = range(start, end)
         names = [_name(retrieved, row) for row in rows] if cache is not None else []
         known = cache.get(names) if cache is not None else None
+        if known is None and not tried and end < len(retrieved.questions):
+            _try_longest(mllm, prompt, retrieved.take(range(start, len(retrieved.questions))), max_k, alter)
+            tried = True
         if known is not None and cache is not None:
             refuse_contradictions(retrieved.questions[start:end], known, max_k, loss, cache.path)
         if known is None:
@@ -119,6 +125,34 @@ def score_outcomes(
         choices=[_choices(*pair) for pair in zip(retrieved.questions, outcomes, strict=True)],
     )
     return Outcomes(table, retrieved.questions, retrieved.matches, prompt.for_model(mllm))
+
+
+def _try_longest(
+    mllm: MLLM,
+    prompt: PromptTemplate,
+    retrieved: Retrieved[Question],
+    max_k: int,
+    alter: "Callable[[Image.Image], Image.Image] | None",
+) -> None:
+    """Ask the questions with the most to read first: too long a prompt shows now, not after hours.
+
+    Which those are is estimated, by the letters of the reports and by the bytes of the image's file, so that one that
+    is too long may still come later.
+    """
+    most = _LETTERS * prompt.for_model(mllm).report_tokens
+
+    def letters(row: int) -> int:
+        read = (min(most, len(match.record.report)) for match in retrieved.matches[row][:max_k])
+        return sum(read) + len(retrieved.questions[row].text)
+
+    def size(row: int) -> int:
+        with suppress(OSError):
+            return retrieved.questions[row].image.stat().st_size
+        return 0
+
+    rows = range(len(retrieved.questions))
+    for row in sorted({max(rows, key=letters), max(rows, key=size)}):
+        answer(mllm, prompt, retrieved.take([row]), [max_k], alter)
 
 
 def _outcomes(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from rag.models.server.gate import AT_ONCE, Gate
 from titrate import (
     TRANSIENT_STATUSES,
     InputError,
@@ -28,8 +29,6 @@ from titrate import (
 )
 
 EXAMPLE = "http://localhost:8000/v1#MODEL"
-AT_ONCE = 16
-"""Requests in flight; servers batch what comes together."""
 TIMEOUT_S = 300
 """For a whole reply, from the request to its last byte."""
 CONNECT_S = 10
@@ -46,6 +45,9 @@ _Result = TypeVar("_Result")
 
 _REASON = ("error", "detail", "message")
 """Where such servers put the reason of a failure."""
+
+_TOO_MANY = frozenset({408, 429, 503, 504})
+"""Statuses of a server that has more to do than it can."""
 
 _TOO_LONG = re.compile(
     r"context.{0,8}(length|size|window)|too long|too many tokens|max_model_len|maximum.{0,20}tokens", re.IGNORECASE
@@ -98,6 +100,7 @@ class OpenAIServer:
         # What the system trusts, so that a hospital's own authority counts; SSL_CERT_FILE names another.
         self._trusted = ssl.create_default_context()
         self._begun: dict[int, float] = {}  # by thread: when the request under way was made
+        self._gate = Gate()
         self.patient, self.was_away = False, False
         self.on_away: Callable[[str], None] = lambda message: None
 
@@ -192,10 +195,13 @@ class OpenAIServer:
 
         def once() -> tuple[int, bytes]:
             # The cause is left out of what is raised: it carries the request, and with it the key and the image.
-            self._begun[get_ident()] = monotonic()
             try:
-                with client.stream(method, (root or self.url) + path, json=body) as response:
-                    content = self._read(response)
+                with self._gate.passing():
+                    self._begun[get_ident()] = monotonic()
+                    with client.stream(method, (root or self.url) + path, json=body) as response:
+                        content = self._read(response)
+                    if response.status_code in _TOO_MANY:
+                        self._gate.overloaded()
             except httpx.ReadTimeout:
                 raise self._slow() from None
             except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -212,6 +218,7 @@ class OpenAIServer:
                     _seconds(response.headers.get("retry-after")),
                     away=response.status_code in (502, 503),
                 )
+            self._gate.answered()
             return response.status_code, content
 
         # Somebody who mistyped the address should not have to wait.

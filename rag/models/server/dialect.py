@@ -84,6 +84,26 @@ class Opening:
     choice: dict[str, Any]
     refused: Mapping[str, str]
 
+    def notes(self, model: str) -> list[str]:
+        """What a user is to know of how a model of this name is asked."""
+        found = []
+        if self.dialect.thinks:
+            found.append(
+                f"{model} thinks before it answers and cannot be told not to; options are told from the words after "
+                "its thoughts, with probability 0 or 1"
+            )
+        elif not self.dialect.listed:
+            found.append(
+                f"options are told from the words that {model} writes, with probability 0 or 1, as the server does "
+                f"not tell log-probabilities ({self.refused.get('listed', 'it lists none')})"
+            )
+        if not self.dialect.cold:
+            found.append(
+                f"the server refuses temperature 0 ({self.refused['temperature']}); answers in words may be others "
+                "each time"
+            )
+        return found
+
 
 def find_dialect(ask: Ask) -> Opening:
     """Ask less and less until a server answers, and then see whether its model thinks.

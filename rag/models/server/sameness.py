@@ -1,21 +1,25 @@
 """Whether a server still runs the model that it ran at first: by its answer to the opening question, asked again.
 
 A server may be started anew with other weights under the same name. Its answer to one small question then has other
-log-probabilities, which the same weights repeat but for rounding.
+log-probabilities, which the same weights repeat but for rounding. A certificate, and outcomes that are kept, hold the
+opening answer of the model that they were made by, so that this is found out across runs as well.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rag.models.base import OPENING_ANSWER
 from rag.models.server.replies import answer_tokens
-from titrate import one_line, printable
+from titrate import one_line, parse_json, printable
 
 ROUNDING = 0.5
 """Nats by which the same weights may differ: 128 units of rounding in bfloat16. In float32 they differ by 1e-6."""
 _LIKELY = 1e-3
-_SHOWN, _LONGEST = 2, 40
+_HELD, _LONGEST = 5, 40
+_SERVER = "server"
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,21 @@ class Signature:
 
     @property
     def told(self) -> dict[str, str]:
-        """What a certificate holds of it; probabilities in hundredths, which rounding seldom changes."""
-        system = {} if self.system is None else {"server": printable(one_line(self.system), longest=_LONGEST)}
-        top = sorted(self.listed.items(), key=lambda each: (-each[1], each[0]))[:_SHOWN]
-        answer = ", ".join(
-            f"{printable(one_line(token), longest=_LONGEST)} {math.exp(value):.2f}" for token, value in top
-        )
-        return system | ({"server's opening answer": answer} if answer else {})
+        """What is kept of it with what its model answered: log-probabilities of the likeliest, in hundredths."""
+        system = {} if self.system is None else {_SERVER: printable(one_line(self.system), longest=_LONGEST)}
+        top = sorted(self.listed.items(), key=lambda each: (-each[1], each[0]))[:_HELD]
+        held = {printable(one_line(token), longest=_LONGEST): round(value, 2) for token, value in top}
+        return system | ({OPENING_ANSWER: json.dumps(held, ensure_ascii=False)} if held else {})
+
+    @classmethod
+    def kept(cls, told: Mapping[str, str]) -> "Signature":
+        """The opening answer that was kept as `told`; an empty one where none was, or it cannot be read."""
+        try:
+            held = parse_json(told.get(OPENING_ANSWER, "").encode())
+            listed = {str(token): float(value) for token, value in held.items()}
+        except (ValueError, TypeError, AttributeError):
+            return cls({}, None)
+        return cls(listed if all(map(math.isfinite, listed.values())) else {}, told.get(_SERVER))
 
     def differs(self, later: "Signature") -> str | None:
         """How a later answer differs by more than rounding, in words; None if it does not.

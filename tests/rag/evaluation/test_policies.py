@@ -9,6 +9,7 @@ import pytest
 from calibration import Certificate, DomainResult, OutcomeTable
 from indexing import Match, Record
 from rag import Baselines, Outcomes, PromptTemplate, Question, bootstrap_interval, evaluate, format_scores, measure
+from rag.evaluation.policies import _refuse_fewer
 from tests.results import domain_result
 from titrate import InputError
 
@@ -176,3 +177,11 @@ def test_the_table_has_a_line_for_each_row() -> None:
     assert lines[-1].split()[:2] == ["b", "certified"]
     assert "no answer to any of" in lines[-1]
     assert "0.667" in lines[1]
+
+
+def test_a_certificate_that_reads_more_than_will_be_scored_is_refused_before_scoring() -> None:
+    promised = certificate(a=4, b=0)
+    with pytest.raises(InputError, match="policy of a reads 4 reports, --max-k is 3; give at least 4"):
+        _refuse_fewer(promised, ["b", "a"], 3)
+    _refuse_fewer(promised, ["b", "a"], 4)
+    _refuse_fewer(promised, ["b"], 0)

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from cli import main
-from tests.rag.openai_loopback import KEY, Served
+from tests.rag.openai_loopback import KEY, Script, Served, answer_token, said
 
 
 @pytest.fixture
@@ -84,7 +84,8 @@ def test_a_certificate_made_through_a_server(
 
 def outcomes(folder: Path) -> list[dict[str, Any]]:
     [file] = [path for path in folder.iterdir() if not path.name.startswith("look")]
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    return [row for row in rows if "versions" not in row]
 
 
 def test_mining_through_a_server(
@@ -129,3 +130,36 @@ def test_what_needs_the_model_itself(
     assert result.exit_code == 2, result.output
     assert message in result.stderr
     assert len(served.asked) == before
+
+
+def test_other_weights_than_those_calibrated_are_refused(
+    run: Callable[..., Result],
+    scripted: Served,
+    script: Script,
+    samples: Path,
+    index_folder: Path,
+    few: Path,
+    tmp_path: Path,
+) -> None:
+    """A server is started anew between two commands: its fingerprint stays, and only an answer shows the difference."""
+    common = ["--index", index_folder, "--device", "cpu", "--mllm", f"{scripted.url}#small"]
+    calibrate = ["calibrate", few, "--root", samples, *common, "--alpha", 0.99, "--max-k", 1, "--outcomes", "kept"]
+    assert run(*calibrate, "--out", "c.json").exit_code == 0
+    held = json.loads((tmp_path / "c.json").read_text())["versions"]["server's opening answer"]
+    assert json.loads(held) == {"yes": -0.1, "no": -3.0}
+    question = json.loads(few.read_text().splitlines()[0])
+    ask = ["ask", samples / question["image"], question["question"], "--options", "yes,no", *common]
+    ask += ["--patient", question["patient"], "--certificate", "c.json"]
+
+    script.answers = [said("yes", [answer_token(("yes", -0.12), ("no", -2.8))])]  # the same weights, rounded otherwise
+    assert run(*ask).exit_code == 0
+    script.answers = [said("yes", [answer_token(("yes", -0.7), ("no", -0.75))])]
+    before = len(scripted.completions())
+    refused = run(*ask)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "the certificate was made by other weights than the server runs now" in refused.stderr
+    assert "0.050 at first and has 0.472" in refused.stderr
+    kept = run(*calibrate, "--out", "d.json")
+    assert (kept.exit_code, kept.stdout, (tmp_path / "d.json").exists()) == (2, "", False)
+    assert "were made by other weights" in kept.stderr and "name another folder with --outcomes" in kept.stderr
+    assert len(scripted.completions()) == before + 2, "nothing but the opening question was asked"

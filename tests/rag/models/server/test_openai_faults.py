@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from cli import main
 from rag import OpenAIMLLM
 from rag.models.base import PromptTooLongError
-from rag.models.server.connection import AT_ONCE
+from rag.models.server.gate import AT_ONCE
 from tests.rag.openai_loopback import (
     KEY,
     TRIES,
@@ -251,3 +251,29 @@ def test_a_reply_without_end_is_cut(
         assert len(body) < 2**20
     script.answers = [(200, body)]
     refuses(lambda: opened.generate([a_prompt()]), "answers with more than 1 MiB")
+
+
+def test_a_reply_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then keeps every time-out of the HTTP library from running out."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        ended = threading.Event()
+
+        def drip() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9999\r\n\r\n")
+                while not ended.wait(0.1):
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        monkeypatch.setattr("rag.models.server.connection.TIMEOUT_S", 1)
+        url, started = f"http://127.0.0.1:{listening.getsockname()[1]}/v1", time.monotonic()
+        refuses(lambda: OpenAIMLLM.open(f"{url}#m"), url, "did not answer within 1 s")
+        assert time.monotonic() - started < 5
+        ended.set()
+        thread.join(5)
