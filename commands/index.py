@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import OUTPUT, SYSTEM, api_key_option, device_option, index_view_options, make_view, progress
+from commands.model_options import device_option
+from commands.options import OUTPUT, SYSTEM, api_key_option, index_view_options, make_view, progress
 from commands.output import say
 from commands.paths import FOLDER
 from titrate import InputError, unprintable
@@ -177,7 +178,7 @@ _named_option_group = option_group(
     "[default: the index's; a new index needs one]",
     section=SYSTEM,
 )
-@device_option()
+@device_option(SYSTEM)
 @_named_option_group
 @api_key_option
 @option(

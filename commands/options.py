@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from commands.click_parts import Decorator, option, option_group, personal_option
+from commands.model_options import batch_option, device_option, dtype_option, loading_options
 from commands.paths import FILE, FOLDER
 from titrate import InputError, printable
 
@@ -43,13 +44,6 @@ url_option = personal_option(
     help="The index's Qdrant server; needed once if the index was built elsewhere.",
     section=SYSTEM,
 )
-
-
-def device_option(section: str = SYSTEM) -> Decorator:
-    """Where models run."""
-    return option(
-        "--device", help="A torch device, such as cuda:1.  [default: the first GPU, or else the CPU]", section=section
-    )
 
 
 def prompt_options(section: str = SYSTEM) -> tuple[Decorator, Decorator]:
@@ -123,6 +117,10 @@ def _make_system(
     encoder: str | None,
     device: str | None,
     dtype: str | None,
+    device_map: str | None,
+    quantize_model: str | None,
+    attention: str | None,
+    batch_size: int | None,
     retrieval: Any,
     api_key: str | None,
     url: str | None,
@@ -132,7 +130,7 @@ def _make_system(
     max_report_tokens: int | None,
 ) -> "SystemOptions":
     from indexing import Manifest
-    from rag import SystemOptions
+    from rag import LoadingOptions, SystemOptions
 
     return SystemOptions(
         index=index,
@@ -141,6 +139,7 @@ def _make_system(
         encoder=encoder,
         device=device,
         dtype=dtype,
+        loading=LoadingOptions(device_map, quantize_model, attention, batch_size),
         retrieval=retrieval,
         view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
@@ -182,13 +181,10 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
                 help="The index's encoder, if it has moved since the build, or was never named here.",
                 section=SYSTEM,
             ),
-            device_option(),
-            option(
-                "--dtype",
-                type=click.Choice(["float32", "bfloat16", "float16"]),
-                help="The model's number format; certificates hold for one.  [default: bfloat16 on GPUs, or float32]",
-                section=SYSTEM,
-            ),
+            device_option(SYSTEM),
+            dtype_option(SYSTEM),
+            *loading_options(SYSTEM),
+            batch_option(SYSTEM),
             option(
                 "--retrieve-by",
                 "retrieval",

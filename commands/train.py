@@ -10,16 +10,18 @@ import click
 
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
-from commands.options import IMAGES, LEVEL, OUTPUT, device_option, make_view, progress, prompt_options, view_options
+from commands.model_options import device_option, loading_options
+from commands.options import IMAGES, LEVEL, OUTPUT, make_view, progress, prompt_options, view_options
 from commands.output import say
-from commands.paths import FILE, FOLDER, SEED, refuse_overwriting
+from commands.paths import FILE, FOLDER, refuse_overwriting
+from commands.training_options import settings_options
 from titrate import InputError
 
 if TYPE_CHECKING:
     from indexing import ImageView
     from preference import TrainingResult, TrainingSettings
+    from rag import LoadingOptions
 
-SHARE = click.FloatRange(0, 1, max_open=True)
 _MOST_SHOWN = 20
 _MODEL, _TRAINING, _STOP, _LATER = "Model", "Training", "When to stop", "Calibrate afterwards"
 
@@ -31,125 +33,10 @@ def _file_view() -> "ImageView":
     return ImageView()
 
 
-def _losses(ctx: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[tuple[str, float], ...]:
-    """Names and factors out of NAME or NAME=FACTOR."""
-    losses = []
-    for value in values:
-        name, _, factor = value.partition("=")
-        try:
-            losses.append((name, float(factor or 1)))
-        except ValueError as error:
-            raise click.BadParameter(f"{value!r} is not NAME or NAME=FACTOR, as in sft=0.1", ctx, parameter) from error
-    return tuple(losses)
+def _make_loading(device_map: str | None, quantize_model: str | None, attention: str | None) -> "LoadingOptions":
+    from rag import LoadingOptions
 
-
-def _make_settings(
-    full: bool,
-    epochs: float,
-    max_steps: int | None,
-    learning_rate: float | None,
-    beta: float,
-    losses: tuple[tuple[str, float], ...],
-    label_smoothing: float,
-    batch_size: int,
-    accumulate: int,
-    hold_out: float,
-    patience: int,
-    seed: int,
-) -> "TrainingSettings":
-    from preference import TrainingSettings
-
-    return TrainingSettings(
-        epochs=epochs,
-        learning_rate=learning_rate,
-        beta=beta,
-        seed=seed,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        max_steps=max_steps,
-        losses=losses,
-        label_smoothing=label_smoothing,
-        full=full,
-        hold_out=hold_out,
-        patience=patience,
-    )
-
-
-_settings_options = option_group(
-    "settings",
-    _make_settings,
-    (
-        option("--full", is_flag=True, help="Train all weights of the model, not an adapter.", section=_TRAINING),
-        option("--epochs", type=float, default=3.0, help="Passes over the pairs.", section=_TRAINING),
-        option(
-            "--learning-rate",
-            type=float,
-            help="Learning rate at the first step.  [default: 1e-4; with --full 1e-6]",
-            section=_TRAINING,
-        ),
-        option(
-            "--beta",
-            type=float,
-            default=0.1,
-            help="How strongly the model is held to what it was.",
-            section=_TRAINING,
-        ),
-        option(
-            "--loss-type",
-            "losses",
-            multiple=True,
-            default=["sigmoid"],
-            callback=_losses,
-            metavar="NAME[=FACTOR]",
-            help="Loss to minimise: sigmoid (DPO), ipo, hinge, robust, and sft beside one of these; several are added "
-            "up, each times its factor. Repeatable.",
-            section=_TRAINING,
-        ),
-        option(
-            "--label-smoothing",
-            type=float,
-            default=0.0,
-            help="For the robust loss: the share of pairs that are thought to be the wrong way round.",
-            section=_TRAINING,
-        ),
-        option(
-            "--batch-size",
-            type=click.IntRange(1),
-            default=8,
-            help="Pairs that go through the model at once, in each process.",
-            section=_TRAINING,
-        ),
-        option(
-            "--accumulate",
-            type=click.IntRange(1),
-            default=1,
-            help="Batches whose gradients make one step.",
-            section=_TRAINING,
-        ),
-        option(
-            "--seed",
-            type=SEED,
-            default=0,
-            help="Seed of the adapter's first weights, the order of the pairs, and what is held out.",
-            section=_TRAINING,
-        ),
-        option("--max-steps", type=click.IntRange(1), help="Stop after so many steps at the latest.", section=_STOP),
-        option(
-            "--hold-out",
-            type=SHARE,
-            default=0.1,
-            help="Share of the patients whose pairs are not trained on: their loss says when to stop.",
-            section=_STOP,
-        ),
-        option(
-            "--patience",
-            type=click.IntRange(1),
-            default=3,
-            help="Stop after so many evaluations without progress.",
-            section=_STOP,
-        ),
-    ),
-)
+    return LoadingOptions(device_map, quantize_model, attention)
 
 
 _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
@@ -161,13 +48,14 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
     "--mllm", required=True, help="Model: a transformers folder, or OWNER/NAME of the hub.", section=_MODEL
 )
 @device_option(_MODEL)
+@option_group("loading", _make_loading, loading_options(_MODEL))
 @option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]", section=IMAGES)
 @option_group(
     "view",
     lambda window, frame: make_view(window, frame, _file_view),
     view_options("the file's own, or with --then-calibrate the index's", "the middle one, or with it the index's"),
 )
-@_settings_options
+@settings_options(_TRAINING, _STOP)
 @option("--skip-bad", is_flag=True, help="Leave out pairs that cannot be trained on, and list them.", section=OUTPUT)
 @personal_option(
     "--out",
@@ -201,6 +89,7 @@ def train(
     pairs: Path,
     mllm: str,
     device: str | None,
+    loading: "LoadingOptions",
     root: Path | None,
     view: "ImageView | None",
     settings: "TrainingSettings",
@@ -234,6 +123,7 @@ def train(
     if then_calibrate is not None:
         tuned = ["--mllm", str(out)] if settings.full else ["--mllm", mllm, "--adapter", str(out)]
         tuned += [] if device is None else ["--device", device]
+        tuned += [word for name, value in loading.named().items() for word in (name, value)]
         later = _calibration(ctx, then_calibrate, [*told, *tuned, *_words(view)])
         view = view or Manifest.load(later.params["index"]).view
     elif told:
@@ -255,7 +145,16 @@ def train(
     chosen = read_pairs(pairs, root=root, skip=skip)
     with progress("training") if main else nullcontext() as show:
         report = train_adapter(
-            chosen, mllm, out, settings, device=device, view=view, merge=merge, skip=skip, progress=show
+            chosen,
+            mllm,
+            out,
+            settings,
+            device=device,
+            loading=loading,
+            view=view,
+            merge=merge,
+            skip=skip,
+            progress=show,
         )
     if not main:
         return

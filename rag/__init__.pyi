@@ -22,6 +22,7 @@ from .models.base import check_finite as check_finite
 from .models.base import normalised as normalised
 from .models.huggingface import TransformersMLLM as TransformersMLLM
 from .models.loading.base_weights import write_base_weights as write_base_weights
+from .models.loading.options import LoadingOptions as LoadingOptions
 from .models.open import open_mllm as open_mllm
 from .models.openai import OpenAIMLLM as OpenAIMLLM
 from .models.shared_images import SharedImages as SharedImages

@@ -8,6 +8,7 @@ from calibration import Certificate
 from indexing import ImageView, Manifest, load_image
 from rag.answer import Answer, Context
 from rag.answering import combine
+from rag.models.loading.options import LoadingOptions
 from rag.policy_source import Certified, PolicySource, choose_source, load_certificate
 from rag.questions import Query
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
@@ -63,6 +64,7 @@ class Pipeline:
         url: str | None = None,
         prompt: str | Path | None = None,
         max_report_tokens: int | None = None,
+        loading: LoadingOptions | None = None,
         signed_by: str | None = None,
     ) -> "Pipeline":
         """Open an index and load the models.
@@ -71,7 +73,7 @@ class Pipeline:
         ----------
         index, mllm, adapter, encoder, device, dtype, retrieval, view, api_key, mllm_api_key, url, prompt
             See `SystemOptions`.
-        max_report_tokens
+        max_report_tokens, loading
             See `SystemOptions`.
         certificate
             Certificate file, which decides how many reports are read.
@@ -104,6 +106,7 @@ class Pipeline:
             url=url,
             prompt=None if prompt is None else Path(prompt),
             max_report_tokens=max_report_tokens,
+            loading=loading or LoadingOptions(),
         )
         promised = load_certificate(certificate, signed_by)
         return cls.open_system(options, promised, k, out_of_domain)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from indexing import DECODING_VERSION, ImageView, Index, Manifest, check_encoder
 from rag.answering import Reply, answer, generation_fingerprint
 from rag.models.base import OPENING_ANSWER
 from rag.models.checks import check_model_files
+from rag.models.loading.options import LoadingOptions
 from rag.prompt import PromptTemplate, read_instructions
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode, check_mode, retrieval_fingerprint
 from rag.retrieval.routing import Asked, OutOfDomain, Retrieved, retrieve
@@ -40,7 +41,7 @@ class SystemOptions:
         PEFT adapter's folder.
     encoder
         The index's encoder, if it is no longer where it was when the index was built, or this user never named it.
-    device, dtype
+    device, dtype, loading
         As for `TransformersMLLM.open`.
     retrieval
         What is compared to find similar cases.
@@ -71,6 +72,7 @@ class SystemOptions:
     url: str | None = None
     prompt: Path | None = None
     max_report_tokens: int | None = None
+    loading: LoadingOptions = field(default_factory=LoadingOptions)
 
     def __repr__(self) -> str:
         return f"SystemOptions(index={self.index!r}, mllm={self.mllm!r})"
@@ -107,7 +109,7 @@ class SystemOptions:
         check_encoder_files(encoder_to_load(self.encoder, manifest.encoder))
         manifest.store.admit(self.url)
         if self.mllm is not None:
-            check_model_files(self.mllm, adapter=self.adapter, dtype=self.dtype)
+            check_model_files(self.mllm, adapter=self.adapter, dtype=self.dtype, loading=self.loading)
         if certificate is not None:
             known = light_fingerprints(manifest, template, self.retrieval, self.view)
             certificate.verify({**certificate.fingerprints, **known})
@@ -178,6 +180,7 @@ class AnsweringSystem:
                     adapter=options.adapter,
                     device=options.device,
                     dtype=options.dtype,
+                    loading=options.loading,
                     api_key=options.mllm_api_key,
                 ),
                 prompt=options.template(),

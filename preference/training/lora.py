@@ -31,12 +31,17 @@ def lora_config(model: Any) -> LoraConfig:
     layers = {
         name.rsplit(".", 1)[-1]
         for name, module in decoder.named_modules()
-        if name and isinstance(module, nn.Linear) and type(module).forward is nn.Linear.forward  # a router gives more
+        if name and isinstance(module, nn.Linear) and _is_plain(module)
     }
     if not prefix or not layers:
         raise InputError(f"cannot tell the language model of {type(model).__name__} from its vision tower; use another")
     leaves = "|".join(sorted(map(re.escape, layers)))
     return LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=rf"{re.escape(prefix)}\..*\.({leaves})")
+
+
+def _is_plain(layer: nn.Linear) -> bool:
+    """Whether a layer gives a tensor, whatever its weights are stored in; a router's gives more."""
+    return type(layer).forward is nn.Linear.forward or type(layer).__module__.startswith("bitsandbytes.")
 
 
 def keep_in_evaluation_mode(model: Any) -> None:

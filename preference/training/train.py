@@ -25,7 +25,7 @@ from preference.training.result import TrainingResult, read_result
 from preference.training.rows import Skip, TrainingRow, check_images, render_pairs
 from preference.training.settings import TrainingSettings
 from preference.training.trainer import PairTrainer
-from rag import TrainedImage, TransformersMLLM, read_trained_on, write_base_weights, write_trained_on
+from rag import LoadingOptions, TrainedImage, TransformersMLLM, read_trained_on, write_base_weights, write_trained_on
 from titrate import InputError, hash_json, write_atomic
 
 _CHECKPOINTS_A_RUN, _MOST_STEPS_BETWEEN = 10, 100
@@ -38,6 +38,7 @@ def train_adapter(
     settings: TrainingSettings | None = None,
     *,
     device: str | None = None,
+    loading: LoadingOptions | None = None,
     view: ImageView | None = None,
     merge: Path | None = None,
     skip: Skip | None = None,
@@ -52,8 +53,9 @@ def train_adapter(
     ----------
     pairs
         At least one. Every image is read once before training begins, and again for every batch that it is in.
-    mllm, device
-        As for `rag.TransformersMLLM.open`.
+    mllm, device, loading
+        As for `rag.TransformersMLLM.open`. On weights that are quantised while they are loaded, an adapter is trained
+        (QLoRA, arXiv 2305.14314).
     out
         The folder to write the adapter to: weights and settings in PEFT's format, and a model card. With
         ``settings.full`` the whole model is written there, as `rag.TransformersMLLM.open` opens it.
@@ -88,8 +90,14 @@ def train_adapter(
         places = merge.resolve(), out.resolve()
         if places[0] == places[1] or places[0] in places[1].parents or places[1] in places[0].parents:
             raise InputError(f"{out} and {merge} are one place, or one lies in the other; give --merge one of its own")
+    loading = loading or LoadingOptions()
+    if loading.quantize is not None and (settings.full or merge is not None):
+        option, why = ("--full", "be trained") if settings.full else ("--merge", "take an adapter in")
+        raise InputError(f"weights that are quantised cannot {why}; leave out {option} or --quantize-model")
     checked = check_images(pairs, view, skip)
-    model = _open(mllm, device, settings)
+    model = _open(mllm, device, settings, loading)
+    if len({parameter.device for parameter in model.model.parameters()}) > 1:
+        raise InputError("training needs all of the model on one device; name one with --device-map, or leave it out")
     if not model.ways.causal:
         raise InputError(
             "this model's tokens see later ones: an answer would be trained while reading itself; use another"
@@ -104,7 +112,7 @@ def train_adapter(
         "processes": processes.count(),
     }
     with checkpoints.open_run(identity) as resume_from, _without_renaming_notices():
-        reference = _open(mllm, device, settings).model if settings.full else None
+        reference = _open(mllm, device, settings, loading).model if settings.full else None
         trainer = make_trainer(model, train_rows, held_out_rows, settings, checkpoints.folder, view, reference)
         if progress is not None:
             trainer.add_callback(_Progress(progress))
@@ -119,9 +127,10 @@ def train_adapter(
     return result
 
 
-def _open(mllm: str, device: str | None, settings: TrainingSettings) -> TransformersMLLM:
+def _open(mllm: str, device: str | None, settings: TrainingSettings, loading: LoadingOptions) -> TransformersMLLM:
     """Open the model; to train all of its weights, in float32, where small steps are not rounded away."""
-    return TransformersMLLM.open(mllm, device=processes.own_device(device), dtype="float32" if settings.full else None)
+    numbers = "float32" if settings.full else None
+    return TransformersMLLM.open(mllm, device=processes.own_device(device), dtype=numbers, loading=loading)
 
 
 def make_trainer(
@@ -253,7 +262,7 @@ def _save(
         return
     trained.save_pretrained(str(folder), save_embedding_layers=False)
     write_atomic(folder / CARD, card.text("adapter"))
-    write_base_weights(folder, base.folders["the model"])
+    write_base_weights(folder, base.folders["the model"], base.loading.quantize)
     write_trained_on(folder, seen)
     if merge is not None:
         write_full_model(trained.merge_and_unload(), base.processor, merge, card.text("merged model"), seen)

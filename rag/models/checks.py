@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rag.models.loading.options import LoadingOptions
 from titrate import InputError, is_address, parse_json, read_bytes, shorten
 
 NUMBERS = ("float32", "bfloat16", "float16")
@@ -13,21 +14,23 @@ _ADAPTERS = frozenset({"LORA", "ADALORA", "IA3", "LOHA", "LOKR"})
 """Kinds of PEFT adapters that hold all they need; others name further models or modules."""
 
 
-def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | None = None) -> None:
+def check_model_files(
+    name: str, *, adapter: Path | None = None, dtype: str | None = None, loading: LoadingOptions | None = None
+) -> None:
     """Refuse a folder without a model, an adapter without its files, and options that a server does not take.
 
     Parameters
     ----------
     name
         As for `open_mllm`. Neither the model hub nor a server is asked whether it has the model.
-    adapter, dtype
+    adapter, dtype, loading
         As for `open_mllm`.
 
     Raises
     ------
     InputError
         If a folder holds no model or no adapter, or one that names code or weights elsewhere; if the number format is
-        unknown, or an adapter or a number format is given with a server, which chooses its own.
+        unknown, or an adapter, a number format or another way to load is given with a server, which chooses its own.
     """
     if is_address(name):
         if adapter is not None:
@@ -36,6 +39,8 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
             )
         if dtype is not None:
             raise InputError("a server chooses the number format itself: leave out the dtype")
+        if loading is not None and loading.named():
+            raise InputError(f"a server loads its model itself: leave out {', '.join(loading.named())}")
         return
     folder = Path(name).expanduser()
     known = name.partition("@")[0].count("/") == 1  # OWNER/NAME or OWNER/NAME@REVISION
@@ -55,6 +60,12 @@ def check_model_files(name: str, *, adapter: Path | None = None, dtype: str | No
     for path in [folder / "config.json", *([] if adapter is None else [adapter / "adapter_config.json"])]:
         if os.path.isfile(path):
             _check_no_code(_configuration(path), path)
+    if (
+        loading is not None
+        and loading.quantize is not None
+        and "quantization_config" in _object(folder / "config.json")
+    ):
+        raise InputError(f"the weights of {name} are quantised already; leave out --quantize-model")
     if adapter is not None:
         kind = _configuration(adapter / "adapter_config.json").get("peft_type")
         if not isinstance(kind, str) or kind not in _ADAPTERS:

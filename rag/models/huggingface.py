@@ -4,7 +4,6 @@ Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option pre
 """
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from itertools import groupby
@@ -14,20 +13,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModelForImageTextToText, AutoProcessor, LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessor, LogitsProcessorList
 
 from indexing import device_name
 from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts, readable_counts
 from rag.models.chat_model import ChatModel
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, last_logits, positions
-from rag.models.loading.base_weights import check_base_weights
-from rag.models.loading.complete import check_adapter
-from rag.models.loading.turn import check_template
+from rag.models.loading.load import load_model
+from rag.models.loading.options import LoadingOptions
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
-from titrate import STOPS, InputError, check_complete, fetch_model, hash_files, hash_json, is_address, shorten
+from titrate import InputError, fetch_model, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
@@ -44,9 +42,16 @@ class TransformersMLLM(ChatModel, MLLM):
     """A transformers image-text-to-text model. Make one with `TransformersMLLM.open`."""
 
     def __init__(
-        self, model: Any, processor: Any, fingerprint: str, folders: Mapping[str, Path] | None = None, name: str = ""
+        self,
+        model: Any,
+        processor: Any,
+        fingerprint: str,
+        folders: Mapping[str, Path] | None = None,
+        name: str = "",
+        loading: LoadingOptions | None = None,
     ) -> None:
         super().__init__(model, processor, name)
+        self.loading = loading or LoadingOptions()
         self._folders = dict(folders or {})
         self._fingerprint = fingerprint
         self.ways = Ways()
@@ -55,7 +60,13 @@ class TransformersMLLM(ChatModel, MLLM):
 
     @classmethod
     def open(
-        cls, name: str, *, adapter: Path | None = None, device: str | None = None, dtype: str | None = None
+        cls,
+        name: str,
+        *,
+        adapter: Path | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        loading: LoadingOptions | None = None,
     ) -> "TransformersMLLM":
         """Load a model.
 
@@ -69,13 +80,16 @@ class TransformersMLLM(ChatModel, MLLM):
             A torch device; by default the first GPU, or else the CPU.
         dtype
             ``"float32"``, ``"bfloat16"`` or ``"float16"``; by default bfloat16 on a GPU and float32 on the CPU.
+        loading
+            How it is loaded otherwise.
 
         Raises
         ------
         InputError
             If there is no such model or adapter, or it cannot be loaded.
         """
-        check_model_files(name, adapter=adapter, dtype=dtype)
+        options = loading or LoadingOptions()
+        check_model_files(name, adapter=adapter, dtype=dtype, loading=options)
         if is_address(name):
             raise InputError(
                 f"{name} is a server; this needs the model itself: give its folder, or OWNER/NAME of the hub"
@@ -83,65 +97,33 @@ class TransformersMLLM(ChatModel, MLLM):
         folder, commit = Path(name).expanduser(), ""
         if not os.path.exists(folder):
             folder, commit = fetch_model(name)
-            check_model_files(str(folder))  # what a folder may not name, a model of the hub may not either
-        try:
-            chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            numbers = dtype or ("float32" if chosen.type == "cpu" else "bfloat16")
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-            loaded: Any = AutoModelForImageTextToText.from_pretrained(
-                folder,
-                dtype=getattr(torch, numbers),
-                use_safetensors=True,
-                trust_remote_code=False,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-            model: Any = loaded[0]
-            if hasattr(model, "peft_config"):
-                raise InputError(f"{name} is an adapter; give its base model with --mllm, and it with --adapter")
-            check_complete(name, loaded[1])
-            if adapter is not None:
-                from peft import PeftModel
-
-                with warnings.catch_warnings():  # PEFT asks transformers for a property by its old name
-                    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-                    warnings.filterwarnings("ignore", "Found missing adapter keys")  # refused below
-                    model = PeftModel.from_pretrained(model, str(adapter))
-                check_adapter(adapter, name, model)
-                check_base_weights(adapter, folder, name)
-            model = model.to(chosen).eval()
-        except (InputError, *STOPS):
-            raise
-        except BaseException as error:  # transformers and peft raise many kinds; Rust code panics
-            line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"cannot load model {name}: {shorten(line, 300)}") from error
-        if not hasattr(processor, "tokenizer") or not hasattr(processor, "image_processor"):
-            raise InputError(f"model {name} does not read both text and images; its folder needs a processor for both")
-        if not getattr(processor, "chat_template", None):
-            raise InputError(f"model {name} has no chat template; add chat_template.jinja to its folder")
-        check_template(processor.chat_template)
+            check_model_files(str(folder), loading=options)  # what a folder may not name, the hub's may not either
+        loaded = load_model(name, folder, adapter, device, dtype, options)
         fingerprint = hash_json(
             {
                 "weights": commit or _folder_hash(folder),
                 "adapter": _folder_hash(adapter),
-                "dtype": numbers,
+                "dtype": loaded.dtype,
+                "quantize": options.quantize,
+                "attention": loaded.attention,
                 "reading": READING,
             }
         )
         folders = {"the model": folder} if adapter is None else {"the model": folder, "the adapter": adapter}
-        opened = cls(model, processor, fingerprint, folders, name)
+        opened = cls(loaded.model, loaded.processor, fingerprint, folders, name, options)
         opened.ways = find_ways(opened, name, opened._score)
         return opened
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of weights (or the hub's commit), tokeniser, preprocessing, adapter, number format and `READING`."""
+        """SHA-256 of weights (or the hub's commit), tokeniser, adapter, how they are loaded, and `READING`."""
         return self._fingerprint
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of torch, transformers and, with an adapter, PEFT; and the device."""
+        """Of torch, transformers and, as far as in use, PEFT and bitsandbytes; and the device."""
         libraries = ["torch", "transformers", *(["peft"] if hasattr(self.model, "peft_config") else [])]
+        libraries += ["bitsandbytes"] if self.loading.quantize else []
         return {**{name: version(name) for name in libraries}, "device": device_name(self.model.device)}
 
     @property
@@ -156,11 +138,20 @@ class TransformersMLLM(ChatModel, MLLM):
         size = reader.crop_size if getattr(reader, "do_center_crop", False) else reader.size
         return int(getattr(size, "height", None) or super().image_side)
 
+    @property
+    def _most(self) -> int:
+        """Prompts in a forward pass."""
+        return self.loading.batch_size or BATCH.get(self.model.device.type, 16)
+
     @torch.inference_mode()
     def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
         """The most likely continuation of each prompt, greedily, without the prompt."""
         if not prompts:
             return []
+        most = self.loading.batch_size or len(prompts)
+        if len(prompts) > most:
+            parts = [prompts[start : start + most] for start in range(0, len(prompts), most)]
+            return [text for part in parts for text in self.generate(part, max_new_tokens)]
         inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
         with self.one_line_failures(len(prompts)):
             output = self.model.generate(
@@ -181,7 +172,7 @@ class TransformersMLLM(ChatModel, MLLM):
         Options that differ in their last token only, as yes and no do, share one forward pass. An image that several
         prompts show is encoded once in a call if the architecture allows it. Where one option is the beginning of
         another ("left", "left and right"), the end of the answer is scored too: else the longer one could never win.
-        At most ``batch_size`` prompts are in a forward pass; None for what suits the device.
+        At most ``batch_size`` prompts are in a forward pass; None for the model's own, or what suits the device.
 
         Raises
         ------
@@ -201,7 +192,7 @@ class TransformersMLLM(ChatModel, MLLM):
     ) -> list[NDArray[np.float64]]:
         if not ways.append:
             return [score_from_scratch(self, *asked) for asked in zip(prompts, options, strict=True)]
-        batch_size = (batch_size or BATCH.get(self.model.device.type, 16)) if ways.batch else 1
+        batch_size = (batch_size or self._most) if ways.batch else 1
         texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [

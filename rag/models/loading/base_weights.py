@@ -13,7 +13,7 @@ BASE_WEIGHTS = "base_weights.json"
 _REMEDY = "train the adapter again, or get its folder again from where it came"
 
 
-def write_base_weights(adapter: Path, model: Path) -> None:
+def write_base_weights(adapter: Path, model: Path, quantize: str | None = None) -> None:
     """Note which weights an adapter was trained on.
 
     Parameters
@@ -22,12 +22,17 @@ def write_base_weights(adapter: Path, model: Path) -> None:
         Its folder.
     model
         The folder of its base model.
+    quantize
+        How these weights were quantised while they were loaded, see `LoadingOptions`.
     """
-    write_atomic(adapter / BASE_WEIGHTS, json.dumps({"schema_version": 1, "sha256": _hashes(model)}) + "\n")
+    held = {"schema_version": 2, "sha256": _hashes(model), "quantize": quantize or "none"}
+    write_atomic(adapter / BASE_WEIGHTS, json.dumps(held) + "\n")
 
 
-def check_base_weights(adapter: Path, model: Path, name: str) -> None:
+def check_base_weights(adapter: Path, model: Path, name: str, quantize: str | None = None) -> None:
     """Refuse an adapter that was trained on other weights; warn about one that does not say on which.
+
+    On the same weights, but quantised otherwise, it is opened with a warning: that is usual, and it answers otherwise.
 
     Parameters
     ----------
@@ -35,6 +40,8 @@ def check_base_weights(adapter: Path, model: Path, name: str) -> None:
         Its folder.
     model, name
         The folder of the model that it is to change, and how the user calls that.
+    quantize
+        How that is quantised while it is loaded.
 
     Raises
     ------
@@ -58,12 +65,23 @@ def check_base_weights(adapter: Path, model: Path, name: str) -> None:
         raise InputError(f"cannot read {path}: {error.strerror}; {_REMEDY}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON ({error}); {_REMEDY}") from error
-    if not isinstance(value, dict) or value.get("schema_version") != 1:
-        raise InputError(f"{path} is not of schema version 1; {_REMEDY}")
-    if sorted(JsonFields(value, str(path), ("schema_version", "sha256"), _REMEDY).texts("sha256")) != _hashes(model):
+    schema = value.get("schema_version") if isinstance(value, dict) else None
+    if schema not in (1, 2):
+        raise InputError(f"{path} is of no schema version that is known (1, 2); {_REMEDY}")
+    names = ("schema_version", "sha256", *(["quantize"] if schema == 2 else []))  # 1 knew no quantised weights
+    fields = JsonFields(value, str(path), names, _REMEDY)
+    if sorted(fields.texts("sha256")) != _hashes(model):
         raise InputError(
             f"adapter {adapter} was trained on other weights than those of {name}; name the model it was made for, or "
             "train it again on this one"
+        )
+    trained, now = fields.text("quantize") if schema == 2 else "none", quantize or "none"
+    if trained != now:
+        warnings.warn(
+            f"adapter {adapter} was trained with weights quantised as {printable(trained, longest=20)} and is now used "
+            f"with {now}: it answers otherwise than it was trained to; give --quantize-model accordingly",
+            TitrateWarning,
+            stacklevel=3,
         )
 
 

@@ -54,7 +54,7 @@ def test_an_adapter_that_does_not_say_what_it_was_trained_on(tiny_folder: Path, 
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("{", "is not JSON"), ("[]", "schema version 1"), ('{"schema_version": 1, "sha256": 3}', "sha256")],
+    [("{", "is not JSON"), ("[]", "no schema version that is known"), ('{"schema_version": 1, "sha256": 3}', "sha256")],
 )
 def test_what_an_adapter_says_of_its_base_is_damaged(
     tiny_folder: Path, adapter: Path, content: str, words: str
@@ -198,7 +198,7 @@ def test_fingerprint_changes_with_the_files(
 ) -> None:
     assert TransformersMLLM.open(str(copy), device="cpu").fingerprint == tiny.fingerprint
     CHANGES[change](copy)
-    monkeypatch.setattr("rag.models.huggingface.AutoProcessor.from_pretrained", lambda *_, **__: tiny.processor)
+    monkeypatch.setattr("rag.models.loading.load.AutoProcessor.from_pretrained", lambda *_, **__: tiny.processor)
     assert TransformersMLLM.open(str(copy), device="cpu").fingerprint != tiny.fingerprint
 
 
