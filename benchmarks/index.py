@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -67,18 +68,27 @@ class SyntheticEncoder(Encoder):
 
     def __init__(self) -> None:
         super().__init__(model_name="synthetic")
-        self._fingerprint, self._dimension = "synthetic", DIMENSION
+        self._dimension = DIMENSION
+
+    @property
+    def fingerprint(self) -> str:
+        """Of nothing."""
+        return "synthetic"
 
     @property
     def logit_scale(self) -> float:
         """As CLIP's."""
         return 100.0
 
+    @property
+    def logit_bias(self) -> None:
+        """As CLIP's."""
+
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Nothing of the image but its first pixel."""
         return torch.tensor(image.getpixel((0, 0)), dtype=torch.float32)
 
-    def embed_pixels(self, pixels: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def embed_pixels(self, pixels: Sequence[Any] | torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Random directions."""
         return self._vectors(len(pixels))
 

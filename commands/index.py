@@ -174,7 +174,8 @@ _named_option_group = option_group(
 @personal_option("--index", type=FOLDER, default=Path("index"), help="Index folder.", section=SYSTEM)
 @personal_option(
     "--encoder",
-    help="open_clip model that embeds images and reports: local-dir:FOLDER, hf-hub:OWNER/NAME or NAME/WEIGHTS.  "
+    help="Model that embeds images and reports: local-dir:FOLDER, hf:OWNER/NAME[@REVISION] (CLIP, SigLIP of "
+    "transformers), hf-hub:OWNER/NAME or NAME/WEIGHTS (open_clip).  "
     "[default: the index's; a new index needs one]",
     section=SYSTEM,
 )

@@ -11,9 +11,9 @@ from .corpora.base import Corpus as Corpus
 from .corpora.open import open_corpus as open_corpus
 from .corpora.table_file import TableFile as TableFile
 from .encoder import Encoder as Encoder
-from .encoder import device_name as device_name
 from .encoder_files import check_encoder_files as check_encoder_files
 from .encoder_files import encoder_to_load as encoder_to_load
+from .encoders.towers import device_name as device_name
 from .folder.fixed_settings import FixedSettings as FixedSettings
 from .folder.fixed_settings import load_fixed_settings as load_fixed_settings
 from .folder.manifest import THRESHOLD_SOURCES as THRESHOLD_SOURCES
@@ -27,6 +27,7 @@ from .info import IndexInfo as IndexInfo
 from .info import index_info as index_info
 from .llama_store import LlamaStore as LlamaStore
 from .llama_store import record_node as record_node
+from .log_similarity import log_similarities as log_similarities
 from .records import Record as Record
 from .records import SkippedRecord as SkippedRecord
 from .routing.classifier import DomainClassifier as DomainClassifier

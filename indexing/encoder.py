@@ -1,66 +1,39 @@
-"""The image and text encoder: any open_clip model behind LlamaIndex's `MultiModalEmbedding`, with a fingerprint."""
+"""The image and text encoder: towers of any library behind LlamaIndex's `MultiModalEmbedding`, with a fingerprint."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 from llama_index.core.embeddings import MultiModalEmbedding
 from llama_index.core.schema import ImageType
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import PrivateAttr
-from transformers import AutoConfig, AutoModel, PretrainedConfig, dynamic_module_utils
 
-from indexing.encoder_config import (
-    LARGEST_MODEL,
-    check_encoder_config,
-    check_preprocessing,
-    check_text_config,
-    read_encoder_config,
-)
-from indexing.encoder_files import HUB, LOCAL, check_encoder_files, local_encoder
-from indexing.hub import only_what_is_cached_if_unreachable
+from indexing.encoder_files import check_encoder_files, is_transformers
+from indexing.encoders.checkpoint import find_checkpoint
+from indexing.encoders.llama_towers import LlamaIndexTowers
+from indexing.encoders.open_clip_towers import OpenClipTowers, hint
+from indexing.encoders.towers import PROBES, Towers
+from indexing.encoders.transformers_towers import TransformersTowers
 from indexing.images.decode import decode_image, load_image
-from titrate import (
-    STOPS,
-    InputError,
-    TitrateError,
-    first_line,
-    hash_bytes,
-    hash_json,
-    note_named,
-    parse_json,
-    read_bytes,
-)
-
-# Code in a model's folder is refused everywhere, but where a library drops that on its way to transformers, it would
-# ask whoever sits at the terminal whether to run it, and wait so many seconds.
-dynamic_module_utils.TIME_OUT_REMOTE_CODE = 0
-
-# Texts whose token ids go into the fingerprint: they show changes of merging or cleaning that a vocabulary would not.
-_PROBES = ["", "No pleural effusion; heart size is normal.", "3.5 cm mass, T2-hyperintense (left)", "µm é ∧ 漢"]
+from titrate import STOPS, InputError, TitrateError, first_line, note_named
 
 
 class Encoder(MultiModalEmbedding):
-    """An open_clip model (CLIP, arXiv 2103.00020, and its kin) that embeds images and texts in one space.
+    """A model that embeds images and texts in one space.
 
-    Make one with `Encoder.open`. It also works wherever LlamaIndex wants a `MultiModalEmbedding`. Calls from several
-    threads take turns.
+    Make one with `Encoder.open` or, of an embedding of LlamaIndex's, with `Encoder.of_embedding`. It also works
+    wherever LlamaIndex wants a `MultiModalEmbedding`. Calls from several threads take turns.
     """
 
-    _model: Any = PrivateAttr()
-    _tokenizer: Any = PrivateAttr()
-    _preprocess: Callable[[Image.Image], torch.Tensor] = PrivateAttr()
-    _device: torch.device = PrivateAttr()
+    _towers: Towers = PrivateAttr()
     _lock: threading.Lock = PrivateAttr(default_factory=threading.Lock)
-    _fingerprint: str = PrivateAttr()
     _dimension: int = PrivateAttr()
 
     @classmethod
@@ -70,10 +43,12 @@ class Encoder(MultiModalEmbedding):
         Parameters
         ----------
         id
-            ``local-dir:FOLDER`` (an open_clip folder), ``hf-hub:OWNER/NAME``, or ``NAME/WEIGHTS`` as open_clip lists
-            them (``ViT-B-32/laion2b_s34b_b79k``). Once it is loaded, an index may name it too: see `encoder_to_load`.
+            ``local-dir:FOLDER`` (of open_clip or transformers), ``hf:OWNER/NAME`` or ``hf:OWNER/NAME@REVISION`` (CLIP,
+            SigLIP and SigLIP 2 of transformers), ``hf-hub:OWNER/NAME`` (open_clip), or ``NAME/WEIGHTS`` as open_clip
+            lists them (``ViT-B-32/laion2b_s34b_b79k``). Once it is loaded, an index may name it too: see
+            `encoder_to_load`.
         device
-            A torch device; by default the first GPU, or else the CPU.
+            A torch device; by default the first GPU, or else the CPU. Weights are float32 on any.
 
         Raises
         ------
@@ -81,39 +56,75 @@ class Encoder(MultiModalEmbedding):
             If there is no such model, its weights are missing, it cannot be loaded, or its configuration says more than
             what the model is; see `check_encoder_config`.
         """
-        name, weights = _parse_id(id)
+        check_encoder_files(id)
+        place = find_checkpoint(id) if is_transformers(id) else None
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            with only_what_is_cached_if_unreachable(name):
-                config, text = _checked_config(name)
-                reading = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
-                # Not open_clip's other factory, which starts from random weights where there are none. All weights are
-                # in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
-                model, preprocess = open_clip.create_model_from_pretrained(
-                    name, pretrained=weights, device=chosen, weights_only=True, pretrained_text=False
-                )
-                tokenizer = open_clip.get_tokenizer(name, **reading)
-            check_preprocessing(model.visual.preprocess_cfg)
-            encoder = cls(model_name=name if weights is None else f"{name}/{weights}")
-            encoder._model, encoder._preprocess, encoder._device = model.eval(), preprocess, chosen
-            encoder._tokenizer, encoder._fingerprint = tokenizer, _fingerprint(model, tokenizer, [config, text])
-            encoder._dimension = encoder._probe()
+            encoder = cls._of(
+                OpenClipTowers.open(id, chosen) if place is None else TransformersTowers.open(place, chosen)
+            )
         except TitrateError as error:
             raise type(error)(f"cannot load encoder {id}: {error}") from error
         except STOPS:
             raise
         except BaseException as error:  # libraries raise many kinds; one in Rust that panics, none that is an Exception
-            raise InputError(f"cannot load encoder {id}: {first_line(error)}{_hint(name)}") from error
+            told = first_line(error) + (hint(id) if place is None else "")
+            raise InputError(f"cannot load encoder {id}: {told}") from error
         note_named(encoder.id)
         return encoder
 
-    def _probe(self) -> int:
-        """Length of its embeddings, which are the same for an image and a text."""
-        images, texts = self.embed_images([Image.new("RGB", (64, 64))]), self.embed_texts(_PROBES[1:2])
+    @classmethod
+    def of_embedding(
+        cls,
+        embedding: MultiModalEmbedding,
+        *,
+        name: str,
+        version: str,
+        logit_scale: float,
+        logit_bias: float | None = None,
+        context_length: int | None = None,
+    ) -> "Encoder":
+        """An encoder of any `MultiModalEmbedding`, for the Python API; what that cannot tell is stated here.
+
+        Parameters
+        ----------
+        embedding
+            It gets images as PNG in memory (`BytesIO`).
+        name, version
+            Of the model. Its weights cannot be seen, so name and version stand for them in the fingerprint: an index
+            made with one version is refused with another, and a model that changes under both is not noticed.
+        logit_scale
+            The factor that the model's training loss puts before a cosine, about 100 for most. Ratio cuts and zero-shot
+            routing go by it; with another their thresholds mean something else.
+        logit_bias
+            What a sigmoid loss adds; None for models that were trained with a softmax.
+        context_length
+            Tokens that are read of a text; None if that is not known.
+
+        Raises
+        ------
+        InputError
+            If a number is not sound, or images and texts cannot be embedded at the same length.
+        """
+        try:
+            return cls._of(LlamaIndexTowers(embedding, name, version, logit_scale, logit_bias, context_length))
+        except TitrateError as error:
+            raise type(error)(f"cannot use embedding {name}: {error}") from error
+        except STOPS:
+            raise
+        except Exception as error:
+            raise InputError(f"cannot use embedding {name}: {first_line(error)}") from error
+
+    @classmethod
+    def _of(cls, towers: Towers) -> "Encoder":
+        encoder = cls(model_name=towers.id)
+        encoder._towers = towers
+        images = encoder.embed_images([Image.new("RGB", (64, 64), "slategrey")])
+        texts = encoder.embed_texts(PROBES[1:2])
         if images.shape != texts.shape:
             raise InputError("its embeddings of images and texts differ in length; get the encoder again")
-        length: int = texts.shape[1]
-        return length
+        encoder._dimension = texts.shape[1]
+        return encoder
 
     @property
     def id(self) -> str:
@@ -123,46 +134,61 @@ class Encoder(MultiModalEmbedding):
     @property
     def fingerprint(self) -> str:
         """SHA-256 of weights, configuration, preprocessing and tokeniser: if equal, embeddings are."""
-        return self._fingerprint
+        return self._towers.fingerprint
 
     @property
     def versions(self) -> dict[str, str]:
         """Of the libraries that embed, and the device that they use: they may round otherwise."""
-        libraries = {name: version(name) for name in ("open_clip_torch", "torch")}
-        return {**libraries, "encoder device": device_name(self._device)}
+        return self._towers.versions
 
     @property
     def dimension(self) -> int:
-        """Length d of an embedding."""
+        """Length d of an embedding, which is the same for an image and a text."""
         return self._dimension
 
     @property
     def logit_scale(self) -> float:
-        """The factor s by which the model was trained to multiply cosines before a softmax."""
-        return float(self._model.logit_scale.exp().item())
+        """The factor s by which the model was trained to multiply cosines."""
+        return self._towers.logit_scale
 
-    def preprocess(self, image: Image.Image) -> torch.Tensor:
-        """Resize and normalise as the model wants it: float32 [3, height, width]. May run in any thread."""
-        return self._preprocess(image)
+    @property
+    def logit_bias(self) -> float | None:
+        """What a model trained with a sigmoid loss adds to s × cosine; None for one trained with a softmax."""
+        return self._towers.logit_bias
 
-    def embed_pixels(self, pixels: torch.Tensor) -> NDArray[np.float32]:
-        """Embed preprocessed images [n, 3, height, width]: unit rows, float32 [n, d]."""
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that are read of a text, special ones counted; None if that is not known."""
+        return self._towers.context_length
+
+    def preprocess(self, image: Image.Image) -> Any:
+        """Resize and normalise an RGB image as the model wants it, for `embed_pixels`. May run in any thread."""
+        return self._towers.preprocess(image)
+
+    def embed_pixels(self, pixels: Sequence[Any] | torch.Tensor) -> NDArray[np.float32]:
+        """Embed n preprocessed images: unit rows, float32 [n, d]."""
         with self._lock, torch.inference_mode():
-            return _unit_rows(self._model.encode_image(pixels.to(self._device)), self.id)
+            return _unit_rows(self._towers.images(list(pixels)), self.id)
 
     def embed_images(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Embed images: unit rows, float32 [n, d]."""
         if not images:
             return np.empty((0, self.dimension), np.float32)
-        return self.embed_pixels(torch.stack([self.preprocess(image.convert("RGB")) for image in images]))
+        return self.embed_pixels([self.preprocess(image.convert("RGB")) for image in images])
 
     def embed_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed texts, cut at the model's context length: unit rows, float32 [n, d]."""
         if not texts:
             return np.empty((0, self.dimension), np.float32)
         with self._lock, torch.inference_mode():
-            tokens = self._tokenizer(list(texts)).to(self._device)
-            return _unit_rows(self._model.encode_text(tokens), self.id)
+            return _unit_rows(self._towers.texts(texts), self.id)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The same for questions, which some models embed otherwise than what is searched."""
+        if not texts:
+            return np.empty((0, self.dimension), np.float32)
+        with self._lock, torch.inference_mode():
+            return _unit_rows(self._towers.queries(texts), self.id)
 
     @classmethod
     def class_name(cls) -> str:
@@ -187,112 +213,19 @@ class Encoder(MultiModalEmbedding):
         return rows
 
     def _get_query_embedding(self, query: str) -> list[float]:
-        return self._get_text_embedding(query)
+        rows: list[list[float]] = self.embed_queries([query]).tolist()
+        return rows[0]
 
     async def _aget_query_embedding(self, query: str) -> list[float]:
         return await asyncio.to_thread(self._get_query_embedding, query)
 
 
-def device_name(device: torch.device) -> str:
-    """The kind of a device: the name of a GPU's model, or what torch calls the device.
-
-    >>> device_name(torch.device("cpu"))
-    'cpu'
-    """
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _parse_id(id: str) -> tuple[str, str | None]:
-    """open_clip's model name and weights tag, the path of a local folder made absolute."""
-    check_encoder_files(id)
-    if folder := local_encoder(id):
-        return f"{LOCAL}{folder}", None
-    if id.startswith(HUB):
-        return id, None
-    name, _, weights = id.rpartition("/")
-    if (name, weights) not in open_clip.list_pretrained():
-        raise InputError(
-            f"unknown encoder {id}: write local-dir:FOLDER, hf-hub:OWNER/NAME, or NAME/WEIGHTS from open_clip's list"
-        )
-    return name, weights
-
-
-def _checked_config(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An encoder's configuration, and that of its text tower from transformers, if it has one.
-
-    Raises
-    ------
-    InputError
-        If there is anything in it that should not be.
-    """
-    most = LARGEST_MODEL
-    if name.startswith(LOCAL):
-        folder = Path(name.removeprefix(LOCAL))
-        config = read_encoder_config(folder)
-        config = config.get("model_cfg") if isinstance(config, dict) else None
-        files = [path for kind in ("safetensors", "bin", "pth") for path in folder.glob(f"*.{kind}")]
-        most = max((path.stat().st_size for path in files), default=0)  # a weight takes a byte or more
-    else:
-        config = open_clip.get_model_config(name)
-    check_encoder_config(config, most)
-    text: dict[str, Any] = {}
-    if hf_name := config["text_cfg"].get("hf_model_name"):
-        text = PretrainedConfig.get_config_dict(hf_name)[0]
-        check_text_config(text)
-        with torch.device("meta"):  # takes no memory
-            tower = AutoModel.from_config(AutoConfig.from_pretrained(hf_name, trust_remote_code=False))
-        claimed = sum(parameter.numel() for parameter in tower.parameters())
-        if claimed > most:
-            raise InputError(f"its text model claims {claimed:.2g} weights, more than its file can hold")
-    return config, text
-
-
-def _hint(name: str) -> str:
-    if not name.startswith(LOCAL):
-        return "; if this machine is offline, copy the model here and write local-dir:FOLDER"
-    try:
-        config = parse_json(read_bytes(Path(name.removeprefix(LOCAL)) / "open_clip_config.json"))
-        hub_name = config["model_cfg"]["text_cfg"]["hf_model_name"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-    return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
-
-
-_WHERE = {
-    *("hf_model_name", "hf_tokenizer_name", "transformers_version"),
-    *("hf_model_pretrained", "timm_model_pretrained"),
-}
-"""Parts of a configuration that say where files are or what wrote them; what they hold is hashed itself."""
-
-
-def _what_it_is(config: Any) -> Any:
-    """A configuration without what differs between copies of one encoder."""
-    if isinstance(config, dict):
-        kept = {key: value for key, value in config.items() if key not in _WHERE and not key.startswith("_")}
-        return {key: _what_it_is(value) for key, value in kept.items()}
-    return config
-
-
-def _fingerprint(model: Any, tokenizer: Any, configurations: Sequence[dict[str, Any]]) -> str:
-    parts: list[bytes] = []
-    for name, tensor in sorted(model.state_dict().items()):
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-        parts += [f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), raw]
-    inner = getattr(tokenizer, "tokenizer", None)  # only open_clip's wrapper of Hugging Face tokenisers has one
-    reading = {
-        "preprocess": model.visual.preprocess_cfg,
-        "vocabulary": inner.get_vocab() if inner is not None else None,
-        "tokens": tokenizer(_PROBES).tolist(),
-        # How the towers are put together: which activation, which pooling. Their weights are the same with another.
-        "towers": [_what_it_is(config) for config in configurations],
-    }
-    return hash_bytes(*parts, hash_json(reading).encode())
-
-
 def _unit_rows(embeddings: torch.Tensor, name: str) -> NDArray[np.float32]:
     rows: NDArray[np.float32] = torch.nn.functional.normalize(embeddings.float(), dim=-1).cpu().numpy()
-    if not np.isfinite(rows).all():
-        raise TitrateError(f"encoder {name} returned numbers that are not finite; its weights are probably damaged")
+    if not np.isfinite(rows).all() or not rows.any(axis=1).all():
+        raise TitrateError(
+            f"encoder {name} returned numbers that are not finite, or only zeros; its weights are probably damaged"
+        )
     return rows
 
 

@@ -72,15 +72,20 @@ _WORD = re.compile(r"[\w.-]{0,100}", re.ASCII)
 _REPOSITORY = re.compile(r"(?!\.)[\w.-]{1,100}(/[\w.-]{1,100})?", re.ASCII)
 
 
-def read_encoder_config(folder: Path) -> Any:
-    """The configuration of a local encoder.
+def read_encoder_config(folder: Path, name: str = "open_clip_config.json") -> Any:
+    """A configuration of a local encoder.
+
+    Parameters
+    ----------
+    folder, name
+        Where it is.
 
     Raises
     ------
     InputError
         If it cannot be read, or its folder holds pipes or devices, which would be waited for.
     """
-    path = folder / "open_clip_config.json"
+    path = folder / name
     try:
         for entry in folder.iterdir():
             if entry.exists() and not entry.is_file() and not entry.is_dir():
@@ -139,13 +144,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 255
 
 
-def check_text_config(config: Any) -> None:
+def check_text_config(config: Any, what: str = "its text model") -> None:
     """Refuse a configuration of transformers that names code, or sizes that no text encoder has.
 
     Parameters
     ----------
     config
         What ``config.json`` holds: the text tower, where open_clip takes it from transformers.
+    what
+        It describes, for messages.
 
     Raises
     ------
@@ -154,13 +161,13 @@ def check_text_config(config: Any) -> None:
     """
     for key, value in _walk(config):
         if key == "auto_map":
-            raise InputError("its text model brings Python code of its own (auto_map), which is not run")
+            raise InputError(f"{what} brings Python code of its own (auto_map), which is not run")
         if "attn_implementation" in key and isinstance(value, str) and not _WORD.fullmatch(value):
-            raise InputError(f"its text model names code on the hub ({key}), which is not run")
+            raise InputError(f"{what} names code on the hub ({key}), which is not run")
         if isinstance(value, int | float):
             most = 1000 if "layer" in key and isinstance(value, int) else 1 << 22
             if abs(value) > most and not (isinstance(value, float) and math.isinf(value)):
-                raise InputError(f"its text model has {key} {value:.6g}, which no encoder has")
+                raise InputError(f"{what} has {key} {value:.6g}, which no encoder has")
 
 
 def _walk(value: Any, key: str = "") -> list[tuple[str, Any]]:

@@ -10,7 +10,7 @@ from titrate.errors import (
     one_line_errors,
 )
 from titrate.files import hash_bytes, hash_files, hash_json, open_private, read_jsonl, write_atomic
-from titrate.hub import check_complete, fetch_model
+from titrate.hub import check_complete, fetch_model, weight_files
 from titrate.identity import (
     NOTHING,
     check_no_overlap,
@@ -96,6 +96,7 @@ __all__ = [
     "stated_reason",
     "time_limit",
     "unprintable",
+    "weight_files",
     "write_atomic",
 ]
 

@@ -65,7 +65,7 @@ def fetch_model(name: str) -> tuple[Path, str]:
         read = [file for file in files if "/" not in file and PurePosixPath(file).suffix in _READ]
         for file in sorted(read):
             hf_hub_download(repository, file, revision=commit)
-        for file in _weights(name, folder, files):  # last: where they are, all else is
+        for file in weight_files(name, folder, files):  # last: where they are, all else is
             hf_hub_download(repository, file, revision=commit)
     except InputError:
         raise
@@ -155,7 +155,7 @@ def _cached(name: str, repository: str, revision: str | None, reason: str) -> tu
     missing = _CONFIGURATION
     if commit and (folder / _CONFIGURATION).is_file():
         files = {path.name for path in folder.iterdir()}
-        absent = sorted(set(_weights(name, folder, files)) - files)
+        absent = sorted(set(weight_files(name, folder, files)) - files)
         if not absent:
             return folder, commit
         missing = absent[0]
@@ -165,8 +165,23 @@ def _cached(name: str, repository: str, revision: str | None, reason: str) -> tu
     )
 
 
-def _weights(name: str, folder: Path, files: set[str]) -> list[str]:
-    """The names of a model's weight files, of which some may not be in its folder yet."""
+def weight_files(name: str, folder: Path, files: set[str]) -> list[str]:
+    """The names of a model's weight files, of which some may not be in its folder yet.
+
+    Parameters
+    ----------
+    name
+        The model's, for messages.
+    folder
+        Its folder; the list of its files of weights is in there, where it has several.
+    files
+        Names of all its files.
+
+    Raises
+    ------
+    InputError
+        If it has no weights as safetensors, or names some in another folder.
+    """
     if _SHARDS in files:
         try:
             named = set(json.loads((folder / _SHARDS).read_text(encoding="utf-8"))["weight_map"].values())

@@ -9,8 +9,7 @@ removes the records of that one.
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from indexing.building.embedding import CorpusEmbedder
 from indexing.building.finish import finish_index
@@ -274,7 +273,7 @@ class _Build:
 
     def _reader(
         self, index: Path, view: ImageView, ledger: Ledger, writer: IndexWriter, skipped: SkippedLog
-    ) -> CorpusReader[torch.Tensor]:
+    ) -> CorpusReader[Any]:
         corpus = self.corpus
         if isinstance(corpus, DicomFolder):  # its pseudonyms need the index's secret
             if known_pseudonym_key(index) is None:

@@ -1,9 +1,9 @@
 """Embedding what a reader yields, in batches, while its threads decode the next and the writer stores the last."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import torch
 
 from indexing.building.reader import CorpusReader, Prepared
 from indexing.building.writer import Entry, IndexWriter
@@ -32,9 +32,9 @@ class CorpusEmbedder:
     ) -> None:
         self._encoder, self._ledger, self._writer, self._zero_shot = encoder, ledger, writer, zero_shot
 
-    def run(self, reader: CorpusReader[torch.Tensor]) -> None:
+    def run(self, reader: CorpusReader[Any]) -> None:
         """Embed and store every record; memory holds at most a few batches."""
-        batch: list[Prepared[torch.Tensor]] = []
+        batch: list[Prepared[Any]] = []
         for prepared in reader.records():
             batch.append(prepared)
             if len(batch) == BATCH:
@@ -44,9 +44,9 @@ class CorpusEmbedder:
             self._embed(batch, reader)
         self._writer.finish()
 
-    def _embed(self, batch: list[Prepared[torch.Tensor]], reader: CorpusReader[torch.Tensor]) -> None:
+    def _embed(self, batch: list[Prepared[Any]], reader: CorpusReader[Any]) -> None:
         pixels = [item.pixels for item in batch if item.pixels is not None]
-        images = self._encoder.embed_pixels(torch.stack(pixels))  # [n, 3, height, width] → [n, d]
+        images = self._encoder.embed_pixels(pixels)  # n images → [n, d]
         kept = [row for row, item in enumerate(batch) if not item.held_out]
         if kept:
             texts = self._encoder.embed_texts([batch[row].record.report for row in kept])  # [kept, d]

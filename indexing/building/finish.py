@@ -42,6 +42,7 @@ def finish_index(
         detector="",
         dimension=encoder.dimension,
         logit_scale=encoder.logit_scale,
+        logit_bias=encoder.logit_bias,
         domains=ledger.counts(),
         store=fixed.store,
         view=fixed.view,

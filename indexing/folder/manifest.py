@@ -30,7 +30,7 @@ THRESHOLD_SOURCES = {
 }
 """What each source of the threshold means, in words that follow 'threshold of "none of these":'."""
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ class Manifest:
         SHA-256 of the files of the domain classifier and of the novelty detector.
     dimension
         Length of a vector.
-    logit_scale
-        The encoder's factor on cosines.
+    logit_scale, logit_bias
+        The encoder's factor on cosines, and what it adds if it was trained with a sigmoid loss.
     domains
         Number of records of each domain.
     store
@@ -83,6 +83,7 @@ class Manifest:
     threshold_source: ThresholdSource = "none"
     pseudonym_key: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    logit_bias: float | None = None
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -90,7 +91,7 @@ class Manifest:
         """SHA-256 of all that says which records a query gets from this index; any change of the index changes it."""
         quantization = [self.store.quantization, QUANTILE if self.store.quantization == "int8" else None]
         parts = [self.records, self.zero_shot, self.classifier, self.detector, quantization, self.pseudonym_key]
-        return hash_json(parts)
+        return hash_json(parts if self.logit_bias is None else [*parts, self.logit_bias])
 
     def save(self, index: Path) -> None:
         """Write into the index folder, whole or not at all."""
@@ -136,6 +137,7 @@ class Manifest:
             all(isinstance(text, str) for text in texts)
             and isinstance(manifest.dimension, int)
             and isinstance(manifest.logit_scale, (int, float))
+            and isinstance(manifest.logit_bias, (int, float, type(None)))
             and isinstance(manifest.domains, dict)
             and bool(manifest.domains)
             and unprintable("".join(manifest.domains)) is None

@@ -82,6 +82,10 @@ class DomainClassifier:
         CLIP's prompt ensembling (arXiv 2103.00020 §3.1.4): weights are the model's logit scale × the normalised mean
         of the normalised text embeddings, biases are 0. How well that works depends on the encoder's text tower.
 
+        An encoder trained with a sigmoid loss gives each domain a probability σ(s · cos + b) of its own. Domains
+        exclude each other: given that exactly one of them matches, its probability is proportional to the odds exp(s ·
+        cos + b), which is the same softmax, and b cancels.
+
         Parameters
         ----------
         prompts

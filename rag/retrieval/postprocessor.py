@@ -7,6 +7,7 @@ from typing import Any
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
+from indexing import log_similarities
 from titrate import InputError
 
 
@@ -19,6 +20,8 @@ class PolicyPostprocessor(BaseNodePostprocessor):
         A `calibration.Policy`: fixed k, ratio cut, or a certificate's.
     logit_scale
         The encoder's factor on cosines, which turns the nodes' scores into log-similarities for the ratio cut.
+    logit_bias
+        What it adds, if it was trained with a sigmoid loss and the nodes' scores compare image and report; else None.
 
     A blend or a gate raises `InputError`, being no number of contexts.
     A ratio cut raises `InputError` on nodes whose scores do not fall, as after fusion: it has no fall to look for.
@@ -26,6 +29,7 @@ class PolicyPostprocessor(BaseNodePostprocessor):
 
     policy: Any  # a Policy, which is checked where it is made
     logit_scale: float = 1.0
+    logit_bias: float | None = None
 
     @classmethod
     def class_name(cls) -> str:
@@ -37,7 +41,7 @@ class PolicyPostprocessor(BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         if self.policy.needs_options:
             raise InputError("a blend or a gate weighs several answers and is no number of cases; ask a Pipeline")
-        scores = [self.logit_scale * (node.score or 0.0) for node in nodes]
+        scores = log_similarities([node.score or 0.0 for node in nodes], self.logit_scale, self.logit_bias)
         if isfinite(self.policy.gamma) and any(later > earlier for earlier, later in pairwise(scores)):
             raise InputError(
                 "the cases do not come in order of similarity, as after fusion, so there is no ratio to cut at; "

@@ -120,7 +120,7 @@ class SimilarCaseRetriever(BaseRetriever):
         if texts is None or not all(text.strip() for text in texts):
             raise InputError(f"retrieval by {self.mode} compares the question; give its text")
         place = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        return self.encoder.embed_texts(list(place))[[place[text] for text in texts]]
+        return self.encoder.embed_queries(list(place))[[place[text] for text in texts]]
 
     def _within(
         self,

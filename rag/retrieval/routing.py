@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import Exclusion, ImageView, Index, Match, Record, load_image, perceptual_hash
+from indexing import Exclusion, ImageView, Index, Match, Record, load_image, log_similarities, perceptual_hash
 from rag.questions import Query
 from rag.retrieval.deduplicate import deduplicate
 from rag.retrieval.modes import DEFAULT_MODE, RetrievalMode
@@ -42,8 +42,9 @@ class Retrieved(Generic[Asked]):
         Questions whose images look like none of the index's domains: they have no row, as they get no answer.
     view
         How the images are shown.
-    logit_scale
-        The encoder's factor on cosines.
+    logit_scale, logit_bias
+        The encoder's factor on cosines; and what it adds, if it was trained with a sigmoid loss and image and report
+        were compared.
     probabilities
         How sure the domain classifier was of each domain.
     in_domain
@@ -56,6 +57,7 @@ class Retrieved(Generic[Asked]):
     declined: tuple[Asked, ...]
     view: ImageView
     logit_scale: float
+    logit_bias: float | None
     probabilities: tuple[float, ...]
     in_domain: tuple[bool, ...]
 
@@ -71,8 +73,9 @@ class Retrieved(Generic[Asked]):
         )
 
     def similarities(self, row: int, limit: int) -> list[float]:
-        """Log-similarities, logit scale × cosine, of a question's first cases: what a ratio cut goes by."""
-        return [self.logit_scale * match.similarity for match in self.matches[row][:limit]]
+        """Log-similarities of a question's first cases, what a ratio cut goes by: see `indexing.log_similarities`."""
+        cosines = [match.similarity for match in self.matches[row][:limit]]
+        return log_similarities(cosines, self.logit_scale, self.logit_bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,6 +212,7 @@ def retrieve(
         tuple(declined),
         view or index.manifest.view,
         index.manifest.logit_scale,
+        index.manifest.logit_bias if mode == "image-report" else None,
         tuple(probabilities),
         tuple(in_domain),
     )

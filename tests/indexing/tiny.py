@@ -12,8 +12,11 @@ from transformers import PreTrainedTokenizerFast
 SAMPLES = Path(__file__).parents[2] / "samples"
 
 
-def make_encoder(folder: Path, seed: int) -> Path:
-    """Write an open_clip folder: a 32-pixel CNN tower, a one-layer text transformer, 16 dimensions."""
+def make_encoder(folder: Path, seed: int, bias: float | None = None) -> Path:
+    """Write an open_clip folder: a 32-pixel CNN tower, a one-layer text transformer, 16 dimensions.
+
+    With a bias it is one that a sigmoid loss trains, as ViT-B-16-SigLIP is.
+    """
     model_config: dict[str, Any] = {
         "embed_dim": 16,
         "vision_cfg": {
@@ -35,6 +38,8 @@ def make_encoder(folder: Path, seed: int) -> Path:
             "pad_id": 0,
         },
     }
+    if bias is not None:
+        model_config |= {"init_logit_bias": bias}
     words = Tokenizer(models.BPE())
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.train_from_iterator(

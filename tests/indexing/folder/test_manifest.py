@@ -58,15 +58,16 @@ def test_a_manifest_of_an_earlier_version_is_refused(built: Built, encoder: Enco
     index, corpus, _ = built
     value = json.loads((index / MANIFEST).read_text())
     assert (value["schema_version"], value["threshold_source"], value["view"]) == (
-        5,
+        6,
         "none",
         {"window": None, "frame": None},
     )
-    old = {**value, "schema_version": 4, "threshold": value["threshold_source"]}
+    old = {**value, "schema_version": 5, "threshold": value["threshold_source"]}
     del old["threshold_source"]
     (index / MANIFEST).write_text(json.dumps(old))
-    with pytest.raises(InputError, match="has schema 4, this version reads 5; build the index again"):
+    with pytest.raises(InputError, match="has schema 5, this version reads 6; build the index again"):
         Manifest.load(index)
+    assert build_index(corpus, index, encoder).unchanged == 40, "nothing is embedded again"
     for threshold_source in (None, "other"):
         edited = {**value, "threshold_source": threshold_source}
         del edited["digest"]

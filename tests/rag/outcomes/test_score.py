@@ -93,4 +93,4 @@ def test_fewer_cases_than_k(small: Index, encoder: Encoder, tiny: TransformersML
 
 def test_no_questions_are_refused(tiny: TransformersMLLM) -> None:
     with pytest.raises(InputError):
-        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), ImageView(), 1.0, (), ()), 2)
+        score_outcomes(tiny, PromptTemplate(), Retrieved((), (), (), (), ImageView(), 1.0, None, (), ()), 2)

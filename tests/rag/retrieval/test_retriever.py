@@ -99,9 +99,9 @@ def test_questions_that_share_an_image_but_not_the_patient(small: Index, encoder
         assert {match.record.id for match in matches} == OTHERS - {str(question.patient).removeprefix("patient-")}
 
 
-def test_another_encoder_is_refused(small: Index, samples: Path) -> None:
+def test_another_encoder_is_refused(small: Index, samples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = Encoder.open(f"local-dir:{samples / 'models/encoder'}", device="cpu")
-    other._fingerprint = "another"
+    monkeypatch.setattr(other._towers, "_fingerprint", "another")
     with pytest.raises(InputError, match=r"did not make this index.*use that one or build the index again"):
         SimilarCaseRetriever(small, other)
 
