@@ -46,11 +46,19 @@ def loading_options(section: str) -> tuple[Decorator, ...]:
     )
 
 
-def batch_option(section: str) -> Decorator:
-    """How much a model reads at once."""
-    return option(
-        "--batch-size",
-        type=click.IntRange(1),
-        help="Prompts that the model reads at once.  [default: 16 on GPUs, 4 on CPUs]",
-        section=section,
+def reading_options(section: str) -> tuple[Decorator, ...]:
+    """How much a model reads at once, and how long it may think."""
+    return (
+        option(
+            "--batch-size",
+            type=click.IntRange(1),
+            help="Prompts that the model reads at once.  [default: 16 on GPUs, 4 on CPUs]",
+            section=section,
+        ),
+        option(
+            "--thought-tokens",
+            type=click.IntRange(1),
+            help="Tokens that a model which thinks before it answers may do so for.  [default: 1024]",
+            section=section,
+        ),
     )

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from commands.click_parts import Decorator, option, option_group, personal_option
-from commands.model_options import batch_option, device_option, dtype_option, loading_options
+from commands.model_options import device_option, dtype_option, loading_options, reading_options
 from commands.paths import FILE, FOLDER
 from titrate import InputError, printable
 
@@ -121,6 +121,7 @@ def _make_system(
     quantize_model: str | None,
     attention: str | None,
     batch_size: int | None,
+    thought_tokens: int | None,
     retrieval: Any,
     api_key: str | None,
     url: str | None,
@@ -139,7 +140,7 @@ def _make_system(
         encoder=encoder,
         device=device,
         dtype=dtype,
-        loading=LoadingOptions(device_map, quantize_model, attention, batch_size),
+        loading=LoadingOptions(device_map, quantize_model, attention, batch_size, thought_tokens),
         retrieval=retrieval,
         view=make_view(window, frame, lambda: Manifest.load(index).view),
         api_key=api_key,
@@ -184,7 +185,7 @@ def system_options(*, mllm_required: bool = True) -> Callable[[Callable[..., Any
             device_option(SYSTEM),
             dtype_option(SYSTEM),
             *loading_options(SYSTEM),
-            batch_option(SYSTEM),
+            *reading_options(SYSTEM),
             option(
                 "--retrieve-by",
                 "retrieval",

@@ -98,6 +98,11 @@ def train_adapter(
     model = _open(mllm, device, settings, loading)
     if len({parameter.device for parameter in model.model.parameters()}) > 1:
         raise InputError("training needs all of the model on one device; name one with --device-map, or leave it out")
+    if model.turn.thinks:
+        raise InputError(
+            f"model {mllm} thinks before it answers, and training changes its thoughts: what is trained would not be "
+            "what is scored; train a variant that answers at once (often called Instruct)"
+        )
     if not model.ways.causal:
         raise InputError(
             "this model's tokens see later ones: an answer would be trained while reading itself; use another"

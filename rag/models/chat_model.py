@@ -13,6 +13,7 @@ from transformers import GenerationConfig
 
 from rag.models.base import Prompt, PromptTooLongError
 from rag.models.inputs import append_tokens
+from rag.models.loading.thoughts import THOUGHT_TOKENS
 from rag.models.loading.turn import answer_turn, render_prompt
 from rag.models.option_tokens import TAIL, OptionTokens
 from rag.token_budget import TokenBudget, share_of_report
@@ -68,7 +69,8 @@ class ChatModel(TokenBudget):
     """
 
     def __init__(self, model: Any, processor: Any, name: str = "") -> None:
-        self.model, self.processor = model, processor
+        self.model, self.processor, self.name = model, processor, name
+        self.thought_tokens = THOUGHT_TOKENS
         self.base = model.get_base_model() if hasattr(model, "get_base_model") else model  # PEFT wraps it
         self._tokenizer = processor.tokenizer
         self._tokenizer.padding_side = "left"
@@ -87,11 +89,16 @@ class ChatModel(TokenBudget):
         self.greedy["eos_token_id"] = ends
         self.option_tokens = OptionTokens(self._tokenizer, self._special, ends, self.turn.lead)
 
-    def render(self, text: str) -> str:
-        """The chat template around the user's message, up to where the answer begins.
+    def render(self, text: str, thoughts: str = "") -> str:
+        """The chat template around the user's message, up to where the answer begins: behind thoughts, if any are.
 
         Special tokens that the text happens to contain, such as an image placeholder in a report, are taken out.
         """
+        asked = self.render_question(text)
+        return asked + self.without_special_tokens(thoughts).strip() + self.turn.close if self.turn.thinks else asked
+
+    def render_question(self, text: str) -> str:
+        """The chat template around the user's message, up to where thoughts begin, or else the answer."""
         return render_prompt(self.processor, self.without_special_tokens(text)) + self.turn.opening
 
     def without_special_tokens(self, text: str) -> str:
@@ -112,7 +119,8 @@ class ChatModel(TokenBudget):
         read = self.processor(
             text=[text], images=[[image]], add_special_tokens=not self._opened(text), return_tensors="pt"
         )
-        return share_of_report(self.context_tokens, int(read["input_ids"].shape[1]))
+        room = self.context_tokens - (self.thought_tokens if self.turn.thinks else 0)
+        return share_of_report(room, int(read["input_ids"].shape[1]))
 
     @property
     def context_tokens(self) -> int:

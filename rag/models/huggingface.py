@@ -5,6 +5,7 @@ Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option pre
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
@@ -13,11 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import LogitsProcessor, LogitsProcessorList
 
 from indexing import device_name
-from rag.models.base import MLLM, NO_NUMBERS, NestedPrompt, Prompt, check_counts, readable_counts
-from rag.models.chat_model import ChatModel
+from rag.models.base import MLLM, NestedPrompt, Prompt, check_counts, readable_counts
 from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, last_logits, positions
 from rag.models.loading.load import load_model
@@ -25,6 +24,7 @@ from rag.models.loading.options import LoadingOptions
 from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
 from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
+from rag.models.writing import WritingModel
 from titrate import InputError, fetch_model, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
@@ -38,7 +38,7 @@ BATCH = {"cpu": 4}
 than it gains."""
 
 
-class TransformersMLLM(ChatModel, MLLM):
+class TransformersMLLM(WritingModel, MLLM):
     """A transformers image-text-to-text model. Make one with `TransformersMLLM.open`."""
 
     def __init__(
@@ -50,8 +50,7 @@ class TransformersMLLM(ChatModel, MLLM):
         name: str = "",
         loading: LoadingOptions | None = None,
     ) -> None:
-        super().__init__(model, processor, name)
-        self.loading = loading or LoadingOptions()
+        super().__init__(model, processor, name, loading)
         self._folders = dict(folders or {})
         self._fingerprint = fingerprint
         self.ways = Ways()
@@ -99,18 +98,19 @@ class TransformersMLLM(ChatModel, MLLM):
             folder, commit = fetch_model(name)
             check_model_files(str(folder), loading=options)  # what a folder may not name, the hub's may not either
         loaded = load_model(name, folder, adapter, device, dtype, options)
-        fingerprint = hash_json(
-            {
-                "weights": commit or _folder_hash(folder),
-                "adapter": _folder_hash(adapter),
-                "dtype": loaded.dtype,
-                "quantize": options.quantize,
-                "attention": loaded.attention,
-                "reading": READING,
-            }
-        )
+        fixed = {
+            "weights": commit or _folder_hash(folder),
+            "adapter": _folder_hash(adapter),
+            "dtype": loaded.dtype,
+            "quantize": options.quantize,
+            "attention": loaded.attention,
+            "reading": READING,
+        }
         folders = {"the model": folder} if adapter is None else {"the model": folder, "the adapter": adapter}
-        opened = cls(loaded.model, loaded.processor, fingerprint, folders, name, options)
+        opened = cls(loaded.model, loaded.processor, "", folders, name, options)
+        opened.find_thoughts()
+        thoughts = [*astuple(opened.turn), opened.thought_tokens] if opened.turn.thinks else None
+        opened._fingerprint = hash_json({**fixed, "thoughts": thoughts})
         opened.ways = find_ways(opened, name, opened._score)
         return opened
 
@@ -143,27 +143,6 @@ class TransformersMLLM(ChatModel, MLLM):
         """Prompts in a forward pass."""
         return self.loading.batch_size or BATCH.get(self.model.device.type, 16)
 
-    @torch.inference_mode()
-    def generate(self, prompts: Sequence[Prompt], max_new_tokens: int = 64) -> list[str]:
-        """The most likely continuation of each prompt, greedily, without the prompt."""
-        if not prompts:
-            return []
-        most = self.loading.batch_size or len(prompts)
-        if len(prompts) > most:
-            parts = [prompts[start : start + most] for start in range(0, len(prompts), most)]
-            return [text for part in parts for text in self.generate(part, max_new_tokens)]
-        inputs = self.inputs([self.render(p.text) for p in prompts], [p.image for p in prompts])
-        with self.one_line_failures(len(prompts)):
-            output = self.model.generate(
-                **inputs,
-                **self.greedy,
-                max_new_tokens=max_new_tokens,
-                pad_token_id=self.pad_id,
-                logits_processor=LogitsProcessorList([_FiniteLogits()]),
-            )
-        answers = output[:, inputs["input_ids"].shape[1] :]  # [n, at most max_new_tokens]
-        return [text.strip() for text in self.processor.tokenizer.batch_decode(answers, skip_special_tokens=True)]
-
     def score(
         self, prompts: Sequence[Prompt], options: Sequence[Sequence[str]], batch_size: int | None = None
     ) -> list[NDArray[np.float64]]:
@@ -180,7 +159,7 @@ class TransformersMLLM(ChatModel, MLLM):
             If an option cannot be told from the prompt or holds a special token, or a prompt is too long for the model.
         """
         with self.one_line_failures(len(prompts)):
-            return self._score(prompts, options, self.ways, batch_size)
+            return self._score(prompts, options, self.ways, batch_size, self.texts(prompts))
 
     @torch.inference_mode()
     def _score(
@@ -189,11 +168,12 @@ class TransformersMLLM(ChatModel, MLLM):
         options: Sequence[Sequence[str]],
         ways: Ways,
         batch_size: int | None = None,
+        texts: Sequence[str] | None = None,
     ) -> list[NDArray[np.float64]]:
+        texts = texts or [self.render(prompt.text) for prompt in prompts]
         if not ways.append:
-            return [score_from_scratch(self, *asked) for asked in zip(prompts, options, strict=True)]
+            return [score_from_scratch(self, *asked) for asked in zip(prompts, options, texts, strict=True)]
         batch_size = (batch_size or self._most) if ways.batch else 1
-        texts = [self.render(prompt.text) for prompt in prompts]
         scores = [np.zeros(len(choices)) for choices in options]
         jobs = [
             (row, prefix)
@@ -251,7 +231,7 @@ class TransformersMLLM(ChatModel, MLLM):
         check_counts(ks)
         rows = [row for row, prompt in enumerate(prompts) if options[row] and len(set(readable_counts(prompt, ks))) > 1]
         # Nothing to share where no prompt is read with two numbers of contexts, or where prompts are read as a whole.
-        if not rows or self.ways != Ways():
+        if not rows or self.turn.thinks or self.ways != Ways():
             return super().score_nested(prompts, options, ks)
         if not self._prefix_scoring_checked:
             compared = [prompts[row] for row in rows], [options[row] for row in rows]
@@ -261,15 +241,6 @@ class TransformersMLLM(ChatModel, MLLM):
             with self.one_line_failures(len(prompts)):
                 return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
         return super().score_nested(prompts, options, ks)
-
-
-class _FiniteLogits(LogitsProcessor):  # type: ignore[no-untyped-call,misc,unused-ignore]
-    """Refuses to write on where a score is NaN, of which the likeliest token is some token."""
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        if bool(torch.isnan(scores).any() or torch.isposinf(scores).any()):
-            raise InputError(NO_NUMBERS)
-        return scores
 
 
 def _folder_hash(folder: Path | None) -> str:

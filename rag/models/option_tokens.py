@@ -50,6 +50,10 @@ class OptionTokens:
     def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int], lead: str = "") -> None:
         self._tokenizer, self._special, self._ends, self._lead = tokenizer, special, list(ends), lead
 
+    def without_lead(self) -> "OptionTokens":
+        """The same, where answers follow thoughts and not the prompt."""
+        return OptionTokens(self._tokenizer, self._special, self._ends)
+
     def prefixes(self, text: str, options: Sequence[str]) -> list[OptionPrefix]:
         """What must be read to score the options: all tokens of each but the last, once for options that share them.
 

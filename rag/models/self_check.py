@@ -24,6 +24,17 @@ from titrate import InputError, TitrateWarning, first_line
 _SHORT = "Is there an effusion?"
 _LONG = "Report [1]: The heart is of normal size. No effusion.\n" * 3 + _SHORT
 _OPTIONS, _FEW = ("yes", "no", "small left pleural effusion"), ("a", "b")
+
+
+def _picture(number: int, size: tuple[int, int] = (288, 192)) -> Image.Image:
+    """An image of blots, wider than high unless asked otherwise, always the same for a number."""
+    blots = np.random.default_rng(number).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)
+
+
+CHECKED = Prompt(_picture(0), _SHORT)
+"""What a model is asked when it is opened."""
+
 _FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 """What an architecture raises that was not made for batches or positions of the caller's."""
 
@@ -123,15 +134,22 @@ def tolerance(dtype: torch.dtype) -> float:
 
 
 @torch.inference_mode()
-def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str]) -> NDArray[np.float64]:
+def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str], text: str = "") -> NDArray[np.float64]:
     """Log-probability of a prompt's options, each read whole and by itself; float64 [number of options].
+
+    Parameters
+    ----------
+    mllm, prompt, options
+        The model, and what it is asked.
+    text
+        What is read before the answer, if not the prompt alone as the model renders it.
 
     Raises
     ------
     InputError
         If an option cannot be told from the prompt.
     """
-    text = mllm.render(prompt.text)
+    text = text or mllm.render(prompt.text)
     scores = np.zeros(len(options))
     for option_prefix in mllm.option_tokens.prefixes(text, options):
         ended = option_prefix.ids in map(tuple, option_prefix.options.values())
@@ -147,9 +165,3 @@ def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str]) 
             scores[number] = total + (table[-1, mllm.ends].logsumexp(0) if ended else 0)
     check_finite(scores)
     return scores
-
-
-def _picture(number: int, size: tuple[int, int] = (288, 192)) -> Image.Image:
-    """An image of blots, wider than high unless asked otherwise, always the same for a number."""
-    blots = np.random.default_rng(number).integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    return Image.fromarray(blots).resize(size, Image.Resampling.BICUBIC)

@@ -59,7 +59,9 @@ def by_hand(
 
     Where an option begins another, the answer's end is scored too: any of ``ends``, by default the model's.
     """
-    asked, found = converse(mllm, prompt.text), []
+    asked, found = converse(mllm, prompt.text), list[float]()
+    if mllm.turn.thinks:  # tests/rag/models/test_thinking.py writes the thoughts by hand
+        asked = mllm.texts([prompt])[0]
     bos = mllm.processor.tokenizer.bos_token
     ended = any(a != b and b.startswith(a) for a in options for b in options)
     for option in options:

@@ -80,7 +80,7 @@ def qwen3_vl_moe() -> Made:
 
 
 def qwen3_vl_thinking() -> Made:
-    """The template begins thoughts, and cannot leave them out."""
+    """The template begins thoughts, which it has no switch to leave out."""
     model, _ = qwen3_vl()
     return model, _third(_TEMPLATE + "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}")
 

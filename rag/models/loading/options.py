@@ -30,6 +30,9 @@ class LoadingOptions:
         One of `ATTENTIONS`; None for the model's own.
     batch_size
         At most so many prompts in a forward pass; None for what suits the device.
+    thought_tokens
+        Of a model that thinks before it answers: at most so many tokens of thoughts, then they are ended. None for
+        `THOUGHT_TOKENS`.
 
     Raises
     ------
@@ -41,6 +44,7 @@ class LoadingOptions:
     quantize: str | None = None
     attention: str | None = None
     batch_size: int | None = None
+    thought_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.quantize not in (None, *QUANTIZATIONS):
@@ -49,6 +53,8 @@ class LoadingOptions:
             raise InputError(f"unknown attention {self.attention}; it can be {', '.join(ATTENTIONS)}")
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"a batch holds at least 1 prompt, not {self.batch_size}")
+        if self.thought_tokens is not None and self.thought_tokens < 1:
+            raise InputError(f"thoughts take at least 1 token, not {self.thought_tokens}")
         if self.quantize is not None and find_spec("bitsandbytes") is None:
             raise InputError(
                 f"to load a model in {self.quantize} needs bitsandbytes, which is not installed; "
@@ -66,5 +72,6 @@ class LoadingOptions:
             "--quantize-model": self.quantize,
             "--attention": self.attention,
             "--batch-size": self.batch_size,
+            "--thought-tokens": self.thought_tokens,
         }
         return {name: str(value) for name, value in chosen.items() if value is not None}

@@ -6,11 +6,12 @@ some an empty block of thoughts. What stands between the prompt and the answer i
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from jinja2 import Environment
 
+from rag.models.loading.thoughts import open_thoughts
 from titrate import InputError, one_line_errors, time_limit
 
 _SECONDS = 5.0
@@ -20,7 +21,6 @@ _MEND = "mend chat_template.jinja, or use another model"
 
 
 _MARK = "Xanswerx"
-_OPEN_THOUGHTS = re.compile(r"<(think|thinking|thought|reasoning)>(?!.*</\1>)", re.DOTALL)
 _NOTHING_THOUGHT = re.compile(r"<(think|thinking|thought|reasoning)>\s*</\1>\s*")
 _NO_THOUGHTS = {"enable_thinking": False, "thinking": False}
 """What templates call the switch for thoughts before the answer."""
@@ -46,11 +46,26 @@ class AnswerTurn:
         White space that is part of the answer: its first token is that of " yes", not of "yes", where it is a space.
     end
         What ends an answer.
+    thoughts_end, close
+        Of a model that thinks: what it ends its thoughts with, and all that stands between thoughts and answer. Empty
+        for one that does not.
     """
 
     opening: str
     lead: str
     end: str
+    thoughts_end: str = ""
+    close: str = ""
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model writes down thoughts before its answer."""
+        return bool(self.thoughts_end)
+
+    def after(self, tags: tuple[str, str]) -> "AnswerTurn":
+        """The turn of a model that begins thoughts of its own accord, which its template says nothing of."""
+        opening = self.opening + self.lead + tags[0]
+        return replace(self, opening=opening, lead="", thoughts_end=tags[1], close=_close(tags[1]))
 
 
 def check_template(template: str | dict[str, str]) -> None:
@@ -90,25 +105,26 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
     Raises
     ------
     InputError
-        If the template cannot be rendered, writes an answer elsewhere than behind its prompt, or begins thoughts that
-        it has no way to leave out.
+        If the template cannot be rendered, or writes an answer elsewhere than behind its prompt and thoughts.
     """
     prompt = render_prompt(processor, "question")
     turns = [turn for said in ([{"type": "text", "text": _MARK}], _MARK) if (turn := _turn(processor, said))]
-    if _OPEN_THOUGHTS.search(prompt):
-        raise InputError(
-            f"model {name} writes down its thoughts before an answer, and its template cannot leave them out; "
-            "use the variant of the model that answers at once (often called Instruct)"
-        )
     if not turns:
         raise InputError(f"model {name} has a chat template that writes no answer of the model; use another template")
     before, after = min(turns, key=lambda turn: len(turn[0]) + len(turn[1]))  # a list that is printed is longer
-    if before.startswith(prompt):
+    thoughts = open_thoughts(prompt)
+    between, close = "", ""
+    if thoughts is not None and prompt.startswith(before) and thoughts[0] in prompt[len(before) :]:
+        # What was said earlier is shown without its thoughts.
+        close = _close(thoughts[1])
+    elif thoughts is not None and before.startswith(prompt) and thoughts[1] in before[len(prompt) :]:
+        close = before[len(prompt) :]
+    elif before.startswith(prompt) and thoughts is None:
         between = before[len(prompt) :]
     elif prompt.startswith(before) and _NOTHING_THOUGHT.fullmatch(prompt[len(before) :]):
-        between = ""  # the switch closes the thoughts in the prompt, and what was said earlier is shown without
-    elif before.split() == prompt.split():  # white space apart, as where the model's turn begins otherwise
-        between = ""
+        pass  # the switch closes the thoughts in the prompt, and what was said earlier is shown without
+    elif before.split() == prompt.split() and thoughts is None:
+        pass  # white space apart, as where the model's turn begins otherwise
     else:
         raise InputError(
             f"model {name} has a chat template that writes an answer elsewhere than behind its prompt; "
@@ -116,7 +132,13 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
         )
     opening, lead = (between, "") if between.strip() else ("", between)
     written = min(((after.index(token), -len(token)) for token in special if token in after), default=None)
-    return AnswerTurn(opening, lead, next(iter(ends), "") if written is None else after[: written[0] - written[1]])
+    end = next(iter(ends), "") if written is None else after[: written[0] - written[1]]
+    return AnswerTurn(opening, lead, end, "" if thoughts is None else thoughts[1], close)
+
+
+def _close(end: str) -> str:
+    """What is written between thoughts and answer where no template says so: as Qwen's and DeepSeek's do."""
+    return f"\n{end}\n\n"
 
 
 def _turn(processor: Any, content: Any) -> tuple[str, str] | None:

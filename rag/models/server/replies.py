@@ -4,25 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from rag.models.loading.thoughts import TAGS
 from rag.models.server.option_reading import AnswerToken
 from titrate import TitrateError
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Where servers that take thoughts out of an answer put them."""
-
-_TAGS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("<seed:think>", "</seed:think>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<unused94>", "<unused95>"),
-    ("<|channel>", "<channel|>"),
-    ("<|channel|>analysis", "<|channel|>final<|message|>"),
-)
-"""What begins and ends thoughts: of Qwen and DeepSeek, others, Seed, Mistral, Kimi, MedGemma, Gemma and gpt-oss."""
 
 _ROUNDING = 0.01
 
@@ -38,8 +25,8 @@ def thinks(choice: Mapping[str, Any]) -> bool:
         return True
     first = next(iter(answer_tokens(choice)), None)
     written = [content.lstrip(), "" if first is None else first.written.strip()]
-    return any(text.startswith(begin) for text in written for begin, _ in _TAGS) or any(
-        end in content for _, end in _TAGS
+    return any(text.startswith(begin) for text in written for begin, _ in TAGS) or any(
+        end in content for _, end in TAGS
     )
 
 
@@ -55,9 +42,9 @@ def answer_text(choice: Mapping[str, Any], model: str) -> str:
     thought = any(choice["message"].get(name) for name in _THOUGHTS)
     cut = choice.get("finish_reason") not in ("stop", None)
     if content is not None:
-        ends = [content.rfind(end) + len(end) for _, end in _TAGS if end in content]
+        ends = [content.rfind(end) + len(end) for _, end in TAGS if end in content]
         answer = str(content[max(ends, default=0) :]).strip()
-        unfinished = any(answer.startswith(begin) for begin, _ in _TAGS)
+        unfinished = any(answer.startswith(begin) for begin, _ in TAGS)
         if not unfinished and (answer or not (thought or ends or cut)):
             return answer
     why = "thought, and came to no answer" if content or thought else "gave no answer"

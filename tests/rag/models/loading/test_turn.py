@@ -11,7 +11,7 @@ from PIL import Image
 from rag import Prompt, TransformersMLLM
 from rag.models.loading.turn import AnswerTurn
 from tests.rag.architectures import write_model
-from titrate import InputError
+from titrate import InputError, TitrateWarning
 
 PARTS = "{% for part in message.content %}{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}"
 TEXT = "{{ message.content if message.content is string else message.content[0].text }}"
@@ -73,9 +73,6 @@ TEMPLATES = {
 }
 REFUSED = {
     "the model's chat template failed: no; mend": EACH + "{{ raise_exception('no') }}{% endfor %}",
-    "writes down its thoughts before an answer, and its template cannot leave them out": (
-        EACH + "<{{ message.role }}>" + PARTS + "<eos>{% endfor %}" + ASKED + "<assistant><think>\n{% endif %}"
-    ),
     "writes no answer of the model": EACH + "{% if message.role == 'user' %}" + PARTS + "{% endif %}{% endfor %}",
     "writes an answer elsewhere than behind its prompt": (
         EACH + "<{{ message.role }}>" + PARTS + "<eos>{% endfor %}" + ASKED + "<begin>{% endif %}"
@@ -154,6 +151,29 @@ def test_a_template_that_cannot_be_followed_is_refused(llava: Path, message: str
     with pytest.raises(InputError, match=message) as caught:
         TransformersMLLM.open(str(with_template(llava, REFUSED[message])), device="cpu")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "close"),
+    [
+        ("<{{ message.role }}>" + PARTS, "\n</think>\n\n"),  # without thoughts: as most models write
+        ("{% if message.role == 'user' %}<user>" + PARTS + "{% else %}<assistant><think>\n</think>: " + PARTS
+         + "{% endif %}", "</think>: "),
+    ],
+)  # fmt: skip
+def test_what_stands_between_thoughts_and_answer(llava: Path, answer: str, close: str) -> None:
+    template = EACH + answer + "<eos>{% endfor %}" + ASKED + "<assistant><think>\n{% endif %}"
+    with pytest.warns(TitrateWarning, match="thinks before it answers"):
+        mllm = TransformersMLLM.open(str(with_template(llava, template)), device="cpu")
+    assert mllm.turn.thinks and mllm.turn.end == "<eos>"
+    assert mllm.render("Is it?", "\n So. \n").endswith(f"<assistant><think>\nSo.{close}")
+
+
+def test_a_template_that_writes_an_answer_inside_of_thoughts_is_refused(llava: Path) -> None:
+    inside = "{% if message.role == 'user' %}<user>" + PARTS + "{% else %}<assistant><think>\n" + PARTS + "{% endif %}"
+    template = EACH + inside + "<eos>{% endfor %}" + ASKED + "<assistant><think>\n{% endif %}"
+    with pytest.raises(InputError, match="elsewhere than behind its prompt"):
+        TransformersMLLM.open(str(with_template(llava, template)), device="cpu")
 
 
 def test_a_template_that_writes_the_date_writes_the_same_one_every_day(llava: Path) -> None:
