@@ -4,11 +4,12 @@ DATA ?= ../shared/data
 RUNS ?= anchored:0 anchored:1 anchored:2
 PYTHON ?= python3
 FUZZ ?= 20
+SERVERS ?= .servers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-power bench-validity bench-reliance bench-train bench-injections
+.PHONY: demo test test-servers matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-server bench-power bench-validity bench-reliance bench-train bench-injections
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -16,6 +17,10 @@ demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
 
 test: lint  ## everything that is checked before a change lands
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-servers: $(STAMP)  ## through real servers, each in an environment of its own: vLLM on the CPU, llama.cpp, transformers serve
+	bash tests/servers/install.sh $(SERVERS)
+	HF_HUB_OFFLINE=1 TITRATE_TEST_SERVERS=$(SERVERS) $(BIN)/python -m pytest tests/servers
 
 matrix: $(STAMP)  ## every family of models, small, beside its processor and forward pass alone; writes docs/models.md
 	HF_HUB_OFFLINE=1 $(BIN)/python -m tests.families.matrix --out docs/models.md
@@ -51,6 +56,9 @@ bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
 
 bench-policies: $(STAMP)  ## blends and gates beside fixed k, and the smallest alpha that is certified, on the data in DATA
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.policies --data $(DATA)
+
+bench-server: $(STAMP)  ## calibration over the vLLM server MLLM beside a bare loop, and the tokens that it computes
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.servers.cost --mllm $(MLLM)
 
 bench-power: $(STAMP)  ## chance to certify against the number of patients
 	$(BIN)/python -m benchmarks.power

@@ -1,23 +1,15 @@
 """A model behind a server gives the answers, scores and decisions that it gives directly."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from transformers.utils.import_utils import is_serve_available
 
 from rag import OpenAIMLLM, Prompt, PromptTemplate, Question, TransformersMLLM
 from rag.models.base import NestedPrompt
 from tests.rag.openai_loopback import Served, answer_token, said, serving
-from titrate import InputError, TitrateWarning
+from titrate import TitrateWarning
 
 REPORTS = ("Clear lungs.", "Large heart, wide aorta. " * 3, "No focal consolidation; lines in place.")
 
@@ -135,47 +127,3 @@ def test_where_tokens_leave_it_open_words_decide(prompts: list[Prompt]) -> None:
     assert np.stack(scores[::2]) == pytest.approx(np.array([[-2.0, -0.2]] * 2))
     assert scores[1].tolist() == [0, -np.inf]
     assert [body["max_tokens"] for body in running.completions()[1:]] == [2, 2, 2, 96]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not is_serve_available(), reason="needs pip install 'transformers[serving]'")
-def test_transformers_serve(samples: Path, mllm: TransformersMLLM, prompts: list[Prompt], tmp_path: Path) -> None:
-    folder = str(samples / "models/mllm")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "hub").mkdir()
-    command = [str(Path(sys.executable).with_name("transformers")), "serve", folder, "--host", "127.0.0.1"]
-    with (
-        (tmp_path / "log").open("wb") as log,
-        subprocess.Popen(
-            [*command, "--port", str(port), "--device", "cpu"], stdout=log, stderr=log, env=environment(tmp_path)
-        ) as process,
-    ):
-        try:
-            wait_for(f"http://127.0.0.1:{port}/health", process)
-            with pytest.warns(TitrateWarning, match="told from the words"):
-                opened = OpenAIMLLM.open(f"http://127.0.0.1:{port}/v1#{folder}")
-            assert opened.generate(prompts, 12) == [mllm.generate([prompt], 12)[0] for prompt in prompts]
-            options = [["yes", "no"]] * len(prompts)
-            scores, own = opened.score(prompts, options), mllm.score(prompts, options)
-            assert [row.argmax() for row in scores] == [row.argmax() for row in own]
-            with pytest.raises(InputError, match=r"refuses the request.*nothing"):
-                OpenAIMLLM.open(f"http://127.0.0.1:{port}/v1#nothing")
-        finally:
-            process.terminate()
-
-
-def environment(cache: Path) -> dict[str, str]:
-    return {**os.environ, "HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(240):
-        assert process.poll() is None, "the server did not start"
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the server did not start in time")
