@@ -1,6 +1,7 @@
 """Encoders that open_clip runs: CLIP (arXiv 2103.00020) and its kin, SigLIP (arXiv 2303.15343) among them."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from indexing.encoder_config import (
     read_encoder_config,
 )
 from indexing.encoder_files import HUB, LOCAL, local_encoder
+from indexing.encoders.text_model import check_tokenizer_beside, text_model_at, text_model_beside
 from indexing.encoders.towers import PROBES, Towers, checked_bias, device_name, fingerprint, what_it_is
 from indexing.hub import only_what_is_cached_if_unreachable
-from titrate import InputError, parse_json, read_bytes
+from titrate import InputError
 
 
 class OpenClipTowers(Towers):
@@ -57,13 +59,21 @@ class OpenClipTowers(Towers):
             kinds too.
         """
         name, weights = _parse_id(id)
-        with only_what_is_cached_if_unreachable(name):
-            config, text = _checked_config(name)
+        folder = local_encoder(id)
+        with ExitStack() as stack:
+            stack.enter_context(only_what_is_cached_if_unreachable(folder is None or _asks_the_hub(folder)))
+            config, most = _checked_config(name, folder)
             reading = {"trust_remote_code": False} if config["text_cfg"].get("hf_tokenizer_name") else {}
+            text: dict[str, Any] = {}
+            instead: dict[str, Any] = {}
+            if hf_name := config["text_cfg"].get("hf_model_name"):
+                place = stack.enter_context(text_model_at(hf_name, folder))
+                text = _checked_text_model(place, most)
+                instead["text_cfg"] = {**config["text_cfg"], "hf_model_name": place, "hf_model_pretrained": False}
             # Not open_clip's other factory, which starts from random weights where there are none. All weights are
             # in the encoder's own file: without one, those of a text tower are not looked for elsewhere.
             model, preprocess = open_clip.create_model_from_pretrained(
-                name, pretrained=weights, device=device, weights_only=True, pretrained_text=False
+                name, pretrained=weights, device=device, weights_only=True, pretrained_text=False, **instead
             )
             tokenizer = open_clip.get_tokenizer(name, **reading)
         check_preprocessing(model.visual.preprocess_cfg)
@@ -114,14 +124,19 @@ class OpenClipTowers(Towers):
 
 def hint(id: str) -> str:
     """What to do about an encoder that cannot be loaded, for the end of a message."""
-    if not id.startswith(LOCAL):
-        return "; if this machine is offline, copy the model here and write local-dir:FOLDER"
-    try:
-        config = parse_json(read_bytes(Path(id.removeprefix(LOCAL)) / "open_clip_config.json"))
-        hub_name = config["model_cfg"]["text_cfg"]["hf_model_name"]
-    except (OSError, ValueError, KeyError, TypeError):
+    if id.startswith(LOCAL):
         return ""
-    return f"; its config fetches {hub_name} from the hub: rewrite hf_model_name to a local folder"
+    return "; if this machine is offline, copy the model here and write local-dir:FOLDER"
+
+
+def _asks_the_hub(folder: Path) -> bool:
+    """Whether a local encoder's text model has to be looked for there."""
+    config: Any = read_encoder_config(folder)
+    try:
+        name = config["model_cfg"]["text_cfg"].get("hf_model_name")
+    except (AttributeError, KeyError, TypeError):  # told by what checks it
+        return False
+    return isinstance(name, str) and bool(name) and text_model_beside(folder, name) is None
 
 
 def _parse_id(id: str) -> tuple[str, str | None]:
@@ -139,31 +154,36 @@ def _parse_id(id: str) -> tuple[str, str | None]:
     return name, weights
 
 
-def _checked_config(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """An encoder's configuration, and that of its text tower from transformers, if it has one.
+def _checked_config(name: str, folder: Path | None) -> tuple[dict[str, Any], int]:
+    """An encoder's configuration, and how many weights it can have at most.
 
     Raises
     ------
     InputError
-        If there is anything in it that should not be.
+        If there is anything in it that should not be, or a local one's tokeniser is not there.
     """
     most = LARGEST_MODEL
-    if name.startswith(LOCAL):
-        folder = Path(name.removeprefix(LOCAL))
+    if folder is None:
+        config = open_clip.get_model_config(name)
+    else:
         config = read_encoder_config(folder)
         config = config.get("model_cfg") if isinstance(config, dict) else None
         files = [path for kind in ("safetensors", "bin", "pth") for path in folder.glob(f"*.{kind}")]
         most = max((path.stat().st_size for path in files), default=0)  # a weight takes a byte or more
-    else:
-        config = open_clip.get_model_config(name)
     check_encoder_config(config, most)
-    text: dict[str, Any] = {}
-    if hf_name := config["text_cfg"].get("hf_model_name"):
-        text = PretrainedConfig.get_config_dict(hf_name)[0]
-        check_text_config(text)
-        with torch.device("meta"):  # takes no memory
-            tower = AutoModel.from_config(AutoConfig.from_pretrained(hf_name, trust_remote_code=False))
-        claimed = sum(parameter.numel() for parameter in tower.parameters())
-        if claimed > most:
-            raise InputError(f"its text model claims {claimed:.2g} weights, more than its file can hold")
-    return config, text
+    if folder is not None:
+        check_tokenizer_beside(folder, config["text_cfg"].get("hf_tokenizer_name"))
+    return config, most
+
+
+def _checked_text_model(place: str, most: int) -> dict[str, Any]:
+    """The configuration of a text tower from transformers, as far as it differs from its kind's own."""
+    check_text_config(PretrainedConfig.get_config_dict(place)[0])
+    config = AutoConfig.from_pretrained(place, trust_remote_code=False)
+    with torch.device("meta"):  # takes no memory
+        tower = AutoModel.from_config(config)
+    claimed = sum(parameter.numel() for parameter in tower.parameters())
+    if claimed > most:
+        raise InputError(f"its text model claims {claimed:.2g} weights, more than its file can hold")
+    differing: dict[str, Any] = config.to_diff_dict()
+    return differing
