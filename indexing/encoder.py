@@ -119,10 +119,13 @@ class Encoder(MultiModalEmbedding):
     def _of(cls, towers: Towers) -> "Encoder":
         encoder = cls(model_name=towers.id)
         encoder._towers = towers
-        images = encoder.embed_images([Image.new("RGB", (64, 64), "slategrey")])
-        texts = encoder.embed_texts(PROBES[1:2])
+        images = encoder.embed_images([Image.new("RGB", (64, 64), "slategrey"), Image.radial_gradient("L")])
+        texts = encoder.embed_texts(PROBES[1:3])
         if images.shape != texts.shape:
             raise InputError("its embeddings of images and texts differ in length; get the encoder again")
+        for kind, rows in (("images", images), ("texts", texts)):
+            if np.abs(rows[0] - rows[1]).max() < 1e-6:  # as with padding on the side where a tower reads
+                raise InputError(f"it gives unlike {kind} the same embedding; get the encoder again, tokenizer and all")
         encoder._dimension = texts.shape[1]
         return encoder
 

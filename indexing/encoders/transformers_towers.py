@@ -59,12 +59,18 @@ class TransformersTowers(Towers):
         parts = read_checkpoint(folder, _MODELS)
         from_files = {"trust_remote_code": False, "local_files_only": True}
         model, loading = _MODELS[parts["config.json"]["model_type"]].from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **from_files
+            folder,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,  # told and refused below
+            output_loading_info=True,
+            **from_files,
         )
         check_complete(place.id, loading)
         processor = AutoImageProcessor.from_pretrained(folder, **from_files)
         if not getattr(processor, "do_resize", True):
             raise InputError("its image processor does not resize; set do_resize in its preprocessor_config.json")
+        _check_size(processor, model.config.vision_config)
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, **from_files)
         except ImportError as error:
@@ -125,6 +131,17 @@ class TransformersTowers(Towers):
             given, padding="max_length", truncation=True, max_length=self.context_length, return_tensors="pt"
         )
         return {name: made[name] for name in ("input_ids", "attention_mask") if name in made}
+
+
+def _check_size(processor: Any, vision: Any) -> None:
+    """Refuse an image processor whose images the vision tower does not take."""
+    made = processor(images=Image.new("RGB", (40, 50)), return_tensors="pt")["pixel_values"].shape[1:]
+    side = getattr(vision, "image_size", None)
+    if len(made) == 3 and side is not None and tuple(made[1:]) != (side, side):
+        raise InputError(
+            f"its image processor makes {made[2]} x {made[1]} pixels, its vision tower takes {side} x {side}; "
+            "get its preprocessor_config.json again"
+        )
 
 
 def _lowers(tokenizer: Any) -> bool:

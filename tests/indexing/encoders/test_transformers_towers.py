@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from PIL import Image
 
 from indexing import Encoder
-from tests.indexing.encoders.tiny_checkpoints import LENGTH, change, make_clip, make_siglip, make_siglip2
+from tests.indexing.encoders.tiny_checkpoints import LENGTH, TOWER, change, make_clip, make_siglip, make_siglip2
 from titrate import InputError
 
 hf: Any = transformers
@@ -231,6 +231,14 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda f: change(f, "processor_config.json", image_processor={"image_std": [0.5, 0.5, 0]}),
         "preprocess_cfg.std",
     ),
+    "images of another size": (
+        lambda f: change(f, "processor_config.json", image_processor={**READER, "size": {"height": 64, "width": 48}}),
+        "makes 48 x 64 pixels, its vision tower takes 32 x 32",
+    ),
+    "weights of another shape": (
+        lambda f: change(f, "config.json", vision_config={**TOWER, "image_size": 16, "patch_size": 8}),
+        "1 of its weights are of another shape",
+    ),
     "no image processor": (lambda f: (f / "processor_config.json").unlink(), "image processor"),
     "not JSON": (lambda f: (f / "config.json").write_text("{"), "is not JSON"),
 }  # fmt: skip
@@ -244,6 +252,13 @@ def test_what_is_not_sound_is_refused_in_a_line(case: str, folders: dict[str, Pa
     with pytest.raises(InputError, match=told) as caught:
         Encoder.open(f"local-dir:{folder}", device="cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_tower_that_tells_nothing_apart_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    """CLIP pads with the token at which it reads: on the left, every text ends at its first place."""
+    folder = Path(shutil.copytree(folders["clip"], tmp_path / "left"))
+    with pytest.raises(InputError, match="gives unlike texts the same embedding"):
+        Encoder.open(f"local-dir:{change(folder, 'tokenizer_config.json', padding_side='left')}", device="cpu")
 
 
 def test_siglip_reads_with_its_own_sentencepiece_tokenizer(folders: dict[str, Path], tmp_path: Path) -> None:

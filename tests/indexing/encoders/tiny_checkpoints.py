@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 hf: Any = transformers  # whose classes are not typed by what they take
 LENGTH, SIDE = 16, 32
-_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 _WORDS = ["no pleural effusion heart size is normal", "mass in the left lung", "Heart Lung CT"]
 _SPECIAL = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<mask>": 4}
 
@@ -29,7 +29,7 @@ def make_clip(folder: Path, seed: int = 1) -> Path:
     )
     last = vocabulary["<|endoftext|>"]
     ids = {"bos_token_id": last - 1, "eos_token_id": last, "pad_token_id": last}
-    text = {**_TOWER, "vocab_size": len(pieces), "max_position_embeddings": LENGTH, **ids}
+    text = {**TOWER, "vocab_size": len(pieces), "max_position_embeddings": LENGTH, **ids}
     config = hf.CLIPConfig(text_config=text, vision_config=_vision(), projection_dim=16)
     reader = hf.CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
     return _save(folder, seed, hf.CLIPModel, config, hf.CLIPProcessor(reader, tokenizer))
@@ -38,7 +38,7 @@ def make_clip(folder: Path, seed: int = 1) -> Path:
 def make_siglip(folder: Path, seed: int = 1) -> Path:
     """SigLIP 2 of a fixed size, which is SigLIP with Gemma's tokenizer, and asks for lower case that this ignores."""
     tokenizer = gemma_tokenizer()
-    text = {**_TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, "projection_size": 32}
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, "projection_size": 32}
     config = hf.SiglipConfig(text_config={**text, "pad_token_id": 0, "eos_token_id": 1}, vision_config=_vision())
     reader = hf.SiglipImageProcessor(size={"height": SIDE, "width": SIDE})
     made = _save(folder, seed, hf.SiglipModel, config, hf.SiglipProcessor(reader, tokenizer))
@@ -48,8 +48,8 @@ def make_siglip(folder: Path, seed: int = 1) -> Path:
 def make_siglip2(folder: Path, seed: int = 1) -> Path:
     """SigLIP 2 with any aspect ratio (NaFlex): patches, their mask, and how many there are each way."""
     tokenizer = gemma_tokenizer()
-    text = {**_TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, "projection_size": 32}
-    vision = {**_TOWER, "num_patches": 16, "patch_size": 8}
+    text = {**TOWER, "vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, "projection_size": 32}
+    vision = {**TOWER, "num_patches": 16, "patch_size": 8}
     config = hf.Siglip2Config(text_config={**text, "pad_token_id": 0, "eos_token_id": 1}, vision_config=vision)
     reader = hf.Siglip2ImageProcessor(patch_size=8, max_num_patches=16)
     made = _save(folder, seed, hf.Siglip2Model, config, hf.Siglip2Processor(reader, tokenizer))
@@ -84,7 +84,7 @@ def change(folder: Path, file: str, **values: Any) -> Path:
 
 
 def _vision() -> dict[str, Any]:
-    return {**_TOWER, "image_size": SIDE, "patch_size": 8}
+    return {**TOWER, "image_size": SIDE, "patch_size": 8}
 
 
 def _save(folder: Path, seed: int, kind: Any, config: Any, processor: Any) -> Path:
