@@ -84,10 +84,10 @@ class ChatModel(TokenBudget):
         ends = [ends] if isinstance(ends, int) else list(ends or ())
         self.greedy = greedy_settings(model.generation_config)
         self.turn = answer_turn(processor, name, self._special, self._tokenizer.convert_ids_to_tokens(ends))
-        ends = list(dict.fromkeys([*ends, *self._tokenizer(self.turn.end, add_special_tokens=False).input_ids[-1:]]))
-        self.ends = ends
-        self.greedy["eos_token_id"] = ends
-        self.option_tokens = OptionTokens(self._tokenizer, self._special, ends, self.turn.lead)
+        self.end_ids: list[int] = self._tokenizer(self.turn.end, add_special_tokens=False).input_ids
+        self.ends = list(dict.fromkeys([*ends, *self.end_ids[-1:]]))
+        self.greedy["eos_token_id"] = self.ends
+        self.option_tokens = OptionTokens(self._tokenizer, self._special, self.end_ids, self.turn.lead)
 
     def render(self, text: str, thoughts: str = "") -> str:
         """The chat template around the user's message, up to where the answer begins: behind thoughts, if any are.
@@ -191,8 +191,7 @@ class ChatModel(TokenBudget):
         InputError
             If the answer holds a special token, or cannot be told from the prompt.
         """
-        end: list[int] = self._tokenizer(self.turn.end, add_special_tokens=False).input_ids
-        return [*self.option_tokens.continuation(prompt[-TAIL:], answer), *end]
+        return [*self.option_tokens.continuation(prompt[-TAIL:], answer), *self.end_ids]
 
     def append_answers(
         self, inputs: dict[str, torch.Tensor], answers: Sequence[Sequence[int]]

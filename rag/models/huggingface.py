@@ -30,7 +30,7 @@ from titrate import InputError, fetch_model, hash_files, hash_json, is_address
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
 
-READING = 2
+READING = 3
 """Raised whenever prompts are rendered, or answers read, otherwise than before: it is in the fingerprint."""
 
 BATCH = {"cpu": 4}

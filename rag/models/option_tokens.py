@@ -1,6 +1,6 @@
 """Answer options as tokens: how they follow a prompt, what they share, and their log-probabilities.
 
-Shapes: r rows of logits, v tokens in the vocabulary, c tokens that occur in options or end an answer.
+Shapes: r rows of logits, v tokens in the vocabulary, c tokens that occur in options or in their end.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ class OptionPrefix:
     ids
         The tokens; none where an option is one token.
     options
-        All tokens of each of these options, by the option's number.
+        Each of these options by its number: all its tokens that are scored, which are ``ids`` and one more.
     """
 
     ids: tuple[int, ...]
@@ -41,23 +41,24 @@ class OptionTokens:
         The model's.
     special
         Tokens that no option may hold.
-    ends
-        Ids of the tokens that end an answer.
+    end
+        Ids of what the chat template ends an answer with.
     lead
         White space that the chat template writes between a prompt and its answer.
     """
 
-    def __init__(self, tokenizer: Any, special: Sequence[str], ends: Sequence[int], lead: str = "") -> None:
-        self._tokenizer, self._special, self._ends, self._lead = tokenizer, special, list(ends), lead
+    def __init__(self, tokenizer: Any, special: Sequence[str], end: Sequence[int], lead: str = "") -> None:
+        self._tokenizer, self._special, self._end, self._lead = tokenizer, special, list(end), lead
 
     def without_lead(self) -> "OptionTokens":
         """The same, where answers follow thoughts and not the prompt."""
-        return OptionTokens(self._tokenizer, self._special, self._ends)
+        return OptionTokens(self._tokenizer, self._special, self._end)
 
     def prefixes(self, text: str, options: Sequence[str]) -> list[OptionPrefix]:
         """What must be read to score the options: all tokens of each but the last, once for options that share them.
 
-        Where one option begins another, the end of the answer is scored too, and all tokens of each are read.
+        Where one option begins another, the end of the answer is scored too, as training learns it: what the chat
+        template writes there, and not whatever else would end a generated text.
 
         Raises
         ------
@@ -67,8 +68,9 @@ class OptionTokens:
         prefixes: dict[tuple[int, ...], dict[int, list[int]]] = {}
         found = [self.continuation(text[-TAIL:], option) for option in options]
         ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
-        for number, ids in enumerate(found):
-            prefixes.setdefault(tuple(ids if ended else ids[:-1]), {})[number] = ids
+        for number, said in enumerate(found):
+            ids = [*said, *self._end] if ended else said
+            prefixes.setdefault(tuple(ids[:-1]), {})[number] = ids
         return [OptionPrefix(ids, chosen) for ids, chosen in prefixes.items()]
 
     def continuation(self, tail: str, option: str) -> list[int]:
@@ -102,21 +104,18 @@ class OptionTokens:
         logits
             [r, v]: for one prefix after another, those after the prompt and after each token of the prefix.
         """
-        columns = sorted(
-            {*self._ends, *(token for prefix in prefixes for ids in prefix.options.values() for token in ids)}
-        )
+        columns = sorted({token for prefix in prefixes for ids in prefix.options.values() for token in ids})
         column_of = {token: column for column, token in enumerate(columns)}
         table = torch.log_softmax(logits.double(), dim=-1)[:, columns].cpu()  # [r, c]
         scores, start = [], 0
         for prefix in prefixes:
             rows = table[start : start + len(prefix.ids) + 1]  # [len(prefix.ids) + 1, c]
-            scores.append({number: self._total(rows, ids, column_of) for number, ids in prefix.options.items()})
+            each = torch.arange(len(rows))
+            scores.append(
+                {
+                    number: float(rows[each, [column_of[token] for token in ids]].sum())
+                    for number, ids in prefix.options.items()
+                }
+            )
             start += len(rows)
         return scores
-
-    def _total(self, table: torch.Tensor, ids: list[int], column_of: dict[int, int]) -> float:
-        """Log-probability of an option's tokens, and of the answer's end if ``table`` [tokens, c] has a row for it."""
-        total = table[torch.arange(len(ids)), [column_of[token] for token in ids]].sum()
-        if len(table) > len(ids):
-            total = total + table[len(ids), [column_of[end] for end in self._ends]].logsumexp(0)
-        return float(total)

@@ -152,16 +152,16 @@ def score_from_scratch(mllm: ChatModel, prompt: Prompt, options: Sequence[str], 
     text = text or mllm.render(prompt.text)
     scores = np.zeros(len(options))
     for option_prefix in mllm.option_tokens.prefixes(text, options):
-        ended = option_prefix.ids in map(tuple, option_prefix.options.values())
         for number, ids in option_prefix.options.items():
             read = ids if option_prefix.ids else []  # the one token of an answer need not be read to be scored
             spelled = mllm.option_tokens.spelled(text[-TAIL:], options[number]) if read else ""
+            if len(read) > len(mllm.option_tokens.continuation(text[-TAIL:], options[number])):
+                spelled += mllm.turn.end
             inputs = mllm.inputs([text + spelled], [prompt.image])
             if inputs["input_ids"][0, inputs["input_ids"].shape[1] - len(read) :].tolist() != read:
                 raise InputError(f"this model's processor joins the option {options[number]!r} to the prompt")
             logits = mllm.model(**inputs).logits[0, -len(read) - 1 :].double()  # [m + 1, v], or [1, v]
             table = torch.log_softmax(logits, dim=-1).cpu()
-            total = table[torch.arange(len(ids)), ids].sum()
-            scores[number] = total + (table[-1, mllm.ends].logsumexp(0) if ended else 0)
+            scores[number] = table[torch.arange(len(ids)), ids].sum()
     check_finite(scores)
     return scores

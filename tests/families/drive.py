@@ -24,6 +24,8 @@ LETTERS = ("A", "B", "C", "D", "E")
 CLOSE = 2e-3
 """Nats between two ways to score in float32."""
 BETA = 0.1
+WRITTEN = 6
+"""Tokens to generate."""
 
 
 def pictures() -> list[Image.Image]:
@@ -45,45 +47,44 @@ def converse(mllm: TransformersMLLM, text: str, answer: str | None = None) -> st
     return rendered
 
 
-def _read(processor: Any, **given: Any) -> Any:
-    """What a processor makes of text and image, in float32."""
-    read = processor(**given)
-    return {name: value.float() if value.is_floating_point() else value for name, value in read.items()}
+def _prompt_alone(mllm: TransformersMLLM, text: str, image: Image.Image) -> dict[str, torch.Tensor]:
+    """What a processor makes of text and image, in the model's number format."""
+    bos = mllm.processor.tokenizer.bos_token
+    read = mllm.processor(
+        text=[text],
+        images=[[image.convert("RGB")]],
+        add_special_tokens=not (bos and text.startswith(bos)),
+        return_tensors="pt",
+    )
+    return {name: value.to(mllm.model.dtype) if value.is_floating_point() else value for name, value in read.items()}
+
+
+def _asked(mllm: TransformersMLLM, prompt: Prompt) -> str:
+    """What is read before an answer."""
+    if mllm.turn.thinks:  # tests/rag/models/test_thinking.py writes the thoughts by hand
+        return mllm.texts([prompt])[0]
+    return converse(mllm, prompt.text)
 
 
 @torch.inference_mode()
-def by_hand(
-    mllm: TransformersMLLM, prompt: Prompt, options: tuple[str, ...], ends: list[int] | None = None
-) -> NDArray[np.float64]:
+def by_hand(mllm: TransformersMLLM, prompt: Prompt, options: tuple[str, ...]) -> NDArray[np.float64]:
     """Log-probability of each option as the template writes it, each read whole by processor and model alone.
 
-    Where an option begins another, the answer's end is scored too: any of ``ends``, by default the model's.
+    Where an option begins another, the answer's end is scored too, as the template writes it.
     """
-    asked, found = converse(mllm, prompt.text), list[float]()
-    if mllm.turn.thinks:  # tests/rag/models/test_thinking.py writes the thoughts by hand
-        asked = mllm.texts([prompt])[0]
-    bos = mllm.processor.tokenizer.bos_token
+    asked, found = _asked(mllm, prompt), list[float]()
     ended = any(a != b and b.startswith(a) for a in options for b in options)
     for option in options:
         whole = converse(mllm, prompt.text, option)
         # Some templates begin a model's turn otherwise when it has been said already.
         told = whole.startswith(asked)
         whole = whole[: whole.index(option, len(asked)) + len(option)] if told else asked + option
-        read, before = (
-            _read(
-                mllm.processor,
-                text=[text],
-                images=[[prompt.image.convert("RGB")]],
-                add_special_tokens=not (bos and asked.startswith(bos)),
-                return_tensors="pt",
-            )
-            for text in (whole, asked)
-        )
+        whole += mllm.turn.end if ended else ""
+        read, before = (_prompt_alone(mllm, text, prompt.image) for text in (whole, asked))
         ids, start = read["input_ids"][0], before["input_ids"].shape[1]
         assert ids[:start].tolist() == before["input_ids"][0].tolist(), "the prompt's tokens are the answer's beginning"
         table = torch.log_softmax(mllm.model(**read).logits[0].double(), -1)  # [t, v]
-        score = table[torch.arange(start - 1, len(ids) - 1), ids[start:]].sum()
-        found.append(float(score + (table[len(ids) - 1, ends or mllm.ends].logsumexp(0) if ended else 0)))
+        found.append(float(table[torch.arange(start - 1, len(ids) - 1), ids[start:]].sum()))
     return np.array(found)
 
 
@@ -193,10 +194,29 @@ def _nested(mllm: TransformersMLLM, images: list[Image.Image]) -> float:
 
 @torch.inference_mode()
 def _generate(mllm: TransformersMLLM, images: list[Image.Image]) -> float:
-    """0 where prompts that share a batch are answered as each by itself, else 1."""
+    """0 where prompts that share a batch are answered as each by itself, and by the likeliest tokens, else 1."""
     asked = [Prompt(image, QUESTION + " Why?" * n) for n, image in enumerate(images[:2])]
-    together = mllm.generate(asked, max_new_tokens=4)
-    return float(together != [mllm.generate([each], max_new_tokens=4)[0] for each in asked])
+    together = mllm.generate(asked, max_new_tokens=WRITTEN)
+    singly = [mllm.generate([each], max_new_tokens=WRITTEN)[0] for each in asked]
+    return float(not together == singly == [likeliest(mllm, each) for each in asked])
+
+
+@torch.inference_mode()
+def likeliest(mllm: TransformersMLLM, prompt: Prompt) -> str:
+    """The likeliest token after another, each found by the forward pass alone over everything before it."""
+    read = _prompt_alone(mllm, _asked(mllm, prompt), prompt.image)
+    written: list[int] = []
+    while len(written) < WRITTEN and not set(written) & set(mllm.ends):
+        shape = read["input_ids"].shape
+        written.append(int(mllm.model(**read).logits[0, -1].argmax()))
+        more = {"input_ids": written[-1], "attention_mask": 1}
+        for name, value in read.items():
+            if value.shape == shape:  # what runs along the tokens
+                read[name] = torch.cat([value, torch.full((1, 1), more.get(name, 0), dtype=value.dtype)], 1)
+            elif name == "cross_attention_mask":  # what is written sees of the image what the prompt does
+                read[name] = torch.cat([value, value[:, -1:]], 1)
+    text: str = mllm.processor.tokenizer.decode(written, skip_special_tokens=True)
+    return text.strip()
 
 
 def _train(folder: Path, before: TransformersMLLM, scratch: Path) -> float:
@@ -213,8 +233,7 @@ def _train(folder: Path, before: TransformersMLLM, scratch: Path) -> float:
     prompt, options = Prompt(pictures()[0], QUESTION), ("no", "no change")
     after = TransformersMLLM.open(str(folder), adapter=out, device="cpu")
     whole = TransformersMLLM.open(str(merged), device="cpu")
-    end = before.processor.tokenizer(before.turn.end, add_special_tokens=False).input_ids[-1:]
-    scores = [by_hand(model, prompt, options, end) for model in (before, after)]
+    scores = [by_hand(model, prompt, options) for model in (before, after)]
     margins = [float(found[1] - found[0]) for found in scores]
     assert result.kept is not None and margins[1] > margins[0], "what is trained to be likelier is likelier"
     told = abs(result.kept.margin / BETA - (margins[1] - margins[0]))

@@ -102,7 +102,9 @@ _GLM = Words(
 
 
 def glm4v() -> Made:
+    """Nothing but the user's next turn ends an answer."""
     text = {**TEXT, "rope_parameters": {**_MROPE, "partial_rotary_factor": 1.0}}
+    text["eos_token_id"] = [1, _GLM.id("<|user|>")]
     config = hf.Glm4vConfig(
         text_config=text,
         vision_config={**_VISION, "image_size": 56, "patch_size": 14},

@@ -100,7 +100,8 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
     special
         The model's special tokens, of which the first behind an answer ends it.
     ends
-        Those that end a text. Where the template writes no special token behind an answer, the first of them is added.
+        Those that end a text. Where the template writes no special token behind an answer, it is ended by the one of
+        them that begins the user's next turn, as GLM's are, else by the first.
 
     Raises
     ------
@@ -108,10 +109,11 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
         If the template cannot be rendered, or writes an answer elsewhere than behind its prompt and thoughts.
     """
     prompt = render_prompt(processor, "question")
-    turns = [turn for said in ([{"type": "text", "text": _MARK}], _MARK) if (turn := _turn(processor, said))]
+    forms: list[Any] = [[{"type": "text", "text": _MARK}], _MARK]
+    turns = [(*turn, said) for said in forms if (turn := _turn(processor, said))]
     if not turns:
         raise InputError(f"model {name} has a chat template that writes no answer of the model; use another template")
-    before, after = min(turns, key=lambda turn: len(turn[0]) + len(turn[1]))  # a list that is printed is longer
+    before, after, said = min(turns, key=lambda turn: len(turn[0]) + len(turn[1]))  # a list that is printed is longer
     thoughts = open_thoughts(prompt)
     between, close = "", ""
     if thoughts is not None and prompt.startswith(before) and thoughts[0] in prompt[len(before) :]:
@@ -132,7 +134,12 @@ def answer_turn(processor: Any, name: str, special: Sequence[str], ends: Sequenc
         )
     opening, lead = (between, "") if between.strip() else ("", between)
     written = min(((after.index(token), -len(token)) for token in special if token in after), default=None)
-    end = next(iter(ends), "") if written is None else after[: written[0] - written[1]]
+    if written is not None:
+        end = after[: written[0] - written[1]]
+    else:
+        asked_on = _turn(processor, said, _user("question")) if ends else None
+        going_on = asked_on[1].lstrip() if asked_on else ""
+        end = next((token for token in ends if going_on.startswith(token)), next(iter(ends), ""))
     return AnswerTurn(opening, lead, end, "" if thoughts is None else thoughts[1], close)
 
 
@@ -141,11 +148,11 @@ def _close(end: str) -> str:
     return f"\n{end}\n\n"
 
 
-def _turn(processor: Any, content: Any) -> tuple[str, str] | None:
+def _turn(processor: Any, content: Any, *later: dict[str, Any]) -> tuple[str, str] | None:
     """What is written before and after an answer; None if it is not written once."""
     answer = {"role": "assistant", "content": content}
     try:
-        whole = _render(processor, [_user("question"), answer], prompt=False)
+        whole = _render(processor, [_user("question"), answer, *later], prompt=False)
     except InputError:  # a template takes an answer as text or as a list of parts, some either
         return None
     before, *rest = whole.split(_MARK)

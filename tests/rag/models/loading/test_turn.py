@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from rag import Prompt, TransformersMLLM
-from rag.models.loading.turn import AnswerTurn
+from rag.models.loading.turn import AnswerTurn, answer_turn
 from tests.rag.architectures import write_model
 from titrate import InputError, TitrateWarning
 
@@ -144,6 +144,28 @@ def test_what_is_trained_is_what_is_scored(llava: Path, pictures: list[Image.Ima
     scored = mllm.option_tokens.prefixes(rendered, ["yes"])[0].options[0]
     assert ids[: len(scored)] == scored
     assert mllm.processor.tokenizer.decode(ids) == mllm.answer_text("yes")
+    for prefix in mllm.option_tokens.prefixes(rendered, ["no", "no change"]):  # one begins the other: up to the end
+        for option, read in prefix.options.items():
+            assert read == mllm.answer_ids(rendered, ["no", "no change"][option])
+
+
+def test_the_end_that_the_template_writes_is_scored_and_no_other(llava: Path, pictures: list[Image.Image]) -> None:
+    """Of several tokens that end what is generated, training learns the template's."""
+    template, turn = TEMPLATES["colon and end"]
+    mllm = TransformersMLLM.open(str(with_template(llava, template)), device="cpu")
+    assert turn.end == "<end>" and len(mllm.ends) == 2
+    prompt, options = Prompt(pictures[0], "Is there an effusion?"), ["no", "no change"]
+    said = mllm.render(prompt.text)
+    expected = [behind_the_turn(mllm, prompt, option, f"{said} {option}<end>") for option in options]
+    assert mllm.score([prompt], [options])[0] == pytest.approx(np.array(expected), abs=1e-4)
+
+
+def test_an_answer_that_the_next_turn_ends(llava: Path) -> None:
+    """As with GLM, whose models write the tag of the user's turn; where that is no end, a text's end is added."""
+    template = EACH + "<{{ message.role }}>" + PARTS + "{% endfor %}" + ASKED + "<assistant>{% endif %}"
+    mllm = TransformersMLLM.open(str(with_template(llava, template)), device="cpu")
+    assert mllm.turn.end == "<eos>"
+    assert answer_turn(mllm.processor, "it", ["<eos>"], ["<eos>", "<user>"]).end == "<user>"
 
 
 @pytest.mark.parametrize("message", REFUSED)
