@@ -10,10 +10,11 @@ import click
 from commands.click_parts import SectionedCommand, example, option
 from commands.options import OUTPUT, certificate_key_option, progress, question_options, system_options
 from commands.output import say_json, say_page
-from commands.paths import FILE
+from commands.paths import FILE, given_files, refuse_overwriting
+from titrate import InputError
 
 if TYPE_CHECKING:
-    from rag import PolicyScore, QuestionOptions, RetrievalScore, SystemOptions
+    from rag import Comparison, PolicyScore, QuestionOptions, RetrievalScore, SystemOptions
 
 _JUDGED = "What is judged"
 
@@ -32,6 +33,14 @@ _JUDGED = "What is judged"
     help="Judge the ways to find similar cases instead; needs no model.",
     section=_JUDGED,
 )
+@option("--predictions", type=FILE, help="Write every question's answers to this file.", section=OUTPUT)
+@option(
+    "--compare",
+    "compared",
+    type=FILE,
+    help="Predictions of another run on the same questions: what changed, paired.",
+    section=OUTPUT,
+)
 @system_options(mllm_required=False)
 @option("--json", "as_json", is_flag=True, help="Print JSON.", section=OUTPUT)
 def evaluate(
@@ -40,6 +49,8 @@ def evaluate(
     certificate: Path | None,
     signed_by: str | None,
     by_itself: bool,
+    predictions: Path | None,
+    compared: Path | None,
     system: "SystemOptions",
     as_json: bool,
 ) -> None:
@@ -48,20 +59,45 @@ def evaluate(
     Every number of reports, the certified policy, and answers that need no model, side by side.
     """
     rows: Sequence[PolicyScore | RetrievalScore]
+    changes: Sequence[Comparison] = ()
     if by_itself:
+        if predictions or compared:
+            raise InputError("--predictions and --compare are of answers; leave out --retrieval")
         from rag import evaluate_retrieval_file, format_retrieval
 
         found = evaluate_retrieval_file(system, questions, split, progress=progress)
         rows, table = found, format_retrieval(found)
     else:
-        from rag import QuestionRun, evaluate_run, format_scores, load_certificate
+        from rag import (
+            Predictions,
+            QuestionRun,
+            compare,
+            evaluate_run,
+            format_comparison,
+            format_scores,
+            load_certificate,
+        )
 
+        other = None if compared is None else Predictions.load(compared)
+        refuse_overwriting(
+            {"--predictions": predictions},
+            {**given_files(questions, system), "--certificate": certificate, "--compare": compared},
+        )
         promised = load_certificate(certificate, signed_by)
         system.check(promised)
         with QuestionRun.open(system, questions, progress=progress) as run:
-            scores = evaluate_run(run, split, promised)
-        rows, table = scores, format_scores(scores)
-    if as_json:
+            judged = evaluate_run(run, split, promised)
+        rows, table = judged.scores, format_scores(judged.scores)
+        if predictions is not None:
+            judged.predictions.save(predictions)
+        if other is not None:
+            changes = compare(judged.predictions, other)
+            left = judged.predictions.unshared(other)
+            table += f"\n\nThis run after {compared} before, which {left} questions are not in both of:\n"
+            table += format_comparison(changes)
+    if as_json and compared is not None:
+        say_json({"policies": [asdict(row) for row in rows], "comparison": [asdict(row) for row in changes]})
+    elif as_json:
         say_json([asdict(row) for row in rows])
     else:
         say_page(table)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from calibration import BLENDS, Certificate, OutcomeTable, PolicyGrid, answers_of
 from rag.evaluation.baselines import Baselines
 from rag.evaluation.metrics import Metrics, measure
+from rag.evaluation.predictions import Predictions
 from rag.outcomes.calibrate import GATES
 from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
@@ -44,6 +45,69 @@ class PolicyScore:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class PolicyAnswers:
+    """What one policy answers to the closed questions of one domain.
+
+    Attributes
+    ----------
+    domain, policy
+        Of whom.
+    rows
+        The questions, by their place among the outcomes.
+    answers
+        To each of these; None where it declines. None in all where the policy is not available.
+    note
+        Why it is not.
+    """
+
+    domain: str
+    policy: str
+    rows: tuple[int, ...]
+    answers: tuple[str | None, ...] | None
+    note: str = ""
+
+
+def policy_answers(
+    outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None
+) -> list[PolicyAnswers]:
+    """What every policy answers in every domain that closed questions were routed to; see `evaluate`.
+
+    Raises
+    ------
+    InputError
+        If the certificate reads more contexts than the outcomes hold.
+    """
+    baselines = Baselines(known)
+    found = []
+    table = outcomes.table
+    for domain in sorted(set(table.domains)):
+        rows = tuple(
+            row for row, name in enumerate(table.domains) if name == domain and outcomes.questions[row].options
+        )
+        if not rows:
+            continue
+        questions = [outcomes.questions[row] for row in rows]
+        near = [[match.record.id for match in outcomes.matches[row]] for row in rows]
+        policies: list[tuple[str, Sequence[str | None]]] = []
+        if any(question.options for question in known):
+            policies += [
+                (MAJORITY, [baselines.majority(question) for question in questions]),
+                (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
+            ]
+        else:
+            found += [PolicyAnswers(domain, name, rows, None, _NOT_LEARNT) for name in (MAJORITY, NEAREST)]
+        policies += [(f"k = {k}", [table.answers[row][k] for row in rows]) for k in range(table.max_k + 1)]
+        tried = PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies
+        mine = table.take(rows)
+        if mine.choices is not None:
+            policies += [(policy_name(policy), answers_of(policy, mine)) for policy in tried if policy.needs_options]
+        if certificate is not None:
+            policies.append((CERTIFIED, _certified_answers(certificate, domain, table, rows)))
+        found += [PolicyAnswers(domain, name, rows, tuple(given)) for name, given in policies]
+    return found
+
+
 def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certificate | None) -> list[PolicyScore]:
     """Measure every policy in every domain that closed questions were routed to.
 
@@ -62,43 +126,38 @@ def evaluate(outcomes: Outcomes, known: Sequence[Question], certificate: Certifi
     InputError
         If the certificate reads more contexts than the outcomes hold.
     """
-    baselines = Baselines(known)
-    rows = []
-    table = outcomes.table
-    for domain in sorted(set(table.domains)):
-        chosen = [row for row, name in enumerate(table.domains) if name == domain and outcomes.questions[row].options]
-        if not chosen:
+    return measure_answers(outcomes, policy_answers(outcomes, known, certificate))
+
+
+def measure_answers(outcomes: Outcomes, given: Sequence[PolicyAnswers]) -> list[PolicyScore]:
+    """Measure policies by what they answered."""
+    scores = []
+    for one in given:
+        if one.answers is None:
+            scores.append(PolicyScore(one.domain, one.policy, None, len(one.rows), one.note))
             continue
-        questions = [outcomes.questions[row] for row in chosen]
-        near = [[match.record.id for match in outcomes.matches[row]] for row in chosen]
-        policies: list[tuple[str, Sequence[str | None]]] = []
-        if any(question.options for question in known):
-            policies += [
-                (MAJORITY, [baselines.majority(question) for question in questions]),
-                (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
-            ]
-        else:
-            rows += [PolicyScore(domain, name, None, len(chosen), _NOT_LEARNT) for name in (MAJORITY, NEAREST)]
-        policies += [(f"k = {k}", [table.answers[row][k] for row in chosen]) for k in range(table.max_k + 1)]
-        tried = PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies
-        mine = table.take(chosen)
-        if mine.choices is not None:
-            policies += [(policy_name(policy), answers_of(policy, mine)) for policy in tried if policy.needs_options]
-        if certificate is not None:
-            policies.append((CERTIFIED, _certified_answers(certificate, domain, table, chosen)))
-        for name, given in policies:
-            pairs = [
-                (answer, question) for answer, question in zip(given, questions, strict=True) if answer is not None
-            ]
-            said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
-            right, patients = [question.answer for question in asked], [question.unit for question in asked]
-            metrics = measure(said, right, patients) if pairs else None
-            note = "" if pairs else f"no answer to any of {len(chosen)} questions"
-            rows.append(PolicyScore(domain, name, metrics, len(chosen), note))
-    return rows
+        pairs = [
+            (answer, outcomes.questions[row])
+            for answer, row in zip(one.answers, one.rows, strict=True)
+            if answer is not None
+        ]
+        said, asked = [answer for answer, _ in pairs], [question for _, question in pairs]
+        right, patients = [question.answer for question in asked], [question.unit for question in asked]
+        metrics = measure(said, right, patients) if pairs else None
+        note = "" if pairs else f"no answer to any of {len(one.rows)} questions"
+        scores.append(PolicyScore(one.domain, one.policy, metrics, len(one.rows), note))
+    return scores
 
 
-def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None = None) -> list[PolicyScore]:
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of a question file: how good every policy is, and what it answered to each question."""
+
+    scores: list[PolicyScore]
+    predictions: Predictions
+
+
+def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None = None) -> Evaluation:
     """Answer the questions of a split at every k, and measure every policy; see `evaluate`.
 
     Raises
@@ -119,7 +178,13 @@ def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None =
     run.tell_unread(scored.questions, scored.table.answers)
     if certificate is not None:
         _tell_uncovered(certificate, scored)
-    return evaluate(scored, run.known_questions(scored.questions), certificate)
+    given = policy_answers(scored, run.known_questions(scored.questions), certificate)
+    of_row: dict[int, dict[str, str | None]] = {}
+    for one in given:
+        for row, answer in zip(one.rows, one.answers or (), strict=False):
+            of_row.setdefault(row, {})[one.policy] = answer
+    predictions = Predictions.collect(scored, of_row, run.system.fingerprints)
+    return Evaluation(measure_answers(scored, given), predictions)
 
 
 def _refuse_fewer(certificate: Certificate, domains: Sequence[str], max_k: int) -> None:

@@ -67,7 +67,7 @@ def foreign_certificate(tmp_path: Path) -> Path:
         ({"--mllm": "empty"}, "config.json is not there"),
         ({"--mllm": "http://127.0.0.1:1/v1", "--adapter": "empty"}, "a server loads adapters itself"),
         ({"--adapter": "empty"}, "adapter_config.json is not there"),
-        ({"--encoder": "local-dir:empty"}, "open_clip_config.json is not there"),
+        ({"--encoder": "local-dir:empty"}, "open_clip_config.json or config.json is not there"),
         ({"--index": "empty"}, "no index in empty"),
         ({"--certificate": "certificate.json"}, "changed since calibration"),
         ({"--certificate": "none.json"}, "cannot read none.json"),
