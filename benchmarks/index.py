@@ -96,6 +96,10 @@ class SyntheticEncoder(Encoder):
         """Random directions."""
         return self._vectors(len(texts))
 
+    def cut_texts(self, texts: Any) -> int:
+        """None are read."""
+        return 0
+
     def _vectors(self, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         rows = np.random.default_rng(SEED).standard_normal((count, DIMENSION), np.float32)
         unit: np.ndarray[Any, np.dtype[np.float32]] = rows / np.linalg.norm(rows, axis=1, keepdims=True)

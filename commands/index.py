@@ -235,12 +235,13 @@ def index(
         raise InputError(f"there is no index in {index} yet; name the encoder of a new one with --encoder")
     from indexing import Encoder, build_index, default_prompts
 
+    opened = Encoder.open(encoder, device)
     prompts = {domain: own or default_prompts([domain])[domain] for domain, own in (zero_shot or {}).items()}
     with progress("embedding") as show:
         report = build_index(
             corpus,
             index,
-            Encoder.open(encoder, device),
+            opened,
             options,
             zero_shot=prompts or None,
             store=named.store(held),
@@ -249,10 +250,10 @@ def index(
             rebuild=rebuild,
             progress=show,
         )
-    _print_report(index, report)
+    _print_report(index, report, opened.context_length)
 
 
-def _print_report(index: Path, report: "BuildReport") -> None:
+def _print_report(index: Path, report: "BuildReport", context: int | None) -> None:
     from indexing import THRESHOLD_SOURCES, Manifest
 
     made = Manifest.load(index)
@@ -263,6 +264,12 @@ def _print_report(index: Path, report: "BuildReport") -> None:
         + (f" on {made.store.url}" if made.store.url else "")
     )
     _tell_long_reports(report.long_reports, report.embedded + report.unchanged)
+    if report.cut_reports:
+        say(
+            f"{report.cut_reports} of {report.embedded} reports are longer than the {context} tokens that the encoder "
+            "reads: retrieval that compares reports goes by their beginning",
+            err=True,
+        )
     if made.threshold_source != "prefer":
         say(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
     _show(report.problems, report.skipped, report.no_pictures)

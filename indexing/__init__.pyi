@@ -1,9 +1,9 @@
-from .building.build import BuildReport as BuildReport
-from .building.build import CorpusReport as CorpusReport
 from .building.build import build_index as build_index
 from .building.build import check_corpus as check_corpus
 from .building.reader import LONG_REPORT as LONG_REPORT
 from .building.reader import CorpusOptions as CorpusOptions
+from .building.report import BuildReport as BuildReport
+from .building.report import CorpusReport as CorpusReport
 from .copies import SAME_PICTURE as SAME_PICTURE
 from .copies import perceptual_hash as perceptual_hash
 from .copies import same_picture as same_picture

@@ -193,6 +193,11 @@ class Encoder(MultiModalEmbedding):
         with self._lock, torch.inference_mode():
             return _unit_rows(self._towers.queries(texts), self.id)
 
+    def cut_texts(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than is read of them; 0 where that is not known."""
+        with self._lock:
+            return self._towers.cut(texts)
+
     @classmethod
     def class_name(cls) -> str:
         """The name LlamaIndex stores with a serialised component."""

@@ -14,6 +14,7 @@ from typing import Any
 from indexing.building.embedding import CorpusEmbedder
 from indexing.building.finish import finish_index
 from indexing.building.reader import BuildCounts, CorpusOptions, CorpusReader, Progress
+from indexing.building.report import BuildReport, CorpusReport
 from indexing.building.writer import IndexWriter
 from indexing.corpora.base import Corpus
 from indexing.corpora.dicom_folder import DicomFolder
@@ -35,59 +36,11 @@ from indexing.folder.swap import (
     remove_if_empty,
 )
 from indexing.images.view import ImageView
-from indexing.records import SkippedRecord
 from indexing.routing.classifier import DomainClassifier
 from indexing.stores.backend import Backend
 from indexing.stores.open import open_backend, tell_of_server
 from indexing.stores.settings import StoreSettings
 from titrate import InputError
-
-
-@dataclass(frozen=True)
-class BuildReport:
-    """What one build did.
-
-    Attributes
-    ----------
-    embedded, unchanged
-        Records whose embeddings were computed, and records that the index already held as they are.
-    other_split
-        Records left out because they belong to another split.
-    removed
-        Records that an earlier build had indexed and this one removed.
-    skipped
-        Number of records that could not be used; each with its reason in ``skipped.jsonl`` in the index folder.
-    problems
-        The first of these.
-    counts
-        Records of each domain that the index now holds.
-    long_reports
-        How many of the records read have a report of more than `LONG_REPORT` words, of which a model may read a part.
-    no_pictures
-        How many of the skipped are no pictures of patients: masks, doses, documents, labels of slides.
-    """
-
-    embedded: int
-    unchanged: int
-    other_split: int
-    removed: int
-    skipped: int
-    problems: list[SkippedRecord]
-    counts: dict[str, int]
-    long_reports: int = 0
-    no_pictures: int = 0
-
-
-@dataclass(frozen=True)
-class CorpusReport:
-    """What `check_corpus` found: numbers of records as in `BuildReport`, and those that an index would hold."""
-
-    usable: int
-    other_split: int
-    skipped: int
-    problems: list[SkippedRecord]
-    long_reports: int = 0
-    no_pictures: int = 0
 
 
 def check_corpus(

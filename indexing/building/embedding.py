@@ -49,7 +49,9 @@ class CorpusEmbedder:
         images = self._encoder.embed_pixels(pixels)  # n images → [n, d]
         kept = [row for row, item in enumerate(batch) if not item.held_out]
         if kept:
-            texts = self._encoder.embed_texts([batch[row].record.report for row in kept])  # [kept, d]
+            reports = [batch[row].record.report for row in kept]
+            texts = self._encoder.embed_texts(reports)  # [kept, d]
+            reader.counts.cut_reports += self._encoder.cut_texts(reports)
             domains = self._zero_shot.predict(images[kept]) if self._zero_shot is not None else [None] * len(kept)
             entries = []
             for row, text, domain in zip(kept, texts, domains, strict=True):

@@ -87,6 +87,7 @@ class BuildCounts:
     problems: list[SkippedRecord] = field(default_factory=list)
     long_reports: int = 0
     no_pictures: int = 0
+    cut_reports: int = 0
 
 
 @dataclass(frozen=True, eq=False)

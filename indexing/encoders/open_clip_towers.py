@@ -121,6 +121,12 @@ class OpenClipTowers(Towers):
         rows: torch.Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
         return rows
 
+    def cut(self, texts: Sequence[str]) -> int:
+        """Those with a token in the place behind the last that is read."""
+        length = self._tokenizer.context_length
+        behind = self._tokenizer(["", *texts], context_length=length + 1)[:, length]  # an empty text is padded there
+        return int((behind[1:] != behind[0]).sum())
+
 
 def hint(id: str) -> str:
     """What to do about an encoder that cannot be loaded, for the end of a message."""

@@ -73,6 +73,10 @@ class Towers(ABC):
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings of n texts, of any length: [n, d]."""
 
+    def cut(self, texts: Sequence[str]) -> int:
+        """How many texts are longer than is read of them; 0 where that is not known."""
+        return 0
+
     def queries(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings of n questions, to be compared with `texts`: [n, d]."""
         return self.texts(texts)

@@ -124,11 +124,22 @@ class TransformersTowers(Towers):
         tokens = self._tokens(texts)
         return _pooled(self._model.get_text_features(**{name: each.to(self._device) for name, each in tokens.items()}))
 
+    def cut(self, texts: Sequence[str]) -> int:
+        """Those of more tokens than the text tower reads."""
+        ids = self._tokenizer(self._given(texts), verbose=False)["input_ids"] if texts else []
+        return sum(len(each) > (self.context_length or 0) for each in ids)
+
+    def _given(self, texts: Sequence[str]) -> list[str]:
+        return [text.lower() for text in texts] if self._lowers else list(texts)
+
     def _tokens(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Padded to the full length: SigLIP reads a text's last place, and was trained with padding before it."""
-        given = [text.lower() for text in texts] if self._lowers else list(texts)
         made = self._tokenizer(
-            given, padding="max_length", truncation=True, max_length=self.context_length, return_tensors="pt"
+            self._given(texts),
+            padding="max_length",
+            truncation=True,
+            max_length=self.context_length,
+            return_tensors="pt",
         )
         return {name: made[name] for name in ("input_ids", "attention_mask") if name in made}
 

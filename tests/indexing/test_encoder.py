@@ -53,6 +53,13 @@ def test_is_a_llama_index_embedding(encoder: Encoder) -> None:
     np.testing.assert_allclose(asyncio.run(encoder.aget_query_embedding("heart")), text, atol=1e-6)
 
 
+def test_texts_that_are_cut_are_counted(encoder: Encoder) -> None:
+    """24 tokens are read, of which one is the end: of bytes without a merge, 23."""
+    assert encoder.context_length == 24
+    assert [encoder.cut_texts(["z" * number]) for number in (22, 23, 24, 60)] == [0, 0, 1, 1]
+    assert encoder.cut_texts(["z" * 60, "z", "", "z" * 24]) == 2
+
+
 def test_threads_get_the_same_numbers(encoder: Encoder) -> None:
     texts = [f"lesion of {size} mm" for size in range(16)]
     expected = encoder.embed_texts(texts)

@@ -45,7 +45,7 @@ def contents(index: Path) -> dict[str, tuple[Record, list[float], list[float]]]:
 
 def test_builds_one_collection_per_domain(built: Built, encoder: Encoder, samples: list[dict[str, Any]]) -> None:
     index, corpus, report = built
-    assert report == BuildReport(40, 0, 4, 0, 0, [], {"pathology": 20, "radiology": 20})
+    assert report == BuildReport(40, 0, 4, 0, 0, [], {"pathology": 20, "radiology": 20}, cut_reports=40)
     held = contents(index)
     assert held.keys() == {record["id"] for record in samples if record["split"] == "train"}
     one = samples[0]
@@ -79,7 +79,7 @@ def test_only_what_changed_is_embedded(
     samples[1]["domain"] = "radiology"
     samples[2]["split"] = "test"
     report = build_index(write_corpus(samples), index, encoder)
-    assert report == BuildReport(2, 37, 5, 1, 0, [], {"pathology": 18, "radiology": 21})
+    assert report == BuildReport(2, 37, 5, 1, 0, [], {"pathology": 18, "radiology": 21}, cut_reports=1)
     held = contents(index)
     assert held[samples[0]["id"]][0].report == "Another report."
     assert held[samples[1]["id"]][0].domain == "radiology"

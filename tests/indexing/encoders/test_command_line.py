@@ -19,7 +19,9 @@ def test_index_resume_route_and_ask(run: Run, tmp_path: Path) -> None:
     corpus = write_corpus_to(tmp_path / "corpus", records)
     zero_shot = ["--zero-shot", "pathology", "--zero-shot", "radiology"]
     first = ["index", corpus, "--encoder", "local-dir:siglip", "--device", "cpu", *zero_shot]
-    assert "8 embedded" in _done(run(*first, "--limit", 8)).stdout
+    begun = _done(run(*first, "--limit", 8))
+    assert "8 embedded" in begun.stdout
+    assert "8 of 8 reports are longer than the 16 tokens that the encoder reads" in begun.stderr
     assert "12 embedded, 8 unchanged" in _done(run("index", corpus, "--device", "cpu")).stdout
     manifest = Manifest.load(tmp_path / "index")
     assert (manifest.encoder, manifest.logit_bias) == (f"local-dir:{folder}", -3.0)

@@ -254,6 +254,18 @@ def test_what_is_not_sound_is_refused_in_a_line(case: str, folders: dict[str, Pa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", MAKERS)
+def test_texts_that_are_cut_are_counted(kind: str, folders: dict[str, Path], opened: dict[str, Encoder]) -> None:
+    """A text of just the length is whole; one token more, and it is cut, which changes its vector no more."""
+    ids = hf.AutoTokenizer.from_pretrained(folders[kind])
+    texts = ["z" * number for number in range(1, 2 * LENGTH)]
+    wanted = [len(ids(text)["input_ids"]) > LENGTH for text in texts]
+    assert any(wanted) and not all(wanted)
+    assert [bool(opened[kind].cut_texts([text])) for text in texts] == wanted
+    assert opened[kind].cut_texts(texts) == sum(wanted)
+    assert opened[kind].cut_texts([]) == 0
+
+
 def test_a_text_tower_that_tells_nothing_apart_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     """CLIP pads with the token at which it reads: on the left, every text ends at its first place."""
     folder = Path(shutil.copytree(folders["clip"], tmp_path / "left"))
