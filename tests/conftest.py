@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 # The libraries read these when they are imported, so they are set before any test module is.
 _CACHE = tempfile.TemporaryDirectory(prefix="titrate-tests-")
+Path(_CACHE.name, "cache").mkdir()
+Path(_CACHE.name, "cache/titrate").touch()  # no folder: a model that a test changes in memory must be checked again
 os.environ.update(
     HF_HUB_OFFLINE="1",
     HF_HUB_DISABLE_TELEMETRY="1",
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     HF_HOME=_CACHE.name,
     XDG_STATE_HOME=_CACHE.name,
+    XDG_CACHE_HOME=f"{_CACHE.name}/cache",
     DO_NOT_TRACK="1",
     TOKENIZERS_PARALLELISM="false",
     TITRATE_DEBUG="1",  # what nobody foresaw fails the test that met it

@@ -14,6 +14,10 @@ _ADAPTERS = frozenset({"LORA", "ADALORA", "IA3", "LOHA", "LOKR"})
 """Kinds of PEFT adapters that hold all they need; others name further models or modules."""
 
 
+_ORIGINAL_LLAVA = frozenset({"LlavaMistralForCausalLM", "LlavaLlamaForCausalLM"})
+"""Models of LLaVA's own code, which LLaVA-Med's is made of."""
+
+
 def check_model_files(
     name: str, *, adapter: Path | None = None, dtype: str | None = None, loading: LoadingOptions | None = None
 ) -> None:
@@ -66,6 +70,7 @@ def check_model_files(
         and "quantization_config" in _object(folder / "config.json")
     ):
         raise InputError(f"the weights of {name} are quantised already; leave out --quantize-model")
+    _check_converted(name, _object(folder / "config.json"))
     if adapter is not None:
         kind = _configuration(adapter / "adapter_config.json").get("peft_type")
         if not isinstance(kind, str) or kind not in _ADAPTERS:
@@ -74,6 +79,18 @@ def check_model_files(
             )
     if dtype not in (None, *NUMBERS):
         raise InputError(f"unknown dtype {dtype}; it can be {', '.join(NUMBERS)}")
+
+
+def _check_converted(name: str, config: dict[str, Any]) -> None:
+    """Refuse weights as LLaVA's own code writes them, LLaVA-Med's among them: transformers has other names for them."""
+    kinds = config.get("architectures")
+    if isinstance(kinds, list) and any(str(kind) in _ORIGINAL_LLAVA for kind in kinds):
+        raise InputError(
+            f"{name} holds weights as LLaVA's own code writes them; convert them with transformers' script "
+            "models/llava/convert_llava_weights_to_hf.py (--old_state_dict_id with this model's name on the hub, "
+            "--text_model_id with that of its language model, --vision_model_id openai/clip-vit-large-patch14-336), "
+            "add chat_template.jinja with the language model's chat template, and give the folder that it makes"
+        )
 
 
 def _configuration(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Shapes: n prompts in a batch, t tokens of the longest, m tokens of an option pre
 """
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from importlib.metadata import version
@@ -21,11 +22,12 @@ from rag.models.checks import check_model_files
 from rag.models.inputs import append_tokens, last_logits, positions
 from rag.models.loading.load import load_model
 from rag.models.loading.options import LoadingOptions
-from rag.models.prefix_scoring import SharedPrefixScorer, checked_prefix_scorer
+from rag.models.prefix_scoring import SharedPrefixScorer, why_not_shared
+from rag.models.remembered import Checked, recall, remember
 from rag.models.self_check import Ways, find_ways, score_from_scratch
 from rag.models.shared_images import SharedImages
 from rag.models.writing import WritingModel
-from titrate import InputError, fetch_model, hash_files, hash_json, is_address
+from titrate import InputError, TitrateWarning, fetch_model, hash_files, hash_json, is_address
 
 # Weights are read from safetensors only: other formats hold pickles, and are not in the fingerprint.
 _CONTENT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
@@ -54,8 +56,10 @@ class TransformersMLLM(WritingModel, MLLM):
         self._folders = dict(folders or {})
         self._fingerprint = fingerprint
         self.ways = Ways()
-        self._prefix_scorer: SharedPrefixScorer | None = None
-        self._prefix_scoring_checked = False
+        self._check_key = ""
+        self._told_of_sharing = False
+        self._note = ""
+        self._not_shared: str | None = None  # why contexts cannot be shared; None if that is not known yet
 
     @classmethod
     def open(
@@ -111,8 +115,41 @@ class TransformersMLLM(WritingModel, MLLM):
         opened.find_thoughts()
         thoughts = [*astuple(opened.turn), opened.thought_tokens] if opened.turn.thinks else None
         opened._fingerprint = hash_json({**fixed, "thoughts": thoughts})
-        opened.ways = find_ways(opened, name, opened._score)
+        opened._check(hash_json({**fixed, "versions": opened.versions}))
         return opened
+
+    def _check(self, key: str) -> None:
+        """Find the ways in which scores are right, or recall them; what is not as usual is told."""
+        self._check_key, known = key, recall(key)
+        if known is None:
+            self.ways, self._note = find_ways(self, self.name, self._score)
+            self._remember()
+        else:
+            self.ways, self._note = Ways(known.batch, known.append, known.causal), known.note
+            self._not_shared = known.nested
+        if self._note:
+            warnings.warn(self._note, TitrateWarning, stacklevel=3)
+
+    def _remember(self) -> None:
+        if self._check_key:
+            ways = self.ways
+            remember(self._check_key, Checked(ways.batch, ways.append, ways.causal, self._note, self._not_shared))
+
+    def _shares_contexts(self) -> bool:
+        """Whether contexts are read once for all k; the first call finds out, if no earlier run did, and tells."""
+        if not self._told_of_sharing:
+            self._told_of_sharing = True
+            if self._not_shared is None:
+                self._not_shared = why_not_shared(self, super().score_nested)
+                self._remember()
+            if self._not_shared:
+                warnings.warn(
+                    f"this model cannot share reports between prompts ({self._not_shared}); each k is scored on its "
+                    "own, which is slower",
+                    TitrateWarning,
+                    stacklevel=3,
+                )
+        return not self._not_shared
 
     @property
     def fingerprint(self) -> str:
@@ -211,9 +248,9 @@ class TransformersMLLM(WritingModel, MLLM):
     ) -> list[list[NDArray[np.float64]]]:
         """Log-probability of every question's options, at each of several k; see `MLLM.score_nested`.
 
-        Contexts are read once for all k. The first call with several k also scores its longest prompt at each k on its
-        own: if the architecture gives other scores or refuses, each k is scored on its own from then on, and a warning
-        says so.
+        Contexts are read once for all k. Before the first call with several k, questions of its own are scored both so
+        and at each k alone: if the architecture gives other scores or refuses, each k is scored on its own, and a
+        warning says so.
 
         Parameters
         ----------
@@ -233,14 +270,10 @@ class TransformersMLLM(WritingModel, MLLM):
         # Nothing to share where no prompt is read with two numbers of contexts, or where prompts are read as a whole.
         if not rows or self.turn.thinks or self.ways != Ways():
             return super().score_nested(prompts, options, ks)
-        if not self._prefix_scoring_checked:
-            compared = [prompts[row] for row in rows], [options[row] for row in rows]
-            self._prefix_scorer = checked_prefix_scorer(self, super().score_nested, *compared, ks)
-            self._prefix_scoring_checked = True
-        if self._prefix_scorer is not None:
-            with self.one_line_failures(len(prompts)):
-                return self._prefix_scorer.score(prompts, options, ks, batch_tokens)
-        return super().score_nested(prompts, options, ks)
+        if not self._shares_contexts():
+            return super().score_nested(prompts, options, ks)
+        with self.one_line_failures(len(prompts)):
+            return SharedPrefixScorer(self).score(prompts, options, ks, batch_tokens)
 
 
 def _folder_hash(folder: Path | None) -> str:

@@ -12,9 +12,8 @@ Shapes: n shared prefixes in a batch, p columns of their cache, t columns of pac
 are read, v tokens in the vocabulary.
 """
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,8 +27,8 @@ from rag.models.chat_model import ChatModel
 from rag.models.inputs import join_rows, last_logits, per_prompt_shapes, positions, takes_positions
 from rag.models.option_tokens import TAIL, OptionPrefix
 from rag.models.packing import Packed, Suffix, chunks, pack
-from rag.models.self_check import tolerance
-from titrate import TitrateWarning
+from rag.models.self_check import FLOOR, NESTED, NESTED_KS, NESTED_OPTIONS, allowed, nudged
+from titrate import InputError
 
 BATCH_TOKENS = {"cpu": 512}
 """Tokens in a forward pass by device, 8,192 elsewhere: a CPU gains nothing from a batch, and loses by its padding."""
@@ -247,36 +246,47 @@ class SharedPrefixScorer:
         return torch.zeros_like(sees, dtype=self._mllm.model.dtype).masked_fill(~sees, lowest)
 
 
-def checked_prefix_scorer(
-    mllm: ChatModel,
-    score_alone: Callable[..., list[list[NDArray[np.float64]]]],
-    prompts: Sequence[NestedPrompt],
-    options: Sequence[Sequence[Sequence[str]]],
-    ks: Sequence[int],
-) -> SharedPrefixScorer | None:
-    """A scorer, if it scores the longest prompt's first question as scoring each k on its own does; else None."""
-    longest = max(range(len(prompts)), key=lambda row: sum(map(len, prompts[row].contexts[: max(ks)])))
-    prompt, asked = replace(prompts[longest], closings=prompts[longest].closings[:1]), [options[longest][:1]]
-    alone = score_alone([prompt], asked, ks)[0]
-    allowed = tolerance(mllm.model.dtype)
+def why_not_shared(mllm: ChatModel, score_alone: Callable[..., list[list[NDArray[np.float64]]]]) -> str:
+    """Why contexts cannot be shared with a model; empty if they can.
+
+    Several questions after several numbers of contexts are scored both ways. The largest difference may be twice that
+    of the number format's own noise, and the mean difference as large as its mean: what is wrong with small effect
+    shows there.
+
+    Parameters
+    ----------
+    mllm
+        The model.
+    score_alone
+        As `MLLM.score_nested`, but each k is scored on its own.
+    """
+    asked = NESTED, NESTED_OPTIONS, NESTED_KS
     try:
-        scorer = SharedPrefixScorer(mllm)
-        shared = scorer.score([prompt], asked, ks)[0]
-        error = max((float(np.abs(a - b).max()) for a, b in zip(shared, alone, strict=True)), default=0.0)
-        if error <= allowed:
-            return scorer
-        reason = f"scores differ by {error:.2g}"
+        shared = _flat(SharedPrefixScorer(mllm).score(*asked))
+        alone = _flat(score_alone(*asked))
+        with nudged(mllm):
+            moved = np.abs(_flat(score_alone(NESTED[1:], NESTED_OPTIONS[1:], NESTED_KS)) - alone[len(alone) // 2 :])
     except torch.OutOfMemoryError:
         raise
-    except (CannotSharePrefixError, RuntimeError, TypeError, ValueError, AttributeError, LookupError) as error:
+    except (
+        CannotSharePrefixError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        LookupError,
+        InputError,
+    ) as error:
         # What an architecture that was not made for masks and positions of the caller's raises.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-    warnings.warn(
-        f"this model cannot share reports between prompts ({reason}); each k is scored on its own, which is slower",
-        TitrateWarning,
-        stacklevel=3,
-    )
-    return None
+        return (str(error).splitlines() or [type(error).__name__])[0]
+    apart = np.abs(shared - alone)
+    if apart.max() <= allowed(float(moved.max())) and apart.mean() <= max(FLOOR, float(moved.mean())):
+        return ""
+    return f"scores differ by {apart.max():.2g}, and by {apart.mean():.2g} on average; rounding by {moved.max():.2g}"
+
+
+def _flat(scores: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    return np.concatenate([table.ravel() for tables in scores for table in tables])
 
 
 def _common(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:

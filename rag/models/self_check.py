@@ -7,19 +7,23 @@ whole text of prompt and answer through processor and model by itself.
 Shapes: t tokens of prompt and answer, m of the answer, v in the vocabulary.
 """
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from rag.models.base import Prompt, check_finite
+from rag.models.base import NestedPrompt, Prompt, check_finite
 from rag.models.chat_model import ChatModel
 from rag.models.option_tokens import TAIL
-from titrate import InputError, TitrateWarning, first_line
+from titrate import InputError, first_line
+
+FLOOR = 1e-3
+"""Nats by which two ways to score may always differ."""
 
 _SHORT = "Is there an effusion?"
 _LONG = "Report [1]: The heart is of normal size. No effusion.\n" * 3 + _SHORT
@@ -34,6 +38,23 @@ def _picture(number: int, size: tuple[int, int] = (288, 192)) -> Image.Image:
 
 CHECKED = Prompt(_picture(0), _SHORT)
 """What a model is asked when it is opened."""
+
+NESTED = tuple(
+    NestedPrompt(
+        picture,
+        "",
+        (
+            "Report [1]: Clear lungs.\n",
+            "Report [2]: Large heart, wide aorta, a small effusion.\n",
+            "Report [3]: Normal.\n",
+        ),
+        (_SHORT, "Where is it? A: left B: right", "Is the heart of normal size in this image?"),
+    )
+    for picture in (_picture(0), _picture(2, (90, 250)))
+)
+NESTED_OPTIONS = [[_OPTIONS, ("A", "B"), ("yes", "no")]] * len(NESTED)
+NESTED_KS = (0, 1, 3)
+"""What it is asked before contexts are shared: unlike images, questions, answers and numbers of contexts."""
 
 _FAILURES = (RuntimeError, TypeError, ValueError, AttributeError, LookupError)
 """What an architecture raises that was not made for batches or positions of the caller's."""
@@ -61,8 +82,10 @@ class Ways:
     causal: bool = True
 
 
-def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
+def find_ways(mllm: ChatModel, name: str, score: Score) -> tuple[Ways, str]:
     """The ways in which a model's scores are right: the fastest of those that agree with the plainest computation.
+
+    With them comes what is to be told about them, if they are not the usual ones.
 
     Parameters
     ----------
@@ -79,13 +102,15 @@ def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
         If the plainest computation itself is not possible, or comes out the same whatever the image shows.
     """
     image, other = _picture(0), _picture(1)
-    allowed = tolerance(mllm.model.dtype)
     try:
-        causal = _looks_ahead(mllm, Prompt(image, _SHORT)) <= allowed
+        ahead, noise = _looks_ahead(mllm, Prompt(image, _SHORT))
+        causal = ahead <= allowed(noise)
         choices = _OPTIONS if causal else _FEW
         prompts, options = [Prompt(image, _SHORT), Prompt(_picture(2, (90, 250)), _LONG)], [choices, choices]
         plain = [score_from_scratch(mllm, prompt, choices) for prompt in prompts]
         elsewhere = score_from_scratch(mllm, Prompt(other, _SHORT), choices)
+        with nudged(mllm):
+            noise = float(np.abs(score_from_scratch(mllm, prompts[1], choices) - plain[1]).max())
     except (torch.OutOfMemoryError, InputError):
         raise
     except _FAILURES as error:
@@ -99,38 +124,62 @@ def find_ways(mllm: ChatModel, name: str, score: Score) -> Ways:
         try:
             found = score(prompts, options, ways)
             apart = max(float(np.abs(a - b).max()) for a, b in zip(found, plain, strict=True))
-            if apart <= allowed:
+            if apart <= allowed(noise):
                 break
             reason = reason or f"scores differ by {apart:.2g}"
         except torch.OutOfMemoryError:
             raise
         except _FAILURES as error:
             reason = reason or first_line(error)
-    if reason:
-        how = "prompts are read together" if ways.batch else "it reads one prompt after another, which is slower"
-        only = "" if causal else ", and answers of one token only can be scored"
-        warnings.warn(
-            f"model {name} is not read in the usual way ({reason}): {how}{only}", TitrateWarning, stacklevel=3
-        )
-    return ways
+    if not reason:
+        return ways, ""
+    how = "prompts are read together" if ways.batch else "it reads one prompt after another, which is slower"
+    only = "" if causal else ", and answers of one token only can be scored"
+    return ways, f"model {name} is not read in the usual way ({reason}): {how}{only}"
 
 
 @torch.inference_mode()
-def _looks_ahead(mllm: ChatModel, prompt: Prompt) -> float:
-    """How far the score of an answer's first token moves, in nats, where the rest of the answer stands behind it."""
+def _looks_ahead(mllm: ChatModel, prompt: Prompt) -> tuple[float, float]:
+    """How far the score of an answer's first token moves, in nats: where the rest stands behind it, and by rounding."""
     text = mllm.render(prompt.text)
     ids = mllm.option_tokens.continuation(text[-TAIL:], _OPTIONS[-1])
     whole = text + mllm.option_tokens.spelled(text[-TAIL:], _OPTIONS[-1])
-    alone, answered = (
-        torch.log_softmax(mllm.model(**mllm.inputs([read], [prompt.image])).logits[0, row].double(), dim=-1)[ids[0]]
-        for read, row in ((text, -1), (whole, -len(ids) - 1))
-    )
-    return abs(float(alone - answered))
+
+    def first(read: str, row: int) -> float:
+        logits = mllm.model(**mllm.inputs([read], [prompt.image])).logits[0, row]  # [v]
+        return float(torch.log_softmax(logits.double(), dim=-1)[ids[0]])
+
+    alone, answered = first(text, -1), first(whole, -len(ids) - 1)
+    with nudged(mllm):
+        moved = first(text, -1)
+    return abs(alone - answered), abs(alone - moved)
 
 
-def tolerance(dtype: torch.dtype) -> float:
-    """How far log-probabilities may differ, in nats, that are equal but for rounding in this number format."""
-    return max(1e-3, 64 * torch.finfo(dtype).eps)
+@contextmanager
+def nudged(mllm: ChatModel) -> Iterator[None]:
+    """Have every token's embedding moved by a rounding unit of the number format, up and down in turn.
+
+    How far scores move by that is the number format's own noise in this model: masks, positions and the rest of a batch
+    have no part in it, so that no mistake in those makes it larger.
+    """
+    eps = torch.finfo(mllm.model.dtype).eps
+    if getattr(mllm.base, "is_loaded_in_8bit", False):
+        eps = max(eps, torch.finfo(torch.float16).eps)  # such layers compute in float16
+
+    def nudge(module: Any, given: Any, found: torch.Tensor) -> torch.Tensor:
+        steps = torch.arange(found.shape[-1], device=found.device) % 2 * 2 - 1
+        return found * (1 + eps * steps).to(found.dtype)
+
+    handle = mllm.base.get_input_embeddings().register_forward_hook(nudge)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def allowed(noise: float) -> float:
+    """How far scores may differ, in nats, that are equal but for rounding: twice the noise, and 0.001 at least."""
+    return max(FLOOR, 2 * noise)
 
 
 @torch.inference_mode()

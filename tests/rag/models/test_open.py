@@ -248,3 +248,15 @@ def test_weights_outside_of_the_folder_are_refused(copy: Path, adapter: Path, ti
 def test_an_adapter_is_no_model_even_with_the_files_of_one(copy: Path, adapter: Path) -> None:
     shutil.copytree(adapter, copy, dirs_exist_ok=True)
     refused(copy, "is an adapter, whose base model would be read from elsewhere; give that model's folder, and this")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "llava_mistral", "architectures": ["LlavaMistralForCausalLM"]},  # microsoft/llava-med-v1.5
+        {"model_type": "llava", "architectures": ["LlavaLlamaForCausalLM"]},
+    ],
+)
+def test_weights_as_llavas_own_code_writes_them(tmp_path: Path, config: dict[str, object]) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused(tmp_path, r"convert them with transformers' script models/llava/convert_llava_weights_to_hf\.py")

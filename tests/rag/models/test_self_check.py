@@ -1,5 +1,6 @@
 """Shortcuts are used only where a model is scored by them as by the plainest computation; else it is told."""
 
+from copy import deepcopy
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import LlavaForConditionalGeneration
 
-from rag import Prompt, TransformersMLLM
+from rag import MLLM, NestedPrompt, Prompt, TransformersMLLM
+from rag.models import prefix_scoring
 from rag.models.self_check import Ways, score_from_scratch
+from tests.families.families import write_family
 from tests.rag.architectures import write_model
 from titrate import InputError, TitrateWarning
 
@@ -105,3 +108,32 @@ def test_a_model_that_does_not_look_at_the_image_is_refused(llava: Path, tmp_pat
     save_file(blind, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(InputError, match="gives the same scores whatever the image shows"):
         TransformersMLLM.open(str(folder), device="cpu")
+
+
+def without_cross_attention(config: Any) -> Any:
+    """The configuration of a decoder, as if all its layers saw text only."""
+    plain = deepcopy(config)
+    plain.cross_attention_layers = None
+    return plain
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_wrong_when_contexts_are_shared_is_found(
+    tmp_path: Path, dtype: str, monkeypatch: pytest.MonkeyPatch, pictures: list[Image.Image]
+) -> None:
+    """Llama 3.2 Vision, whose cross-attention is not told of packed suffixes, if it were not refused by its layers."""
+    real = prefix_scoring.layer_types
+    monkeypatch.setattr(prefix_scoring, "layer_types", lambda config: real(without_cross_attention(config)))
+    mllm = TransformersMLLM.open(str(write_family("Llama 3.2 Vision", tmp_path / "model")), device="cpu", dtype=dtype)
+    prompts, options = [NestedPrompt(pictures[0], "", (LONG,), (QUESTION,))], [[OPTIONS]]
+    with pytest.warns(TitrateWarning, match=r"cannot share reports.*scores differ by .* on average; rounding by"):
+        found = mllm.score_nested(prompts, options, (0, 1))
+    assert (found[0][0] == MLLM.score_nested(mllm, prompts, options, (0, 1))[0][0]).all()
+
+
+@pytest.mark.parametrize("family", ["Qwen3-VL", "Gemma 3 (MedGemma)"])
+def test_rounding_in_bfloat16_is_no_reason_not_to_share(tmp_path: Path, family: str) -> None:
+    """Their scores differ by up to 0.2 nat, as they do by rounding."""
+    mllm = TransformersMLLM.open(str(write_family(family, tmp_path / "model")), device="cpu", dtype="bfloat16")
+    assert mllm.ways == Ways()
+    assert prefix_scoring.why_not_shared(mllm, lambda *asked: MLLM.score_nested(mllm, *asked)) == ""
