@@ -3,11 +3,12 @@
 Shapes: n prompts, t tokens of the longest, m tokens added to each, v tokens in the vocabulary.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any
 
 import torch
+from PIL import Image
 from torch.nn.functional import pad
 
 CROSS_ATTENTION = "cross_attention_mask"
@@ -82,6 +83,38 @@ def per_prompt_shapes(inputs: dict[str, torch.Tensor]) -> dict[str, tuple[int, .
     """Shape of each prompt's part of what does not run along the tokens; rows can be joined where these are equal."""
     shape = inputs["input_ids"].shape
     return {name: () if value.shape == shape else tuple(value.shape[1:]) for name, value in inputs.items()}
+
+
+def can_join(
+    read: Callable[[list[str], list[Image.Image]], dict[str, torch.Tensor]],
+    texts: Sequence[str],
+    image: Image.Image,
+    pad_id: int,
+) -> bool:
+    """Whether `join_rows` gives what is read of the same prompts together.
+
+    Some processors number their crops or patches through the whole batch (Molmo 2).
+
+    Parameters
+    ----------
+    read
+        What a model is given of rendered texts with an image each.
+    texts, image
+        Two texts, and what each is read with: both with the image itself, and one with a narrow one.
+    pad_id
+        As for `join_rows`.
+    """
+    for images in ([image] * 2, [image, image.resize((90, 250))]):
+        rows = [read([text], [shown]) for text, shown in zip(texts, images, strict=True)]
+        if per_prompt_shapes(rows[0]) != per_prompt_shapes(rows[1]):
+            continue  # such rows are never joined
+        joined, together = join_rows(rows, pad_id), read(list(texts), images)
+        if joined.keys() != together.keys():
+            return False
+        for name, value in joined.items():
+            if value.shape != together[name].shape or not torch.allclose(value, together[name]):
+                return False
+    return True
 
 
 def join_rows(rows: Sequence[dict[str, torch.Tensor]], pad_id: int) -> dict[str, torch.Tensor]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 
 from rag.models.option_tokens import OptionPrefix
 
@@ -43,6 +44,34 @@ class Suffix:
     def length(self) -> int:
         """Number of tokens to read, options included."""
         return len(self.ids) + sum(len(prefix.ids) for prefix in self.option_prefixes)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedPrefix:
+    """The longest prompt about an image, which the others begin as, and what is left to read of each.
+
+    Parameters
+    ----------
+    number
+        Of the nested prompt, among those to score.
+    text, image
+        The longest prompt.
+    inputs
+        What the model reads of it, a batch of one.
+    suffixes
+        Of all the image's prompts, of the longest too.
+    """
+
+    number: int
+    text: str
+    image: Image.Image
+    inputs: dict[str, torch.Tensor]
+    suffixes: list[Suffix]
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return int(self.inputs["input_ids"].shape[1])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ are read, v tokens in the vocabulary.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,10 +24,10 @@ from transformers import DynamicCache
 
 from rag.models.base import NestedPrompt, Prompt, readable_counts
 from rag.models.chat_model import ChatModel
-from rag.models.inputs import join_rows, last_logits, per_prompt_shapes, positions, takes_positions
+from rag.models.inputs import can_join, join_rows, last_logits, per_prompt_shapes, positions, takes_positions
 from rag.models.option_tokens import TAIL, OptionPrefix
-from rag.models.packing import Packed, Suffix, chunks, pack
-from rag.models.self_check import FLOOR, NESTED, NESTED_KS, NESTED_OPTIONS, allowed, nudged
+from rag.models.packing import Packed, SharedPrefix, Suffix, chunks, pack
+from rag.models.self_check import CHECKED, FLOOR, NESTED, NESTED_KS, NESTED_OPTIONS, allowed, nudged
 from titrate import InputError
 
 BATCH_TOKENS = {"cpu": 512}
@@ -39,30 +39,6 @@ LOOKS_BACK = {"full_attention", "sliding_attention"}
 
 class CannotSharePrefixError(Exception):
     """Why prompts cannot share a prefix with this model."""
-
-
-@dataclass(frozen=True, eq=False)
-class SharedPrefix:
-    """The longest prompt about an image, which the others begin as, and what is left to read of each.
-
-    Parameters
-    ----------
-    number
-        Of the nested prompt, among those to score.
-    inputs
-        What the model reads of the longest prompt, a batch of one.
-    suffixes
-        Of all the image's prompts, of the longest too.
-    """
-
-    number: int
-    inputs: dict[str, torch.Tensor]
-    suffixes: list[Suffix]
-
-    @property
-    def length(self) -> int:
-        """Number of tokens."""
-        return int(self.inputs["input_ids"].shape[1])
 
 
 def layer_types(config: Any) -> set[str]:
@@ -169,7 +145,7 @@ class SharedPrefixScorer:
             if key not in option_prefixes:
                 option_prefixes[key] = self._mllm.option_tokens.prefixes(text, options[question])
             suffixes.append(Suffix(shared, row[shared:].tolist(), option_prefixes[key], question, k))
-        return SharedPrefix(number, inputs, suffixes)
+        return SharedPrefix(number, texts[0], prompt.image, inputs, suffixes)
 
     def _ids(self, texts: list[str], image: Image.Image, first: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """Token ids of whole prompts about an image, given the first one's.
@@ -195,7 +171,10 @@ class SharedPrefixScorer:
     ) -> Iterator[tuple[SharedPrefix, Suffix, dict[int, float]]]:
         """Log-probabilities of the options that follow each suffix, by the options' numbers."""
         mllm = self._mllm
-        inputs = join_rows([prefix.inputs for prefix in batch], mllm.pad_id)
+        if len(batch) == 1 or self._joins:
+            inputs = join_rows([prefix.inputs for prefix in batch], mllm.pad_id)
+        else:
+            inputs = mllm.inputs([prefix.text for prefix in batch], [prefix.image for prefix in batch])
         inputs |= positions(mllm.base, inputs)  # [n, p] or [3, n, p]
         cache = DynamicCache()  # without a configuration it keeps all, also where layers look back through a window
         last_logits(mllm.model, mllm.base, inputs, 1, past_key_values=cache, use_cache=True)
@@ -214,6 +193,12 @@ class SharedPrefixScorer:
                 found = mllm.option_tokens.log_probabilities(read, option_prefixes)
                 for suffix, scores in zip(owners, found, strict=True):
                     yield prefix, suffix, scores
+
+    @cached_property
+    def _joins(self) -> bool:
+        """Whether what is read of prompts one by one can be put together to what is read of them in one batch."""
+        texts = [self._mllm.render(text) for text in (CHECKED.text, CHECKED.text * 2)]
+        return can_join(self._mllm.inputs, texts, CHECKED.image, self._mllm.pad_id)
 
     def _forward(
         self, packed: Packed, cache: DynamicCache, starts: torch.Tensor, prefix_positions: torch.Tensor

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from tests.families import llava, others, qwen
+from tests.families import llava, newer, others, qwen
 
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "Qwen2-VL": qwen.qwen2_vl,
@@ -32,6 +32,15 @@ FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {
     "Janus": others.janus,
     "DeepSeek-VL": others.deepseek_vl,
     "Ovis 2": others.ovis2,
+    "VipLLaVA": newer.vip_llava,
+    "Idefics 2": newer.idefics2,
+    "VideoLLaMA 3": newer.video_llama3,
+    "Cohere2 Vision": newer.cohere2_vision,
+    "Aria": newer.aria,
+    "DeepSeek-VL hybrid": others.deepseek_vl_hybrid,
+    "Qwen2.5-Omni": newer.qwen2_5_omni,
+    "MiniCPM-V 4.6": newer.minicpm_v,
+    "Molmo 2": newer.molmo2,
 }
 
 

@@ -15,7 +15,7 @@ _IDEFICS = Words(
     "<|endoftext|>", "", "<|im_start|>", "<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>",
     *(f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)),
 )  # fmt: skip
-_IDEFICS_CHAT = (
+IDEFICS_CHAT = (
     "<|im_start|>{% for message in messages %}{{ message['role'] | capitalize }}"
     "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
     "{% for line in message['content'] %}{% if line['type'] == 'text' %}{{ line['text'] }}"
@@ -43,7 +43,7 @@ def idefics3() -> Made:
     tokenizer = _IDEFICS.tokenizer(**_IDEFICS_ROLES)
     reader = hf.Idefics3ImageProcessor(**_EDGES)
     return hf.Idefics3ForConditionalGeneration(config), hf.Idefics3Processor(
-        reader, tokenizer, image_seq_len=4, chat_template=_IDEFICS_CHAT
+        reader, tokenizer, image_seq_len=4, chat_template=IDEFICS_CHAT
     )
 
 
@@ -224,6 +224,34 @@ def deepseek_vl() -> Made:
         chat_template=_deepseek("User:", "Assistant:"),
     )
     return hf.DeepseekVLForConditionalGeneration(config), processor
+
+
+def deepseek_vl_hybrid() -> Made:
+    """Two towers, one of which reads the image at a higher resolution."""
+    config = hf.DeepseekVLHybridConfig(
+        text_config={"model_type": "llama", **TEXT},
+        vision_config={"model_type": "siglip_vision_model", **VISION},
+        high_res_vision_config={
+            "model_type": "sam_vision_model",
+            "hidden_size": 32,
+            "output_channels": 16,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 128,
+            "patch_size": 16,
+            "mlp_dim": 64,
+            "window_size": 4,
+            "global_attn_indexes": [1],
+        },
+        image_token_id=_DEEPSEEK.id("<image_placeholder>"),
+    )
+    processor = hf.DeepseekVLHybridProcessor(
+        hf.DeepseekVLHybridImageProcessor(size=SQUARE, min_size=14, high_res_size={"height": 128, "width": 128}),
+        _DEEPSEEK.tokenizer(image_token="<image_placeholder>"),
+        num_image_tokens=16,
+        chat_template=_deepseek("User:", "Assistant:"),
+    )
+    return hf.DeepseekVLHybridForConditionalGeneration(config), processor
 
 
 def ovis2() -> Made:

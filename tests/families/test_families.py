@@ -43,3 +43,8 @@ def test_an_image_that_a_model_fails_on_is_one_line(tmp_path: Path) -> None:
 
 def test_greyscale_is_read_by_processors_that_know_colours_only(tmp_path: Path) -> None:
     assert not driven("Janus", tmp_path, train=False).unread
+
+
+def test_crops_that_are_numbered_through_a_batch(tmp_path: Path) -> None:
+    """What was read of two images one by one cannot be joined: scores of the second were up to 5 nats off."""
+    driven("Molmo 2", tmp_path, train=False)
