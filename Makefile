@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test test-servers matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-policies bench-server bench-power bench-validity bench-reliance bench-train bench-injections
+.PHONY: demo test test-servers matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-formats bench-policies bench-server bench-power bench-validity bench-reliance bench-train bench-injections
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -53,6 +53,9 @@ bench-query: $(STAMP)  ## time of a search among 10k, 100k and 1M vectors, besid
 
 bench-calibrate: $(STAMP)  ## nested scoring beside one pass for each k
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.calibrate
+
+bench-formats: $(STAMP)  ## answers that another number format changes, and those asked otherwise than calibrated
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.scoring.formats
 
 bench-policies: $(STAMP)  ## blends and gates beside fixed k, and the smallest alpha that is certified, on the data in DATA
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.policies --data $(DATA)
