@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preference import PreferencePair, TrainingSettings, train_adapter
-from rag import NestedPrompt, Prompt, TransformersMLLM
+from rag import MLLM, LoadingOptions, NestedPrompt, Prompt, TransformersMLLM
 from titrate import InputError, TitrateWarning
 
 QUESTION = "Is there an effusion?"
@@ -23,6 +23,9 @@ OPTIONS = ("yes", "no", "no change", "small left pleural effusion")
 LETTERS = ("A", "B", "C", "D", "E")
 CLOSE = 2e-3
 """Nats between two ways to score in float32."""
+CLOSE_IN_HALF = 1.0
+"""The same in bfloat16: random weights magnify its rounding, by which InternVL's scores move 0.2 where padding does."""
+HALF = "bfloat16: "
 BETA = 0.1
 WRITTEN = 6
 """Tokens to generate."""
@@ -112,10 +115,14 @@ class Verdict:
     @property
     def wrong(self) -> list[str]:
         """What was neither right nor refused."""
-        return [f"{what}: {by:.3g}" for what, by in self.apart.items() if not isinstance(by, str) and not by <= CLOSE]
+        return [
+            f"{what}: {by:.3g}"
+            for what, by in self.apart.items()
+            if not isinstance(by, str) and not by <= (CLOSE_IN_HALF if what.startswith(HALF) else CLOSE)
+        ]
 
 
-def drive(folder: Path, scratch: Path, *, train: bool = True) -> Verdict:
+def drive(folder: Path, scratch: Path, *, train: bool = True, half: bool = False) -> Verdict:
     """Score, nest, generate and train the model in a folder.
 
     Parameters
@@ -125,20 +132,28 @@ def drive(folder: Path, scratch: Path, *, train: bool = True) -> Verdict:
     scratch
         Where adapters are written.
     train
-        Whether to take DPO steps too, which takes most of the time.
+        Whether to take DPO steps too, which takes most of the time. Of a model that thinks they are not driven.
+    half
+        Whether to score in bfloat16 too.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TitrateWarning)
         try:
-            mllm = TransformersMLLM.open(str(folder), device="cpu")
+            mllm = TransformersMLLM.open(str(folder), device="cpu", loading=LoadingOptions(thought_tokens=8))
         except InputError as error:
             return Verdict(_short(error, folder), (), (), {})
         images, unread = _readable(mllm, folder)
         apart: dict[str, float | str] = {}
         for what, measure in {"score": _score, "letters": _letters, "nested": _nested, "generate": _generate}.items():
             apart[what] = _measured(lambda measure=measure: measure(mllm, images), folder)
-        if train:
-            apart["train"] = _measured(lambda: _train(folder, mllm, scratch), folder)
+        if half:
+            mllm = TransformersMLLM.open(
+                str(folder), device="cpu", dtype="bfloat16", loading=LoadingOptions(thought_tokens=8)
+            )
+            for what, measure in {"score": _score, "nested": _nested_or_not}.items():
+                apart[HALF + what] = _measured(lambda measure=measure: measure(mllm, images), folder)
+        if train and not mllm.turn.thinks:
+            apart["train"] = _measured(lambda: _train(folder, scratch), folder)
     told = [_short(note.message, folder) for note in caught if isinstance(note.message, TitrateWarning)]
     return Verdict("right", tuple(dict.fromkeys(told)), unread, apart)
 
@@ -192,6 +207,14 @@ def _nested(mllm: TransformersMLLM, images: list[Image.Image]) -> float:
     )
 
 
+def _nested_or_not(mllm: TransformersMLLM, images: list[Image.Image]) -> float:
+    """Every k in one pass, beside each k on its own in the same number format."""
+    prompts = [NestedPrompt(image, "", REPORTS, (QUESTION, "Is the heart large?")) for image in images[::2]]
+    asked = prompts, [[OPTIONS, LETTERS]] * len(prompts), (0, 1, 2)
+    alone = MLLM.score_nested(mllm, *asked)
+    return max(_apart(some, others) for some, others in zip(mllm.score_nested(*asked), alone, strict=True))
+
+
 @torch.inference_mode()
 def _generate(mllm: TransformersMLLM, images: list[Image.Image]) -> float:
     """0 where prompts that share a batch are answered as each by itself, and by the likeliest tokens, else 1."""
@@ -219,7 +242,7 @@ def likeliest(mllm: TransformersMLLM, prompt: Prompt) -> str:
     return text.strip()
 
 
-def _train(folder: Path, before: TransformersMLLM, scratch: Path) -> float:
+def _train(folder: Path, scratch: Path) -> float:
     """How far the trainer's own margin of a held-out pair is from what `score` says, and the merged model's score.
 
     "no" begins "no change", so that `score` reads the end of the answer as training does.
@@ -229,6 +252,7 @@ def _train(folder: Path, before: TransformersMLLM, scratch: Path) -> float:
     pairs = [PreferencePair(str(n), image, QUESTION, "no change", "no", patient=str(n)) for n in range(2)]
     settings = TrainingSettings(max_steps=3, hold_out=0.5, learning_rate=1e-2, batch_size=1, beta=BETA)
     out, merged = scratch / "adapter", scratch / "merged"
+    before = TransformersMLLM.open(str(folder), device="cpu")
     result = train_adapter(pairs, str(folder), out, settings, device="cpu", merge=merged)
     prompt, options = Prompt(pictures()[0], QUESTION), ("no", "no change")
     after = TransformersMLLM.open(str(folder), adapter=out, device="cpu")

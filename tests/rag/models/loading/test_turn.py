@@ -199,6 +199,9 @@ def test_a_template_that_writes_an_answer_inside_of_thoughts_is_refused(llava: P
 
 
 def test_a_template_that_writes_the_date_writes_the_same_one_every_day(llava: Path) -> None:
-    dated = "{{ strftime_now('%Y-%m-%d') }}" + TEMPLATES["answer as text"][0]
+    """As Mistral 3.1's does in its system message."""
+    dated = (
+        "{%- set today = strftime_now('%Y-%m-%d') %}{{ 'Today is ' + today + '.' }}" + TEMPLATES["answer as text"][0]
+    )
     mllm = TransformersMLLM.open(str(with_template(llava, dated)), device="cpu")
-    assert mllm.render("Is it?").startswith("2024-07-26<user>")
+    assert mllm.render("Is it?").startswith("Today is 2024-07-26.<user>")
