@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.click_parts import SectionedCommand, example, option
+from commands.click_parts import SectionedCommand, example, option, personal_option
 from commands.options import OUTPUT, certificate_key_option, progress, question_options, system_options
 from commands.output import say_json, say_page
 from commands.paths import FILE, given_files, refuse_overwriting
@@ -33,7 +33,7 @@ _JUDGED = "What is judged"
     help="Judge the ways to find similar cases instead; needs no model.",
     section=_JUDGED,
 )
-@option("--predictions", type=FILE, help="Write every question's answers to this file.", section=OUTPUT)
+@personal_option("--predictions", type=FILE, help="Write every question's answers to this file.", section=OUTPUT)
 @option(
     "--compare",
     "compared",

@@ -41,7 +41,7 @@ READ = {
     "info": {"index", "certificate"},
     "ask": {"index", "certificate", "questions", "root", "prompt"},
     "calibrate": {"index", "root", "prompt"},
-    "evaluate": {"index", "root", "prompt", "certificate"},
+    "evaluate": {"index", "root", "prompt", "certificate", "compare"},
     "mine": {"index", "root", "prompt", "regions"},
     "train": {"root", "index", "calibrate-root", "prompt", "then-calibrate"},
     "demo": set[str](),
