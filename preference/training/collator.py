@@ -61,9 +61,15 @@ class PairCollator:
         return {**inputs, "weights": torch.tensor([row.pair.weight for row in rows]), "row": numbers, "shown": shown}
 
     def _prompts(self, rows: Sequence[TrainingRow]) -> Batch:
-        """Prompts with their images, padded on the left; an image that both answers share is prepared once."""
+        """Prompts with their images, padded on the left.
+
+        An image that both answers share is prepared once where every input has a row for each of several prompts: some
+        processors put the patches of a whole batch into one row (MiniCPM-V).
+        """
         prompts = [row.prompt for row in rows]
         chosen, rejected = map(list, zip(*(row.pair.load_images(self._view) for row in rows), strict=True))
-        if all(row.pair.one_image for row in rows):
-            return {name: torch.cat([value, value]) for name, value in self._model.inputs(prompts, chosen).items()}
+        if len(rows) > 1 and all(row.pair.one_image for row in rows):
+            once = self._model.inputs(prompts, chosen)
+            if all(len(value) == len(rows) for value in once.values()):
+                return {name: torch.cat([value, value]) for name, value in once.items()}
         return self._model.inputs(prompts * 2, chosen + rejected)
