@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from rag.models.server.connection import OpenAIServer, RefusedError
 from rag.models.server.dialect import QUESTION, Dialect
+from rag.models.server.messages import SPECIAL
 from rag.models.server.replies import log_probability
 from titrate import TitrateError
 
-EXACT = "all tokens of each option, and the answer's end where one option begins another: version 1"
+EXACT = "all tokens of each option, and the answer's end where one option begins another: version 2"
 """Name of the rule, part of a model's fingerprint where it is used: a changed rule needs a new name."""
 
 _ID = "token_id:"
@@ -83,7 +84,9 @@ def option_tree(
         ends = [behind(option, _CLOSED) for option in options]
         if any(whole[: len(path)] != path or len(whole) == len(path) for whole, path in zip(ends, paths, strict=True)):
             return None
-        paths = [whole[: len(path) + 1] for whole, path in zip(ends, paths, strict=True)]
+        paths = [
+            whole[: len(path) + _ending(whole[len(path) :], text)] for whole, path in zip(ends, paths, strict=True)
+        ]
     followers: dict[tuple[int, ...], set[int]] = {}
     for path in paths:
         for length in range(len(path)):
@@ -98,6 +101,12 @@ def option_tree(
     nodes = tuple((begun[path] or "", tuple(sorted(ids))) for path, ids in followers.items())
     steps = (tuple((numbers[path[:length]], path[length]) for length in range(len(path))) for path in paths)
     return OptionTree(nodes, tuple(steps))
+
+
+def _ending(rest: Sequence[int], text: Callable[[Sequence[int]], str | None]) -> int:
+    """How many tokens end an answer: those up to the first special one, as in process, or else the next."""
+    special = (number for number, token in enumerate(rest) if SPECIAL.fullmatch((text([token]) or "").strip()))
+    return next(special, 0) + 1
 
 
 class ExactScores:

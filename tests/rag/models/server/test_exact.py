@@ -70,5 +70,21 @@ def test_the_tree_of_options_that_begin_alike() -> None:
     assert tree.scores(found).tolist() == [-1.5, -3.25]
 
 
+def test_an_end_of_several_tokens_is_read_up_to_the_special_one() -> None:
+    """By hand: the template ends an answer with a line break, 5, and </s>, 0, and then breaks the line again."""
+    spelled = {"": (9,), "no": (9, 1), "no change": (9, 1, 2), "no\n": (9, 1, 5), "no change\n": (9, 1, 2, 5)}
+
+    def tokens(answer: str, how: object) -> tuple[int, ...]:
+        closed = isinstance(how, dict) and how.get("continue_final_message") is False
+        return (*spelled[answer], 5, 0, 5) if closed else spelled.get(answer, ())
+
+    words = {0: "</s>", 1: "no", 2: " change", 5: "\n"}
+    tree = option_tree(["no", "no change"], tokens, lambda ids: "".join(words[token] for token in ids))
+    assert tree is not None
+    asked = dict(tree.nodes)
+    assert asked == {"": (1,), "no": (2, 5), "no\n": (0,), "no change": (5,), "no change\n": (0,)}
+    assert [len(steps) for steps in tree.steps] == [3, 4]
+
+
 def test_options_that_the_server_reads_otherwise_have_no_tree() -> None:
     assert option_tree(["yes", "no"], lambda answer, how: (9, 1) if answer else (9,), lambda ids: "maybe") is None
