@@ -128,7 +128,7 @@ class TransformersMLLM(WritingModel, MLLM):
             self.ways, self._note = Ways(known.batch, known.append, known.causal), known.note
             self._not_shared = known.nested
         if self._note:
-            warnings.warn(self._note, TitrateWarning, stacklevel=3)
+            warnings.warn(f"model {self.name} {self._note}", TitrateWarning, stacklevel=3)
 
     def _remember(self) -> None:
         if self._check_key:

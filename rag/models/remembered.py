@@ -12,7 +12,7 @@ from pathlib import Path
 
 from titrate import InputError, parse_json, write_atomic
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 """Raised whenever models are checked, or scores computed, otherwise than before."""
 
 _MOST_BYTES = 65536
@@ -27,7 +27,7 @@ class Checked:
     batch, append, causal
         As of `Ways`.
     note
-        What was told of these ways; empty where they are the usual ones.
+        What is told of these ways behind the model's name, which may be another then; empty where they are usual.
     nested
         Why contexts cannot be shared; empty if they can, None if that was not checked yet.
     """

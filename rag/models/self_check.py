@@ -85,7 +85,7 @@ class Ways:
 def find_ways(mllm: ChatModel, name: str, score: Score) -> tuple[Ways, str]:
     """The ways in which a model's scores are right: the fastest of those that agree with the plainest computation.
 
-    With them comes what is to be told about them, if they are not the usual ones.
+    With them comes what is to be told about them behind the model's name, if they are not the usual ones.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def find_ways(mllm: ChatModel, name: str, score: Score) -> tuple[Ways, str]:
         return ways, ""
     how = "prompts are read together" if ways.batch else "it reads one prompt after another, which is slower"
     only = "" if causal else ", and answers of one token only can be scored"
-    return ways, f"model {name} is not read in the usual way ({reason}): {how}{only}"
+    return ways, f"is not read in the usual way ({reason}): {how}{only}"
 
 
 @torch.inference_mode()

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import textwrap
@@ -80,6 +81,7 @@ def main() -> int:
     rows, told, wrong, types = [], [], [], set[str]()
     for name in FAMILIES:
         with tempfile.TemporaryDirectory() as scratch:
+            os.environ["XDG_CACHE_HOME"] = scratch  # every model is checked anew, whatever an earlier run found
             folder = write_family(name, Path(scratch) / "model")
             types.add(json.loads((folder / "config.json").read_text())["model_type"])
             verdict = drive(folder, Path(scratch), half=True)

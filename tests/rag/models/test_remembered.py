@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ def test_what_was_kept_is_found_by_its_user_alone(cache: Path) -> None:
     "content",
     [
         b"", b"\xff", b"[]", b"{}", b"[" * 5000,
-        b'{"schema_version": 1, "batch": 1, "append": true, "causal": true, "note": "", "nested": ""}',
-        b'{"schema_version": 1, "batch": true, "append": true, "causal": true, "note": 3, "nested": ""}',
-        b'{"schema_version": 1, "batch": true, "append": true, "causal": true, "note": "", "nested": 3}',
-        b'{"schema_version": 1, "batch": true, "append": true, "causal": true, "more": ""}',
-        b'{"schema_version": 0, "batch": true, "append": true, "causal": true, "note": "", "nested": ""}',
+        b'{"schema_version": 2, "batch": 1, "append": true, "causal": true, "note": "", "nested": ""}',
+        b'{"schema_version": 2, "batch": true, "append": true, "causal": true, "note": 3, "nested": ""}',
+        b'{"schema_version": 2, "batch": true, "append": true, "causal": true, "note": "", "nested": 3}',
+        b'{"schema_version": 2, "batch": true, "append": true, "causal": true, "more": ""}',
+        b'{"schema_version": 1, "batch": true, "append": true, "causal": true, "note": "", "nested": ""}',
     ],
 )  # fmt: skip
 def test_a_damaged_file_counts_as_none(cache: Path, content: bytes) -> None:
@@ -104,11 +105,13 @@ def test_a_model_is_checked_once(cache: Path, tiny_folder: Path, monkeypatch: py
             TransformersMLLM.open(str(tiny_folder), device="cpu", **other)
 
 
-def test_what_was_told_is_told_again(cache: Path, tiny_folder: Path) -> None:
+def test_what_was_told_is_told_again(cache: Path, tiny_folder: Path, tmp_path: Path) -> None:
     TransformersMLLM.open(str(tiny_folder), device="cpu")
     (path,) = cache.iterdir()
     value = json.loads(path.read_text())
-    path.write_text(json.dumps({**value, "batch": False, "note": "it is slow", "nested": "layers of type conv"}))
-    with pytest.warns(TitrateWarning, match="it is slow"):
-        mllm = TransformersMLLM.open(str(tiny_folder), device="cpu")
+    path.write_text(json.dumps({**value, "batch": False, "note": "is read slowly", "nested": "layers of type conv"}))
+    moved = tmp_path / "moved"  # the same model is checked once, wherever it lies
+    shutil.copytree(tiny_folder, moved)
+    with pytest.warns(TitrateWarning, match=f"^model {moved} is read slowly$"):
+        mllm = TransformersMLLM.open(str(moved), device="cpu")
     assert mllm.ways == Ways(batch=False)
