@@ -100,7 +100,7 @@ def test_a_hub_out_of_reach_costs_seconds(
         if answers:
             server.listen()  # and accepts no connection
         code = (
-            "import time; from titrate import fetch_model; began = time.monotonic()\n"
+            "import time, transformers.utils.hub; from titrate import fetch_model; began = time.monotonic()\n"
             f"try: print(fetch_model({name!r})[1])\nexcept Exception as error: print(type(error).__name__, error)\n"
             "print(time.monotonic() - began)"
         )
