@@ -113,7 +113,7 @@ def train(
     train together.
     """
     from indexing import Manifest
-    from preference import SkippedPair, is_main_process, read_pairs, train_adapter
+    from preference import SkippedPair, is_main_process, read_pairs
 
     system = {"--prompt": prompt, "--max-report-tokens": max_report_tokens, "--encoder": encoder, "--url": url}
     files = {"--index": index, "--root": calibrate_root, "--out": certificate}
@@ -143,6 +143,8 @@ def train(
 
     skip = leave_out if skip_bad else None
     chosen = read_pairs(pairs, root=root, skip=skip)
+    from preference import train_adapter  # takes seconds, which a pair file that is refused need not cost
+
     with progress("training") if main else nullcontext() as show:
         report = train_adapter(
             chosen,

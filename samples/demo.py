@@ -16,7 +16,8 @@ from titrate import InputError, NothingCertifiedError, TitrateError
 
 SAMPLES = Path(__file__).resolve().parent
 ALPHA, DELTA, MAX_K = 0.35, 0.1, 4
-EPOCHS, LEARNING_RATE = 3, 1e-3  # the default is for large models; one of 8 million parameters needs larger steps
+STEPS = 20  # so that training takes no longer where more pairs are found
+LEARNING_RATE = 1e-3  # the default is for large models; one of 8 million parameters needs larger steps
 OPTIONS = "yes,no"
 
 Command = Callable[[list[str]], int]
@@ -123,7 +124,7 @@ class _Demo:
                 "Train",
                 "TRL's DPO turns the pairs into a small LoRA adapter that leans less on what was retrieved.",
                 ["train", str(pairs), "--mllm", str(SAMPLES / "models/mllm"), "--root", str(SAMPLES),
-                 "--out", str(adapter), "--epochs", str(EPOCHS), "--learning-rate", str(LEARNING_RATE)],
+                 "--out", str(adapter), "--max-steps", str(STEPS), "--learning-rate", str(LEARNING_RATE)],
             )  # fmt: skip
         return adapter
 

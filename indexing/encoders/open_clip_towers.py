@@ -24,6 +24,9 @@ from indexing.encoders.towers import PROBES, Towers, checked_bias, device_name, 
 from indexing.hub import only_what_is_cached_if_unreachable
 from titrate import InputError
 
+_AT_ONCE = {"cpu": 8}
+"""Images in a forward pass on a device, all of them on those not listed: what a CPU computes of more fits no cache."""
+
 
 class OpenClipTowers(Towers):
     """An open_clip model. Make one with `OpenClipTowers.open`."""
@@ -78,7 +81,10 @@ class OpenClipTowers(Towers):
             tokenizer = open_clip.get_tokenizer(name, **reading)
         check_preprocessing(model.visual.preprocess_cfg)
         known = name if weights is None else f"{name}/{weights}"
-        return cls(known, model.eval(), preprocess, tokenizer, device, [config, text])
+        opened = cls(known, model.eval(), preprocess, tokenizer, device, [config, text])
+        if device.type == "cpu":
+            model.visual.to(memory_format=torch.channels_last)  # convolutions take two thirds of the time that way
+        return opened
 
     @property
     def fingerprint(self) -> str:
@@ -113,8 +119,12 @@ class OpenClipTowers(Towers):
 
     def images(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Embeddings: [n, d]."""
-        rows: torch.Tensor = self._model.encode_image(torch.stack(list(pixels)).to(self._device))
-        return rows
+        most = _AT_ONCE.get(self._device.type, len(pixels))
+        rows = [
+            self._model.encode_image(torch.stack(list(pixels[start : start + most])).to(self._device))
+            for start in range(0, len(pixels), most)
+        ]
+        return torch.cat(rows)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings: [n, d]."""

@@ -148,12 +148,26 @@ def test_settings_file(run: Run, samples: Path, models: list[object], tmp_path: 
 
 
 @pytest.mark.slow
-def test_demo(repository: Path, tmp_path: Path) -> None:
-    command = [sys.executable, str(repository / "cli.py"), "demo", "--out", str(tmp_path / "demo")]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_demo(run: Run, few: Path, samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command in turn, on a sixth of the archive and few questions, at a risk that any model keeps."""
+    small = tmp_path / "samples"
+    for name in ("images", "models"):
+        shutil.copytree(samples / name, small / name)
+    archive = (samples / "corpus.jsonl").read_text().splitlines(keepends=True)
+    (small / "corpus.jsonl").write_text("".join(archive[::6]))
+    asked = (samples / "questions.jsonl").read_text().splitlines(keepends=True)
+    shown = [line for line in asked if json.loads(line)["kind"] == "pneumonia" and json.loads(line)["split"] == "test"]
+    (small / "questions.jsonl").write_text(few.read_text() + shown[0])
+    for name, value in {"SAMPLES": small, "ALPHA": 0.99, "STEPS": 2}.items():
+        monkeypatch.setattr(f"samples.demo.{name}", value)
+    result = run("demo", "--out", "demo")
+    assert result.exit_code == 0, result.output
     page = result.stdout.split("=" * 100)[-2]
     for word in ("Question", "Image", "Answer", "Why", "Certificate: "):
         assert word in page
-    for made in ("index", "pairs.jsonl", "adapter/adapter_model.safetensors"):
+    for made in ("index", "certificate.json", "report.html", "pairs.jsonl", "adapter/adapter_model.safetensors"):
         assert (tmp_path / "demo" / made).exists()
+    again = run("demo", "--out", "demo")
+    assert again.exit_code == 0, again.output
+    assert again.stdout.split("=" * 100)[-2] == page
+    assert "0 embedded" in again.stdout and "== Train ==" not in again.stdout
