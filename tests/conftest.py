@@ -1,5 +1,6 @@
 """One surrounding for every test: no network, no model hub, no telemetry, no cache of the developer's, few threads."""
 
+import fcntl
 import os
 import socket
 import tempfile
@@ -67,12 +68,19 @@ def samples(repository: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def index_folder(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an index of the sample corpus's train split, made with the shipped encoder."""
+    """Give an index of the sample corpus's train split, made with the shipped encoder, once for all test processes."""
     from indexing import Encoder, build_index
 
-    folder = tmp_path_factory.mktemp("samples") / "index"
-    build_index(samples / "corpus.jsonl", folder, Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu"))
-    return folder
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples-index"
+    place.mkdir(exist_ok=True)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
+        if not (place / "made").exists():
+            encoder = Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu")
+            build_index(samples / "corpus.jsonl", place / "index", encoder)
+            (place / "made").touch()
+    return place / "index"
 
 
 @pytest.fixture(scope="session")
