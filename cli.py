@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Everything heavy is imported by the command that needs it.
 
 Answers go to stdout, progress and notes to stderr.
-Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified.
+Exit codes: 0 done, 1 anything else, 2 bad input, 3 nothing certified, or nothing gained by tuning.
 """
 
 import os
@@ -21,6 +21,7 @@ from commands.mine import mine
 from commands.output import readable_messages, say
 from commands.paths import FILE, FOLDER
 from commands.train import train
+from commands.tune import tune
 from titrate import STOPS, TitrateError, __version__, read_settings
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -31,7 +32,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 DEBUG = "TITRATE_DEBUG"
 """Set in the environment, it shows the traceback of what nobody foresaw."""
 
-ORDER = ("index", "info", "ask", "calibrate", "evaluate", "mine", "train", "demo")
+ORDER = ("index", "info", "ask", "calibrate", "evaluate", "mine", "train", "tune", "demo")
 """Of the work, and so of the help."""
 
 
@@ -105,7 +106,7 @@ def demo(out: Path) -> None:
     run_demo(out, lambda arguments: main.main(arguments, prog_name="titrate", standalone_mode=False) or 0)
 
 
-for _command in (index, info, ask, calibrate, evaluate, mine, train):
+for _command in (index, info, ask, calibrate, evaluate, mine, train, tune):
     main.add_command(_command)
 
 if __name__ == "__main__":

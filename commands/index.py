@@ -6,20 +6,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
+from commands.click_parts import Decorator, SectionedCommand, example, option, option_group, personal_option
 from commands.model_options import device_option
 from commands.options import OUTPUT, SYSTEM, api_key_option, index_view_options, make_view, progress
-from commands.output import say
+from commands.output import say, show_skipped
 from commands.paths import FOLDER
 from titrate import InputError, unprintable
 
 if TYPE_CHECKING:
-    from indexing import BuildReport, CorpusOptions, FixedSettings, ImageView, SkippedRecord, StoreSettings
+    from indexing import BuildReport, CorpusOptions, FixedSettings, ImageView, StoreSettings
 
-_SHOWN = 5
-"""Skipped records that are printed; all of them are in a file of the index."""
-
-_CORPUS, _STORE, _BUILD = "The corpus", "Where the vectors are kept", "The build"
+CORPUS, _STORE, _BUILD = "The corpus", "Where the vectors are kept", "The build"
 
 
 def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -79,22 +76,21 @@ class Named:
 
 
 def _corpus_options(
-    root: Path | None, fields: dict[str, str], split: str, limit: int | None, strict: bool
+    root: Path | None, fields: dict[str, str], limit: int | None, strict: bool, split: str = "train"
 ) -> "CorpusOptions":
     from indexing import CorpusOptions
 
     return CorpusOptions(root=root, fields=fields, split=None if split == "all" else split, limit=limit, strict=strict)
 
 
-_corpus_option_group = option_group(
-    "options",
-    _corpus_options,
-    (
+def corpus_options(*more: Decorator) -> Decorator:
+    """Which records of a corpus are read, and how; the command gets them as ``options``."""
+    options = (
         option(
             "--root",
             type=FOLDER,
             help="Folder that image paths are relative to.  [default: the corpus file's]",
-            section=_CORPUS,
+            section=CORPUS,
         ),
         option(
             "--field",
@@ -103,28 +99,31 @@ _corpus_option_group = option_group(
             callback=_pairs,
             metavar="FIELD=COLUMN",
             help="Column of the corpus that holds a field under another name, as in report=findings. Repeatable.",
-            section=_CORPUS,
+            section=CORPUS,
         ),
-        option(
-            "--split",
-            default="train",
-            help="Index the records of this split and those without one, or 'all'. Records that the corpus names with "
-            "another split are removed from the index.",
-            section=_CORPUS,
-        ),
+        *more,
         option(
             "--limit",
             type=click.IntRange(1),
             help="Read only so many records from the beginning of the corpus.",
-            section=_CORPUS,
+            section=CORPUS,
         ),
         option(
             "--strict",
             is_flag=True,
             help="Stop at the first record that cannot be used, instead of skipping it.",
-            section=_CORPUS,
+            section=CORPUS,
         ),
-    ),
+    )
+    return option_group("options", _corpus_options, options)
+
+
+_split_option = option(
+    "--split",
+    default="train",
+    help="Index the records of this split and those without one, or 'all'. Records that the corpus names with "
+    "another split are removed from the index.",
+    section=CORPUS,
 )
 
 _named_option_group = option_group(
@@ -170,7 +169,7 @@ _named_option_group = option_group(
     help="JSON lines, CSV, TSV, Parquet, a JSON list, a folder of DICOM files with reports beside them, or a public "
     "archive's own table.",
 )
-@_corpus_option_group
+@corpus_options(_split_option)
 @personal_option("--index", type=FOLDER, default=Path("index"), help="Index folder.", section=SYSTEM)
 @personal_option(
     "--encoder",
@@ -227,7 +226,7 @@ def index(
             checked = check_corpus(corpus, options, progress=show)
         say(f"{checked.usable} usable, {checked.other_split} of other splits, {checked.skipped} skipped")
         _tell_long_reports(checked.long_reports, checked.usable)
-        _show(checked.problems, checked.skipped, checked.no_pictures)
+        show_skipped(checked.problems, checked.skipped, checked.no_pictures)
         return
     if held is not None and held.encoder_id:
         encoder = encoder_to_load(encoder, held.encoder_id)
@@ -272,7 +271,7 @@ def _print_report(index: Path, report: "BuildReport", context: int | None) -> No
         )
     if made.threshold_source != "prefer":
         say(f'threshold of "none of these": {THRESHOLD_SOURCES[made.threshold_source]}', err=True)
-    _show(report.problems, report.skipped, report.no_pictures)
+    show_skipped(report.problems, report.skipped, report.no_pictures)
     if report.skipped:
         say(f"all of them are in {index / 'skipped.jsonl'}", err=True)
 
@@ -287,12 +286,3 @@ def _tell_long_reports(long: int, reports: int) -> None:
             "cut, findings and impression last (calibrate tells how many)",
             err=True,
         )
-
-
-def _show(problems: "list[SkippedRecord]", skipped: int, no_pictures: int) -> None:
-    for problem in problems[:_SHOWN]:
-        say(f"line {problem.line}: {problem.reason}", err=True)
-    if skipped > _SHOWN:
-        say(f"and {skipped - _SHOWN} more", err=True)
-    if no_pictures:
-        say(f"{no_pictures} of those skipped are no pictures: masks, doses, documents, slide labels", err=True)

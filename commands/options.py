@@ -109,6 +109,13 @@ def make_view(
     return ImageView(before.window if window is None else window, before.frame if frame is None else frame)
 
 
+def file_view() -> "ImageView":
+    """What files show by themselves."""
+    from indexing import ImageView
+
+    return ImageView()
+
+
 def _make_system(
     index: Path,
     mllm: str | None,

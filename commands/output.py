@@ -8,16 +8,21 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from titrate import TitrateWarning, printable, unprintable
 
+if TYPE_CHECKING:
+    from indexing import SkippedRecord
+
 _LONGEST_PAGE = 1_000_000
+_SHOWN = 5
+"""Skipped records that are printed; all of them are in a file."""
 
 
 def say(*lines: str, err: bool = False) -> None:
@@ -29,6 +34,16 @@ def say(*lines: str, err: bool = False) -> None:
 def say_page(page: str) -> None:
     """Print a text of several lines, whose own line breaks stay."""
     click.echo(printable(page, lines=True, longest=_LONGEST_PAGE))
+
+
+def show_skipped(problems: "Sequence[SkippedRecord]", skipped: int, no_pictures: int) -> None:
+    """Print the first records that could not be used, how many more there are, and how many are no pictures."""
+    for problem in problems[:_SHOWN]:
+        say(f"line {problem.line}: {problem.reason}", err=True)
+    if skipped > _SHOWN:
+        say(f"and {skipped - _SHOWN} more", err=True)
+    if no_pictures:
+        say(f"{no_pictures} of those skipped are no pictures: masks, doses, documents, slide labels", err=True)
 
 
 def say_json(value: Any) -> None:

@@ -11,7 +11,7 @@ import click
 from commands.calibrate import calibrate
 from commands.click_parts import SectionedCommand, example, option, option_group, personal_option
 from commands.model_options import device_option, loading_options
-from commands.options import IMAGES, LEVEL, OUTPUT, make_view, progress, prompt_options, view_options
+from commands.options import IMAGES, LEVEL, OUTPUT, file_view, make_view, progress, prompt_options, view_options
 from commands.output import say
 from commands.paths import FILE, FOLDER, refuse_overwriting
 from commands.training_options import settings_options
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_SHOWN = 20
 _MODEL, _TRAINING, _STOP, _LATER = "Model", "Training", "When to stop", "Calibrate afterwards"
-
-
-def _file_view() -> "ImageView":
-    """What files show by themselves."""
-    from indexing import ImageView
-
-    return ImageView()
 
 
 def _make_loading(device_map: str | None, quantize_model: str | None, attention: str | None) -> "LoadingOptions":
@@ -52,7 +45,7 @@ _prompt_option, _max_report_tokens_option = prompt_options(_LATER)
 @option("--root", type=FOLDER, help="Folder of the images.  [default: the pair file's]", section=IMAGES)
 @option_group(
     "view",
-    lambda window, frame: make_view(window, frame, _file_view),
+    lambda window, frame: make_view(window, frame, file_view),
     view_options("the file's own, or with --then-calibrate the index's", "the middle one, or with it the index's"),
 )
 @settings_options(_TRAINING, _STOP)

@@ -42,3 +42,8 @@ from .stores.filters import Exclusion as Exclusion
 from .stores.filters import FieldFilter as FieldFilter
 from .stores.points import Point as Point
 from .stores.settings import StoreSettings as StoreSettings
+from .tuning.checkpoints import Checkpoints as Checkpoints
+from .tuning.recall import Recall as Recall
+from .tuning.result import TuningResult as TuningResult
+from .tuning.settings import TuningSettings as TuningSettings
+from .tuning.tune import tune_encoder as tune_encoder

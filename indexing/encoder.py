@@ -60,7 +60,7 @@ class Encoder(MultiModalEmbedding):
         place = find_checkpoint(id) if is_transformers(id) else None
         try:
             chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-            encoder = cls._of(
+            encoder = cls.of_towers(
                 OpenClipTowers.open(id, chosen) if place is None else TransformersTowers.open(place, chosen)
             )
         except TitrateError as error:
@@ -107,7 +107,7 @@ class Encoder(MultiModalEmbedding):
             If a number is not sound, or images and texts cannot be embedded at the same length.
         """
         try:
-            return cls._of(LlamaIndexTowers(embedding, name, version, logit_scale, logit_bias, context_length))
+            return cls.of_towers(LlamaIndexTowers(embedding, name, version, logit_scale, logit_bias, context_length))
         except TitrateError as error:
             raise type(error)(f"cannot use embedding {name}: {error}") from error
         except STOPS:
@@ -116,7 +116,14 @@ class Encoder(MultiModalEmbedding):
             raise InputError(f"cannot use embedding {name}: {first_line(error)}") from error
 
     @classmethod
-    def _of(cls, towers: Towers) -> "Encoder":
+    def of_towers(cls, towers: Towers) -> "Encoder":
+        """An encoder of towers that are open.
+
+        Raises
+        ------
+        InputError
+            If they give unlike images or texts one embedding, or images and texts embeddings of unlike lengths.
+        """
         encoder = cls(model_name=towers.id)
         encoder._towers = towers
         images = encoder.embed_images([Image.new("RGB", (64, 64), "slategrey"), Image.radial_gradient("L")])
@@ -133,6 +140,11 @@ class Encoder(MultiModalEmbedding):
     def id(self) -> str:
         """What `Encoder.open` takes to load this encoder again, from any working directory."""
         return self.model_name
+
+    @property
+    def towers(self) -> Towers:
+        """What runs it, in the library's own form: for training."""
+        return self._towers
 
     @property
     def fingerprint(self) -> str:

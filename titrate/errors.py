@@ -3,7 +3,8 @@
 TitrateError                  exit code 1: anything else that is ours to report
 ├── InputError                exit code 2: the user's input, file or setting is at fault
 │   └── OutOfDomainError  the image is none that the index could help with
-└── NothingCertifiedError     exit code 3: calibration ended without a certified policy
+├── NothingCertifiedError     exit code 3: calibration ended without a certified policy
+└── NothingGainedError        exit code 3: tuning ended with the encoder that it began with
 
 A message is one line, says what is wrong and what would mend it. Only the command line turns
 these into exit codes; inside other applications they are ordinary exceptions.
@@ -36,6 +37,12 @@ class OutOfDomainError(InputError):
 
 class NothingCertifiedError(TitrateError):
     """No policy could be certified at the wanted risk and confidence."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class NothingGainedError(TitrateError):
+    """Tuning found no weights that are better than those it began with."""
 
     exit_code: ClassVar[int] = 3
 

@@ -25,7 +25,7 @@ from indexing.folder.contents import is_on_a_server, is_vouched_for
 from indexing.folder.fixed_settings import FixedSettings, OtherSettingsError, Prompts, fix_settings, load_fixed_settings
 from indexing.folder.ledger import Ledger
 from indexing.folder.lock import lock_index
-from indexing.folder.manifest import LEDGER
+from indexing.folder.manifest import LEDGER, SKIPPED
 from indexing.folder.pseudonym_key import known_pseudonym_key, pseudonym_key
 from indexing.folder.skipped import SkippedLog
 from indexing.folder.swap import (
@@ -209,7 +209,10 @@ class _Build:
 
     def _fill(self, index: Path, ledger: Ledger, fixed: FixedSettings, backend: Backend) -> BuildReport:
         vouched = is_vouched_for(index, ledger, backend)
-        with IndexWriter(index, backend, ledger, self.encoder.dimension) as writer, SkippedLog(index) as skipped:
+        with (
+            IndexWriter(index, backend, ledger, self.encoder.dimension) as writer,
+            SkippedLog(index / SKIPPED) as skipped,
+        ):
             if not vouched:
                 writer.verify()
             reader = self._reader(index, fixed.view, ledger, writer, skipped)

@@ -29,11 +29,21 @@ _AT_ONCE = {"cpu": 8}
 
 
 class OpenClipTowers(Towers):
-    """An open_clip model. Make one with `OpenClipTowers.open`."""
+    """An open_clip model. Make one with `OpenClipTowers.open`.
+
+    Attributes
+    ----------
+    model, tokenizer
+        As open_clip makes them.
+    config
+        ``model_cfg`` of its configuration.
+    device
+        Where they run.
+    """
 
     def __init__(self, id: str, model: Any, preprocess: Any, tokenizer: Any, device: torch.device, shape: Any) -> None:
-        self.id = id
-        self._model, self._preprocess, self._tokenizer, self._device = model, preprocess, tokenizer, device
+        self.id, self.config = id, shape[0]
+        self.model, self._preprocess, self.tokenizer, self.device = model, preprocess, tokenizer, device
         self._bias = checked_bias(getattr(model, "logit_bias", None))
         inner = getattr(tokenizer, "tokenizer", None)  # only open_clip's wrapper of Hugging Face tokenisers has one
         reading = {
@@ -95,12 +105,12 @@ class OpenClipTowers(Towers):
     def versions(self) -> dict[str, str]:
         """Of open_clip and torch, and the device."""
         libraries = {name: version(name) for name in ("open_clip_torch", "torch")}
-        return {**libraries, "encoder device": device_name(self._device)}
+        return {**libraries, "encoder device": device_name(self.device)}
 
     @property
     def logit_scale(self) -> float:
         """The exponential of the parameter that open_clip keeps."""
-        return float(self._model.logit_scale.exp().item())
+        return float(self.model.logit_scale.exp().item())
 
     @property
     def logit_bias(self) -> float | None:
@@ -110,7 +120,7 @@ class OpenClipTowers(Towers):
     @property
     def context_length(self) -> int | None:
         """Of its tokeniser."""
-        return int(self._tokenizer.context_length)
+        return int(self.tokenizer.context_length)
 
     def preprocess(self, image: Image.Image) -> torch.Tensor:
         """Resize and normalise: float32 [3, height, width]."""
@@ -119,23 +129,28 @@ class OpenClipTowers(Towers):
 
     def images(self, pixels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Embeddings: [n, d]."""
-        most = _AT_ONCE.get(self._device.type, len(pixels))
+        most = _AT_ONCE.get(self.device.type, len(pixels))
         rows = [
-            self._model.encode_image(torch.stack(list(pixels[start : start + most])).to(self._device))
+            self.model.encode_image(torch.stack(list(pixels[start : start + most])).to(self.device))
             for start in range(0, len(pixels), most)
         ]
         return torch.cat(rows)
 
     def texts(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings: [n, d]."""
-        rows: torch.Tensor = self._model.encode_text(self._tokenizer(list(texts)).to(self._device))
+        rows: torch.Tensor = self.model.encode_text(self.tokenizer(list(texts)).to(self.device))
         return rows
 
     def cut(self, texts: Sequence[str]) -> int:
-        """Those with a token in the place behind the last that is read."""
-        length = self._tokenizer.context_length
-        behind = self._tokenizer(["", *texts], context_length=length + 1)[:, length]  # an empty text is padded there
-        return int((behind[1:] != behind[0]).sum())
+        """Those of `which_cut`."""
+        return sum(self.which_cut(texts))
+
+    def which_cut(self, texts: Sequence[str]) -> list[bool]:
+        """Which have a token in the place behind the last that is read."""
+        length = self.tokenizer.context_length
+        behind = self.tokenizer(["", *texts], context_length=length + 1)[:, length]  # an empty text is padded there
+        which: list[bool] = (behind[1:] != behind[0]).tolist()
+        return which
 
 
 def hint(id: str) -> str:

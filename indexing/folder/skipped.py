@@ -5,19 +5,18 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from indexing.folder.manifest import SKIPPED
 from indexing.records import SkippedRecord
 from titrate import InputError
 
 
 class SkippedLog:
-    """``skipped.jsonl`` of an index folder, one object a record; a context manager.
+    """A file with one object a record; a context manager.
 
     The last run's list stays until this run has come to its end.
     """
 
-    def __init__(self, index: Path) -> None:
-        self._path, self._new = index / SKIPPED, index / f".{SKIPPED}.new"
+    def __init__(self, path: Path) -> None:
+        self._path, self._new = path, path.with_name(f".{path.name}.new")
         try:
             self._new.unlink(missing_ok=True)
             self._file = self._new.open("x", encoding="utf-8")  # what a link that somebody put there leads to stays

@@ -12,11 +12,10 @@ from datasets import Dataset
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from trl.trainer.dpo_config import DPOConfig
 
-from indexing import ImageView
+from indexing import Checkpoints, ImageView
 from preference.pairs import PreferencePair
 from preference.training import processes
 from preference.training.card import CARD, ModelCard
-from preference.training.checkpoints import Checkpoints
 from preference.training.collator import PairCollator
 from preference.training.full_model import refuse_taken, write_full_model
 from preference.training.held_out import StopEarly, hold_out, out_of_patience

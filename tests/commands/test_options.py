@@ -44,6 +44,7 @@ READ = {
     "evaluate": {"index", "root", "prompt", "certificate", "compare"},
     "mine": {"index", "root", "prompt", "regions"},
     "train": {"root", "index", "calibrate-root", "prompt", "then-calibrate"},
+    "tune": {"root"},
     "demo": set[str](),
 }
 """Options that name a file or folder which the command only reads."""

@@ -11,9 +11,8 @@ import torch
 from safetensors.torch import load_file
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
-from indexing import load_image
+from indexing import Checkpoints, load_image
 from preference import PreferencePair, TrainingResult, TrainingSettings, train_adapter
-from preference.training.checkpoints import Checkpoints
 from preference.training.rows import render_pair
 from preference.training.train import _without_renaming_notices, make_trainer
 from rag import Prompt, TransformersMLLM

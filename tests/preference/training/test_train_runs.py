@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from indexing import Checkpoints
 from preference import Noise, PreferencePair, TrainingResult, TrainingSettings, train_adapter, write_pairs
-from preference.training.checkpoints import Checkpoints
 from preference.training.held_out import hold_out
 from preference.training.rows import TrainingRow
 

@@ -22,14 +22,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from calibration import FINGERPRINTS, Certificate, OutcomeTable, certify
-from indexing import Manifest, check_corpus, load_image
+from indexing import Checkpoints, Manifest, check_corpus, load_image
 from indexing.folder.ledger import Ledger
 from indexing.images.view import ImageView
 from indexing.routing.classifier import DomainClassifier
 from indexing.routing.novelty import NoveltyDetector
 from indexing.stores.settings import StoreSettings
 from preference import read_pairs, read_regions
-from preference.training.checkpoints import Checkpoints
 from rag import OutcomeCache, load_loss, read_instructions, read_questions, read_trained_on
 from rag.outcomes.looks import LookLedger
 from rag.outcomes.trained_on import TRAINED_ON

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, kept inside the folder that the adapter or model will be in once it is whole."""
+"""Checkpoints of a training run, kept inside the folder that the result will be in once it is whole."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from typing import Any
 
 from titrate import InputError, one_line_errors, parse_json, read_text, write_atomic
 
-# They are moved last: a folder without them is not taken for an adapter or a model.
-_SETTINGS = ("adapter_config.json", "config.json")
+# They are moved last: a folder without them is not taken for an adapter, a model or an encoder.
+_SETTINGS = ("adapter_config.json", "config.json", "open_clip_config.json")
 _STATE = "trainer_state.json"
 
 
@@ -22,7 +22,7 @@ class Checkpoints:
     Parameters
     ----------
     out
-        The folder in which the adapter, or the whole model, will be.
+        The folder in which the adapter, the whole model or the encoder will be.
     writes
         Whether this process writes; of the processes that train together one does.
     """
@@ -37,10 +37,12 @@ class Checkpoints:
         Raises
         ------
         InputError
-            If the folder holds an adapter or a model.
+            If the folder holds an adapter, a model or an encoder.
         """
         if any(os.path.exists(self.out / name) for name in _SETTINGS):
-            raise InputError(f"{self.out} holds an adapter or a model already; give another folder, or delete it first")
+            raise InputError(
+                f"{self.out} holds an adapter, a model or an encoder already; give another folder, or delete it first"
+            )
 
     @contextmanager
     def open_run(self, identity: dict[str, Any]) -> Iterator[Path | None]:
@@ -56,14 +58,14 @@ class Checkpoints:
         Raises
         ------
         InputError
-            If the folder holds checkpoints of a run with other pairs, settings or model, or cannot be written to.
+            If the folder holds checkpoints of a run with other data, settings or model, or cannot be written to.
         """
         identity = json.loads(json.dumps(identity))  # tuples become lists, as in what is read from the file
         made = [folder for folder in (self.folder, self.out, *self.out.parents) if not os.path.exists(folder)]
         resume_from = self._newest()
         if resume_from is not None and _read(self._run) != identity:
             raise InputError(
-                f"{self.folder} holds checkpoints of another run (other pairs, settings or model); "
+                f"{self.folder} holds checkpoints of another run (other data, settings or model); "
                 "delete them or give another folder"
             )
         if not self._writes:
@@ -110,6 +112,8 @@ class Checkpoints:
             for file in sorted(whole.iterdir(), key=lambda file: file.name in _SETTINGS):
                 if os.path.isfile(file):
                     file.chmod(mode)  # PEFT makes weights readable to their owner alone
+                else:
+                    shutil.rmtree(self.out / file.name, ignore_errors=True)  # moved before a kill
                 os.replace(file, self.out / file.name)
             shutil.rmtree(self.folder)
 
