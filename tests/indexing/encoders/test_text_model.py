@@ -11,8 +11,13 @@ import pytest
 import torch
 import transformers
 from huggingface_hub import constants
+from PIL import Image
+from safetensors.torch import save_file
 
 from indexing import Encoder
+from indexing.encoders.open_clip_towers import OpenClipTowers
+from indexing.tuning.adapters import Adapters
+from indexing.tuning.write import write_encoder
 from titrate import InputError, TitrateWarning
 
 hf: Any = transformers
@@ -180,3 +185,46 @@ def test_a_configuration_that_does_not_fit_is_refused(copy: Path, values: dict[s
     with pytest.raises(InputError) as caught:
         opened(copy)
     assert "\n" not in str(caught.value)
+
+
+def test_tuned_and_written_it_opens_as_what_was_tuned(mirrored: Path, tmp_path: Path) -> None:
+    """With adapters on the layers of both libraries' towers; the folder then holds all that it needs."""
+    folder = tmp_path / "biomedclip"
+    shutil.copytree(mirrored, folder)
+    put(folder / NAME)
+    opened = Encoder.open(f"local-dir:{folder}", device="cpu")
+    towers = opened.towers
+    assert isinstance(towers, OpenClipTowers)
+    same = write_encoder(towers, tmp_path / "same")
+    assert same.fingerprint == opened.fingerprint
+    adapters = Adapters(towers.model)
+    torch.manual_seed(2)
+    for name, parameter in towers.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    before = opened.embed_texts(["no effusion"]), opened.embed_images([Image.radial_gradient("L")])
+    adapters.merge()
+    shutil.rmtree(folder)
+    write_encoder(towers, tmp_path / "tuned")
+    again = Encoder.open(f"local-dir:{tmp_path / 'tuned'}", device="cpu")
+    assert again.fingerprint != opened.fingerprint
+    after = again.embed_texts(["no effusion"]), again.embed_images([Image.radial_gradient("L")])
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert np.abs(before[0] - same.embed_texts(["no effusion"])).max() > 1e-3
+    assert str(tmp_path) not in (tmp_path / "tuned/open_clip_config.json").read_text()
+
+
+def test_an_encoder_with_the_tokeniser_of_open_clip_is_written_without_one(tmp_path: Path) -> None:
+    vision = {"layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "image_size": 32}
+    config = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": {"width": 16, "heads": 2, "layers": 1}}
+    torch.manual_seed(1)
+    (tmp_path / "made").mkdir()
+    save_file(open_clip.CLIP(**config).state_dict(), tmp_path / "made/open_clip_model.safetensors")
+    preprocess = {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bilinear", "resize_mode": "longest"}
+    written = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess})
+    (tmp_path / "made/open_clip_config.json").write_text(written)
+    opened = Encoder.open(f"local-dir:{tmp_path / 'made'}", device="cpu")
+    assert isinstance(opened.towers, OpenClipTowers)
+    assert write_encoder(opened.towers, tmp_path / "o").fingerprint == opened.fingerprint
+    assert sorted(path.suffix for path in (tmp_path / "o").iterdir()) == [".json", ".safetensors"]
