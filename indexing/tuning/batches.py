@@ -36,11 +36,14 @@ class Batch:
         What is read of each report.
     keys
         Each report's `report_key`.
+    images
+        The names of the image files: where one has several reports, each of them is its own.
     """
 
     pixels: Tensor
     texts: list[str]
     keys: list[str]
+    images: list[str]
 
 
 class Batches:
@@ -110,7 +113,9 @@ class Batches:
 
     def _batch(self, begun: list[tuple[int, str, Future[Tensor]]]) -> Batch:
         pixels = torch.stack([future.result() for _, _, future in begun])
-        return Batch(pixels, [text for _, text, _ in begun], [self._keys[row] for row, _, _ in begun])
+        rows = [row for row, _, _ in begun]
+        images = [self._pairs[row].record.image for row in rows]
+        return Batch(pixels, [text for _, text, _ in begun], [self._keys[row] for row in rows], images)
 
 
 def _transform(towers: Any, crop: float) -> Callable[[Any, int], Tensor]:

@@ -17,7 +17,7 @@ def same_reports(*texts: Sequence[str]) -> Tensor:
     ----------
     texts
         One or more lists of n texts each. Two pairs are the same if they agree in any of the lists: in their reports,
-        or in the parts of them that are shown.
+        in the parts of them that are shown, or in their image.
 
     >>> same_reports(["a", "b", "a"]).int().tolist()
     [[1, 0, 1], [0, 1, 0], [1, 0, 1]]

@@ -1,5 +1,6 @@
 """An archive's pairs of image and report, read through once, and the patients who are held out of training."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from indexing.records import Record, SkippedRecord
 from titrate import InputError, hash_bytes, hash_json, hash_patient, independent_unit
 
 MOST_HELD_OUT = 1000
-"""Pairs that recall is measured on: more take longer and tell little more."""
+"""Records that are held out at most: more take longer to measure recall on, and tell little more."""
 
 _KEY = b"of pseudonyms that are not kept"
 
@@ -133,7 +134,8 @@ def hold_out(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair
     pairs
         Both parts keep their order.
     share
-        Of the patients, to hold out; their number is rounded, but at least one and never all.
+        Of the patients, to hold out; their number is rounded, but at least one and never all. Where they have more than
+        `MOST_HELD_OUT` records, they are fewer.
 
     Raises
     ------
@@ -146,8 +148,14 @@ def hold_out(pairs: Sequence[Pair], share: float) -> tuple[list[Pair], list[Pair
             f"all {len(pairs)} records are of one patient, and nobody is left to tell by when to stop; tune on an "
             "archive of more patients"
         )
-    held = set(units[: min(max(round(share * len(units)), 1), len(units) - 1)])
+    records = Counter(pair.unit for pair in pairs)
+    held, room = set[str](), MOST_HELD_OUT
+    for unit in units[: min(max(round(share * len(units)), 1), len(units) - 1)]:
+        if held and records[unit] > room:
+            break
+        held.add(unit)
+        room -= records[unit]
     kept, out = [pair for pair in pairs if pair.unit not in held], [pair for pair in pairs if pair.unit in held]
     if len(kept) < 2:
         raise InputError("one record is left to train on, and it takes two to tell apart; tune on a larger archive")
-    return kept, out[:MOST_HELD_OUT]
+    return kept, out

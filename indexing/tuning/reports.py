@@ -3,7 +3,7 @@
 import random
 import re
 
-from titrate import END_MARKS, folded
+from titrate import FULL_STOPS, folded
 
 _PATIENT = re.compile(
     r"\b(?:an?\s+)?\d{1,3}[\s-](?:year|yr|month|week|day)s?[\s-]old\s+"
@@ -11,7 +11,8 @@ _PATIENT = re.compile(
     re.IGNORECASE,
 )
 """Age and sex together: a number alone may be the age of a fracture, and "female" the pelvis that is shown."""
-_SENTENCE = re.compile(rf"(?<=[{re.escape(END_MARKS)}])\s+|(?<=[。！？])|\n+")
+_SENTENCE = re.compile(rf"(?<=[{re.escape(FULL_STOPS)}?!؟])\s+|(?<=[。！？])|\n+")
+"""Not at a colon or semicolon: "effusion: none" from there on would be another finding."""
 
 
 def report_key(report: str) -> str:

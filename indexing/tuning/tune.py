@@ -91,7 +91,7 @@ def tune_encoder(
     except OSError as error:
         raise InputError(f"cannot make {out.parent}: {error.strerror}; give another folder") from error
     opened = Encoder.open(encoder, device)
-    with SkippedLog(out.absolute().with_name(f"{out.absolute().name}.skipped.jsonl")) as skipped:
+    with SkippedLog(out.absolute().with_name(f"{out.absolute().name}.skipped.jsonl"), private=True) as skipped:
         archive = read_archive(corpus, options, skipped.add, reading)
     kept, held = hold_out(archive.pairs, settings.hold_out)
     held_out = HeldOut(archive, held, opened)
@@ -220,7 +220,7 @@ class _Run:
         self._settle()
         model, optimiser, towers = self._model, self.state.optimiser, self._towers
         tokens = towers.tokenizer(batch.texts)  # type: ignore[attr-defined]
-        same = same_reports(batch.keys, [str(row) for row in tokens.tolist()])
+        same = same_reports(batch.keys, batch.images, [str(row) for row in tokens.tolist()])
         device = model.logit_scale.device
         images = functional.normalize(
             model.encode_image(batch.pixels.to(device, memory_format=torch.channels_last)), dim=-1

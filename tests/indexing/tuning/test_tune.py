@@ -54,7 +54,9 @@ def test_patients_unseen_find_their_reports(tuned: TuningResult, base: str) -> N
 
 def test_what_cannot_be_read_is_skipped_counted_and_listed(tuned: TuningResult) -> None:
     assert (tuned.skipped, tuned.other_split) == (2, 2)
-    lines = Path(f"{tuned.folder}.skipped.jsonl").read_text().splitlines()
+    listed = Path(f"{tuned.folder}.skipped.jsonl")
+    assert listed.stat().st_mode & 0o777 == 0o600
+    lines = listed.read_text().splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["mute", "torn"]
     assert [problem.line for problem in tuned.problems] == [34, 33]
 
