@@ -91,14 +91,21 @@ def mllm(samples: Path) -> "TransformersMLLM":
     return TransformersMLLM.open(str(samples / "models/mllm"), device="cpu")
 
 
+@pytest.fixture(scope="session")
+def checked_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a cache folder for what opens models as they are on disk: each is checked once, as on a user's machine."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> "Run":
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checked_once: Path) -> "Run":
     """Give a function that runs a command line in an empty working directory."""
     from click.testing import CliRunner, Result
 
     from cli import main
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(checked_once))
 
     def invoke(*arguments: object) -> Result:
         return CliRunner().invoke(main, [str(argument) for argument in arguments], catch_exceptions=False)

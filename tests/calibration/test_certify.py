@@ -108,29 +108,28 @@ def test_nothing_certified_and_no_hope(certificate: Certify, outcomes: Outcomes)
 
 
 def test_sentences(certificate: Certify) -> None:
-    assert certificate().sentence("radiology") == (
+    made = certificate()
+    assert made.sentence("radiology") == (
         "In radiology (images routed there and not declined; no question was), the model answers from the image and "
         "the report of the most similar case: with 90% confidence, the mean error over patients is at most 40% "
         "(measured: 0.0% over 100 patients)."
     )
-    assert "(images routed there and not declined; 1 question was)" in replace(certificate(), declined=1).sentence(
-        "radiology"
-    )
-    studies = replace(certificate(), declined=7, unit="study").sentence("radiology")
+    assert "(images routed there and not declined; 1 question was)" in replace(made, declined=1).sentence("radiology")
+    studies = replace(made, declined=7, unit="study").sentence("radiology")
     assert "(images routed there and not declined; 7 questions were)" in studies
     assert "the mean error over studies is at most 40% (measured: 0.0% over 100 studies)" in studies
-    nothing = certificate().sentence("pathology")
+    nothing = made.sentence("pathology")
     assert nothing.startswith(
         "In pathology (images routed there and not declined; no question was), nothing is certified: no number of "
         "reports k shows with 90% confidence that the mean error over patients is at most 40% (the best, k = 0, "
         "measured 35.0% over 20 patients, p = "
     )
-    alone = replace(with_certified(certificate().domains["radiology"], [0]), n_units=1)
+    alone = replace(with_certified(made.domains["radiology"], [0]), n_units=1)
     assert "the model answers from the image alone (no reports): with" in replace(
-        certificate(), domains={"radiology": alone}
+        made, domains={"radiology": alone}
     ).sentence("radiology")
-    assert "over 1 patient)" in replace(certificate(), domains={"radiology": alone}).sentence("radiology")
-    for ask in (certificate().sentence, certificate().policy, certificate().result):
+    assert "over 1 patient)" in replace(made, domains={"radiology": alone}).sentence("radiology")
+    for ask in (made.sentence, made.policy, made.result):
         with pytest.raises(InputError, match="covers pathology, radiology, not dermatology"):
             ask("dermatology")
 

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import random
 import time
 from pathlib import Path
@@ -24,10 +25,11 @@ FORK.set_forkserver_preload(
 )
 
 
-def calibrate(words: list[str]) -> None:
+def calibrate(words: list[str], cache: Path) -> None:
     """Run in a child."""
     from cli import main
 
+    os.environ["XDG_CACHE_HOME"] = str(cache)
     main(words, standalone_mode=False)
 
 
@@ -40,11 +42,11 @@ def content(certificate: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("manner", [[], ["--sequential"]], ids=["whole", "sequential"])
 def test_killed_at_random_moments_and_resumed(
-    samples: Path, index_folder: Path, tmp_path: Path, manner: list[str]
+    samples: Path, index_folder: Path, tmp_path: Path, checked_once: Path, manner: list[str]
 ) -> None:
     lines = (samples / "questions.jsonl").read_text().splitlines()
     patients = sorted({json.loads(line)["patient"] for line in lines if json.loads(line)["split"] == "calibrate"})
-    some = set(patients[::3])  # 59 patients, so that a whole calibration takes seconds
+    some = set(patients[::6])  # 30 patients, so that a whole calibration takes seconds
     kept = [line for line in lines if json.loads(line)["patient"] in some or json.loads(line)["split"] != "calibrate"]
     (tmp_path / "questions.jsonl").write_text("\n".join(kept) + "\n")
 
@@ -57,19 +59,19 @@ def test_killed_at_random_moments_and_resumed(
         ]
 
     started = time.monotonic()
-    whole = FORK.Process(target=calibrate, args=(words("whole"),))
+    whole = FORK.Process(target=calibrate, args=(words("whole"), checked_once))
     whole.start()
     whole.join()
     assert whole.exitcode == 0
     duration = time.monotonic() - started
     chance = random.Random(5)
     for _ in range(KILLS // 2):  # of each manner
-        process = FORK.Process(target=calibrate, args=(words("killed"),))
+        process = FORK.Process(target=calibrate, args=(words("killed"), checked_once))
         process.start()
         process.join(chance.uniform(0.1, 0.9) * duration)
         process.kill()
         process.join()
-    last = FORK.Process(target=calibrate, args=(words("killed"),))
+    last = FORK.Process(target=calibrate, args=(words("killed"), checked_once))
     last.start()
     last.join()
     assert last.exitcode == 0

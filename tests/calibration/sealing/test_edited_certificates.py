@@ -285,6 +285,6 @@ def test_files_without_end(tmp_path: Path) -> None:
     nested.write_text("[" * 2**20)
     assert "is not JSON" in _refused(nested)
     wide = tmp_path / "wide.json"
-    wide.write_text("[" + "[]," * (5 * 2**20) + "0]")
+    wide.write_text("[" + "[]," * 2**20 + "0]")
     with pytest.raises(InputError, match="is not a certificate"):
         Certificate.load(wide)

@@ -18,7 +18,7 @@ from preference.training.train import _without_renaming_notices, make_trainer
 from rag import TransformersMLLM
 from tests.rag.architectures import write_model
 
-STEPS = 20
+STEPS = 8
 LOSSES: dict[str, tuple[tuple[tuple[str, float], ...], float]] = {
     "ipo": ((("ipo", 1.0),), 0.0),
     "hinge": ((("hinge", 0.5),), 0.0),
@@ -141,7 +141,7 @@ def test_eight_batches_of_one_are_one_batch_of_eight(folder: Path, pairs: list[P
             ours(
                 folder,
                 few,
-                settings(max_steps=4, losses=(("sigmoid", 1.0), ("sft", 0.5)), batch_size=size, accumulate=8 // size),
+                settings(max_steps=2, losses=(("sigmoid", 1.0), ("sft", 0.5)), batch_size=size, accumulate=8 // size),
                 tmp_path / f"{len(few)}-{size}",
             )
             for size in (8, 1, 4)
