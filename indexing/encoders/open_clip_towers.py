@@ -92,8 +92,9 @@ class OpenClipTowers(Towers):
         check_preprocessing(model.visual.preprocess_cfg)
         known = name if weights is None else f"{name}/{weights}"
         opened = cls(known, model.eval(), preprocess, tokenizer, device, [config, text])
-        if device.type == "cpu":
-            model.visual.to(memory_format=torch.channels_last)  # convolutions take two thirds of the time that way
+        convolutions = sum(isinstance(part, torch.nn.Conv2d) for part in model.visual.modules())
+        if device.type == "cpu" and convolutions > 1:  # a transformer has one, which cuts the image into patches
+            model.visual.to(memory_format=torch.channels_last)  # they take two thirds of the time that way
         return opened
 
     @property
