@@ -16,7 +16,7 @@ from titrate import InputError, NothingCertifiedError, TitrateError
 
 SAMPLES = Path(__file__).resolve().parent
 ALPHA, DELTA, MAX_K = 0.35, 0.1, 4
-STEPS = 20  # so that training takes no longer where more pairs are found
+STEPS = 12  # so that training takes no longer where more pairs are found
 LEARNING_RATE = 1e-3  # the default is for large models; one of 8 million parameters needs larger steps
 OPTIONS = "yes,no"
 
