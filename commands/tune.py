@@ -41,7 +41,7 @@ _settings_options = option_group(
     _make_settings,
     (
         option("--full", is_flag=True, help="Train all weights, not adapters that are merged.", section=_TRAINING),
-        option("--epochs", type=click.IntRange(1), default=20, help="Passes over the pairs.", section=_TRAINING),
+        option("--epochs", type=click.IntRange(1), default=12, help="Passes over the pairs.", section=_TRAINING),
         option(
             "--batch-size",
             type=click.IntRange(2),

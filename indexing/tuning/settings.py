@@ -41,7 +41,7 @@ class TuningSettings:
     """
 
     full: bool = False
-    epochs: int = 20
+    epochs: int = 12
     batch_size: int = 64
     learning_rate: float | None = None
     crop: float = 0.8
