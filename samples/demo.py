@@ -124,7 +124,8 @@ class _Demo:
                 "Train",
                 "TRL's DPO turns the pairs into a small LoRA adapter that leans less on what was retrieved.",
                 ["train", str(pairs), "--mllm", str(SAMPLES / "models/mllm"), "--root", str(SAMPLES),
-                 "--out", str(adapter), "--max-steps", str(STEPS), "--learning-rate", str(LEARNING_RATE)],
+                 "--out", str(adapter), "--max-steps", str(STEPS), "--patience", str(STEPS),
+                 "--learning-rate", str(LEARNING_RATE)],
             )  # fmt: skip
         return adapter
 
