@@ -8,7 +8,9 @@ from .coverage import QuestionKind as QuestionKind
 from .coverage import SourceRisk as SourceRisk
 from .coverage import source_key as source_key
 from .grid import PolicyGrid as PolicyGrid
+from .grid import PolicyReading as PolicyReading
 from .grid import answers_of as answers_of
+from .grid import read_policy as read_policy
 from .order import order_of_testing as order_of_testing
 from .order import rounds_of_testing as rounds_of_testing
 from .outcome_table import OutcomeTable as OutcomeTable

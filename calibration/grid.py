@@ -189,23 +189,67 @@ def read_combined(table: OutcomeTable, policy: Policy) -> tuple[IntArray, FloatA
     return best, confidences, alone
 
 
-def answers_of(policy: Policy, table: OutcomeTable) -> list[str | None]:
-    """What a policy answers to each question of a table, None where it declines.
+@dataclass(frozen=True, eq=False)
+class PolicyReading:
+    """What one policy makes of each question of a table, n in all.
+
+    Attributes
+    ----------
+    answers
+        What it would say, whether or not that is sure enough to be given, ``[n]``.
+    answered
+        Whether it is given, ``[n]``.
+    losses, confidences
+        Of the answers, in [0, 1], ``[n]``.
+    contexts
+        How many contexts were read: at most as many as there are similarities for, ``[n]``.
+    log_probabilities
+        Of each option, in the order of the table's choices, ``[n][options]``; None where they are not known.
+    """
+
+    answers: tuple[str, ...]
+    answered: BoolArray
+    losses: FloatArray
+    confidences: FloatArray
+    contexts: IntArray
+    log_probabilities: tuple[FloatArray | None, ...]
+
+
+def read_policy(policy: Policy, table: OutcomeTable) -> PolicyReading:
+    """Apply one policy to every question of a table.
 
     Raises
     ------
     InputError
-        If it reads more contexts than the table holds, or needs options where there are none.
+        If it reads more contexts than the table holds, cuts by similarities that the table lacks, or needs options
+        where there are none.
     """
     if policy.k > table.max_k:
         raise InputError(f"the policy reads {policy.k} reports, scored are {table.max_k}; raise max-k")
+    if not math.isinf(policy.gamma) and table.similarities is None:
+        raise InputError("a ratio cut needs the similarities of the contexts; score the questions again")
+    rows = len(table.question_ids)
+    contexts = np.full(rows, policy.k, dtype=np.int64)
+    if table.similarities is not None:
+        counts = [policy.count(found[np.isfinite(found)]) for found in table.similarities]
+        contexts = np.array(counts, dtype=np.int64)
+    known = table.choices or [None] * rows
     if policy.needs_options:
-        best, confidences, _ = read_combined(table, policy)
-        said = [choices.options[number] for choices, number in zip(table.choices or [], best, strict=True) if choices]
+        best, confidences, alone = read_combined(table, policy)
+        told = [(choices, number) for choices, number in zip(known, best, strict=True) if choices]
+        said = [choices.options[number] for choices, number in told]
+        losses = np.array([choices.losses[number] for choices, number in told])
+        contexts = np.where(alone, 0, contexts)
+        logs = [None if c is None else policy.decide(c.log_probabilities[list(policy.ks)])[0] for c in known]
     else:
-        counts = [policy.k] * len(table.question_ids)
-        if table.similarities is not None:
-            counts = [policy.count(found[np.isfinite(found)]) for found in table.similarities]
-        confidences = table.confidences[np.arange(len(counts)), counts]
-        said = [answers[count] for answers, count in zip(table.answers, counts, strict=True)]
-    return [text if policy.answers(sure) else None for text, sure in zip(said, confidences.tolist(), strict=True)]
+        losses, confidences = (of[np.arange(rows), contexts] for of in (table.losses, table.confidences))
+        said = [answers[count] for answers, count in zip(table.answers, contexts.tolist(), strict=True)]
+        logs = [None if c is None else c.log_probabilities[n] for c, n in zip(known, contexts, strict=True)]
+    answered = np.array([policy.answers(sure) for sure in confidences.tolist()], dtype=np.bool_)
+    return PolicyReading(tuple(said), answered, losses, confidences, contexts, tuple(logs))
+
+
+def answers_of(policy: Policy, table: OutcomeTable) -> list[str | None]:
+    """What a policy answers to each question of a table, None where it declines; errors as `read_policy`."""
+    reading = read_policy(policy, table)
+    return [text if given else None for text, given in zip(reading.answers, reading.answered, strict=True)]

@@ -3,7 +3,15 @@ from .answer import Context as Context
 from .answer_text import answer_json as answer_json
 from .answer_text import answer_page as answer_page
 from .answering import Reply as Reply
-from .evaluation.baselines import Baselines as Baselines
+from .comparators.base import Answered as Answered
+from .comparators.base import ByPolicy as ByPolicy
+from .comparators.base import Choice as Choice
+from .comparators.base import Comparator as Comparator
+from .comparators.base import Trial as Trial
+from .comparators.base import apply_choices as apply_choices
+from .comparators.baselines import Baselines as Baselines
+from .comparators.every import answer_all as answer_all
+from .comparators.every import every_comparator as every_comparator
 from .evaluation.comparison import Comparison as Comparison
 from .evaluation.comparison import compare as compare
 from .evaluation.comparison import format_comparison as format_comparison

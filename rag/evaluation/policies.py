@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calibration import BLENDS, Certificate, OutcomeTable, PolicyGrid, answers_of
-from rag.evaluation.baselines import Baselines
+from rag.comparators.baselines import Baselines
+from rag.comparators.without_model import MAJORITY, NEAREST, NOT_LEARNT, VOTE
 from rag.evaluation.metrics import Metrics, measure
 from rag.evaluation.predictions import Predictions
 from rag.outcomes.calibrate import GATES
@@ -18,8 +19,7 @@ from rag.questions import Question
 from rag.report.words import policy_name
 from titrate import InputError, TitrateWarning
 
-MAJORITY, NEAREST, CERTIFIED = "majority answer", "copy nearest report", "certified policy"
-_NOT_LEARNT = "not available: the question file has no closed questions of a train split to learn from"
+CERTIFIED = "certified policy"
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,10 @@ def policy_answers(
             policies += [
                 (MAJORITY, [baselines.majority(question) for question in questions]),
                 (NEAREST, [baselines.nearest(q, records) for q, records in zip(questions, near, strict=True)]),
+                (VOTE, [baselines.vote(q, records)[0] for q, records in zip(questions, near, strict=True)]),
             ]
         else:
-            found += [PolicyAnswers(domain, name, rows, None, _NOT_LEARNT) for name in (MAJORITY, NEAREST)]
+            found += [PolicyAnswers(domain, name, rows, None, NOT_LEARNT) for name in (MAJORITY, NEAREST, VOTE)]
         policies += [(f"k = {k}", [table.answers[row][k] for row in rows]) for k in range(table.max_k + 1)]
         tried = PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies
         mine = table.take(rows)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing import Encoder, Exclusion, ImageView, Index, Record
-from rag.evaluation.baselines import Baselines
+from rag.comparators.baselines import Baselines
 from rag.evaluation.metrics import bootstrap_interval
 from rag.evaluation.ranking_scores import NDCG_DEPTH, expected_scores, scores_of
 from rag.questions import Question

@@ -100,7 +100,15 @@ def test_evaluate_sets_policies_beside_baselines(
     rows = json.loads(run(*words, "--json").stdout)
     policies = {row["policy"] for row in rows}
     combined = {f"k = {k}, {way}" for k in (1, 2) for way in ("half alone", "mean of 0 to k", "gate 0.8")}
-    fixed = {"majority answer", "copy nearest report", "k = 0", "k = 1", "k = 2", "certified policy"}
+    fixed = {
+        "majority answer",
+        "copy nearest report",
+        "vote of the 8 nearest",
+        "k = 0",
+        "k = 1",
+        "k = 2",
+        "certified policy",
+    }
     assert policies == fixed | combined
     by_policy = {(row["domain"], row["policy"]): row["metrics"] for row in rows}
     promised = json.loads(certificate.read_text())["domains"]

@@ -127,11 +127,13 @@ def test_every_policy_side_by_side() -> None:
     assert accuracy == {
         ("a", "majority answer"): pytest.approx(2 / 3),
         ("a", "copy nearest report"): pytest.approx(2 / 3),
+        ("a", "vote of the 8 nearest"): pytest.approx(2 / 3),
         ("a", "k = 0"): pytest.approx(2 / 3),
         ("a", "k = 1"): pytest.approx(2 / 3),
         ("a", "certified policy"): pytest.approx(2 / 3),
         ("b", "majority answer"): 0,
         ("b", "copy nearest report"): 0,
+        ("b", "vote of the 8 nearest"): 0,
         ("b", "k = 0"): 0,
         ("b", "k = 1"): 1,
         ("b", "certified policy"): None,
@@ -157,10 +159,10 @@ def test_a_certificate_that_reads_more_than_was_scored_is_refused() -> None:
 def test_without_a_train_split_baselines_are_not_available() -> None:
     """Learnt from the judged answers themselves, the majority in domain b would be right always."""
     rows = evaluate(outcomes(), [], certificate(a=1, b=0))
-    told = [row for row in rows if row.policy in ("majority answer", "copy nearest report")]
-    assert [row.metrics for row in told] == [None] * 4
+    told = [row for row in rows if row.policy in ("majority answer", "copy nearest report", "vote of the 8 nearest")]
+    assert [row.metrics for row in told] == [None] * 6
     assert {row.note.split(":")[0] for row in told} == {"not available"}
-    assert format_scores(rows).count("not available: the question file has no closed questions of a train split") == 4
+    assert format_scores(rows).count("not available: the question file has no closed questions of a train split") == 6
     assert [row.metrics for row in rows if row.policy == "k = 0"] == [
         row.metrics for row in evaluate(outcomes(), KNOWN, None) if row.policy == "k = 0"
     ]

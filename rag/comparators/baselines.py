@@ -3,7 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rag.questions import Question
+
+VOTES = 8
 
 
 class Baselines:
@@ -40,6 +45,35 @@ class Baselines:
             if answer in options:
                 return answer
         return self.majority(question)
+
+    def vote(
+        self, question: Question, records: Sequence[str], voters: int = VOTES
+    ) -> tuple[str, NDArray[np.float64] | None]:
+        """The commonest answer of the most similar cases that were asked the same; ties go to the nearest of them.
+
+        Parameters
+        ----------
+        question
+            With options.
+        records
+            Similar cases, best first; those that were not asked the same have no vote.
+        voters
+            How many vote at most.
+
+        Returns
+        -------
+        answer
+            Where nobody votes, that of `majority`.
+        shares
+            Of the votes for each option, ``[options]``; None where nobody votes.
+        """
+        options = question.options or ("",)
+        found = (self.answer_of(record, question) for record in records)
+        votes = [answer for answer in found if answer in options][:voters]
+        if not votes:
+            return self.majority(question), None
+        counts = Counter(votes)  # in the order of the first vote for each, which decides between equals
+        return max(counts, key=counts.__getitem__), np.array([counts[option] / len(votes) for option in options])
 
 
 def _majorities(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
