@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
+from samples.build.worlds import world_filter
+
 CACHE_PIXELS = 224
 """Side in pixels of the decoded images, from which augmentation samples its smaller crops."""
 
@@ -40,12 +42,14 @@ class Archive:
         return np.array([row for row, record in enumerate(self.records) if record["split"] in splits])
 
 
-def load_archive(data: Path, splits: tuple[str, ...] = ("train", "prefer")) -> Archive:
-    """Read the records of these splits, all but `TWINS`, with their questions and images.
+def load_archive(data: Path, world: str | None = None, splits: tuple[str, ...] = ("train", "prefer")) -> Archive:
+    """Read the records of a world (None: of all sources) and these splits, all but `TWINS`, with questions and images.
 
     Images are squashed to a square, as the encoder's preprocessing does.
     """
-    records = [r for r in _read(data / "corpus.jsonl") if r["split"] in splits and r["id"] not in TWINS]
+    everything = _read(data / "corpus.jsonl")
+    belongs = world_filter(world, everything) if world else lambda record: True
+    records = [r for r in everything if r["split"] in splits and r["id"] not in TWINS and belongs(r)]
     names = {record["id"] for record in records}
     questions = [question for question in _read(data / "questions.jsonl") if question["record"] in names]
     with ThreadPoolExecutor(2) as pool:

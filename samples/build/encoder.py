@@ -1,6 +1,7 @@
 """Train the small encoder: a CNN image tower and a text transformer in open_clip's own format.
 
     python -m samples.build.encoder --data ../shared/data --out samples/models/encoder
+    python -m samples.build.encoder --data ../shared/data --out samples/models/.work/a/encoder --world a
 
 Two losses are minimised on the train split. One is the contrastive loss between images and reports (CLIP, arXiv
 2103.00020), for which records with identical reports are positives of each other. The other is the binary cross-entropy
@@ -21,11 +22,13 @@ from typing import Any
 import open_clip
 import torch
 from open_clip.push_to_hf_hub import save_for_hf
+from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from samples.build import archive as data
 from samples.build import tokenizer as vocabulary
+from samples.build.worlds import WORLDS, is_first_half
 
 PIXELS = 192
 TEXT_LENGTH = 96
@@ -138,7 +141,7 @@ def accuracy_by_domain(model: Any, probe: nn.Module, archive: data.Archive, answ
     return ", ".join(words)
 
 
-def train(source: Path, out: Path, work: Path) -> None:
+def train(source: Path, out: Path, work: Path, world: str | None = None) -> None:
     """Train the encoder from random weights, or from a checkpoint, and write it in open_clip's format.
 
     Parameters
@@ -148,17 +151,24 @@ def train(source: Path, out: Path, work: Path) -> None:
     out
         The folder to write.
     work
-        Folder for the checkpoint and for the vocabulary, which the MLLM shares.
+        Folder for the checkpoint, and for the vocabulary, which all models share: a world's folder lies beside it.
+    world
+        Learn from the first half of the patients of this world alone, see `samples.build.worlds`. None for all records.
     """
     torch.manual_seed(SEED)
-    archive = data.load_archive(source)
+    archive = data.load_archive(source, world)
     train_rows, watch_rows = torch.from_numpy(archive.rows("train")), archive.rows("prefer")
+    if world:
+        train_rows = train_rows[[is_first_half(archive.records[row]["patient"]) for row in train_rows.tolist()]]
     texts = data.frequent_questions(archive)
     answers = data.answer_matrix(archive, texts)
     mirrored_answers = data.answer_matrix(_mirrored_questions(archive), texts)
     tissue = torch.tensor([record["domain"] == "pathology" for record in archive.records])
-    words = vocabulary.train_tokenizer(archive, FIXED_WORDS)
-    vocabulary.write_vocabulary(words, work / "vocabulary.json")
+    if world:
+        words = Tokenizer.from_file(str(work.parent / "vocabulary.json"))
+    else:
+        words = vocabulary.train_tokenizer(archive, FIXED_WORDS)
+        vocabulary.write_vocabulary(words, work / "vocabulary.json")
     tokenizer = vocabulary.wrap(words, append_eos=True, max_length=TEXT_LENGTH)
 
     model = open_clip.CustomTextCLIP(**MODEL)
@@ -254,6 +264,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--work", type=Path, default=Path("samples/models/.work"))
+    parser.add_argument("--world", choices=sorted(WORLDS), help="learn from one world's sources alone")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
-    train(arguments.data, arguments.out, arguments.work)
+    train(arguments.data, arguments.out, arguments.work, arguments.world)

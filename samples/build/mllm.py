@@ -21,17 +21,17 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 from torch.nn import functional
-from transformers import CLIPImageProcessor, FastVlmConfig, FastVlmForConditionalGeneration, LlavaProcessor
+from transformers import FastVlmForConditionalGeneration
 
 from indexing import Encoder, Exclusion, Index, build_index
 from rag import SimilarCaseRetriever
 from samples.build import archive as data
 from samples.build import tokenizer as vocabulary
+from samples.build.architecture import answer_logits, decoder_parameters, feature_maps, new_model, new_processor
 from samples.build.encoder import PIXELS, QuestionProbe, question_loss
 from samples.build.packing import Packed, collate
-from samples.build.sequences import IMAGE_TOKENS, MAX_K, PATCH, Sequences
+from samples.build.sequences import MAX_K, Sequences
 
 NOISE_SHARE = 0.4
 """Share of the images that are replaced by noise, once contexts are read."""
@@ -44,64 +44,6 @@ TOWER_RATE, PROBE_WEIGHT = 0.3, 0.5
 """The CNN's learning rate as a share of the peak rate, and the weight of the linear layer's loss."""
 WATCHED_K = (0, 1, 4, 8)
 """Numbers of contexts at which accuracy is logged."""
-
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ '<user>' if message.role == 'user' else '<assistant>' }}"
-    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
-    "{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}{% endif %}"
-    "{% if message.role == 'assistant' %}{{ '<eos>' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<assistant>' }}{% endif %}"
-)
-
-
-def new_model() -> FastVlmForConditionalGeneration:
-    """The model with random weights: 4.9 million parameters of the CNN, 3.5 million of decoder and vocabulary."""
-    config = FastVlmConfig(  # type: ignore[call-arg]  # its signature lacks the arguments that every configuration accepts
-        vision_config={
-            "model_type": "timm_wrapper",
-            "architecture": "resnet10t",
-            "do_pooling": False,
-            "hidden_size": 512,
-            "model_args": {},
-        },
-        text_config={
-            "model_type": "qwen2",
-            "vocab_size": vocabulary.VOCABULARY,
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 3,
-            "num_key_value_heads": 3,
-            "max_position_embeddings": 4096,
-            "attention_dropout": 0.0,
-            "initializer_range": 0.06,
-            "tie_word_embeddings": True,
-            "pad_token_id": vocabulary.PAD_ID,
-            "eos_token_id": vocabulary.EOS_ID,
-            "bos_token_id": None,
-        },
-        image_token_index=vocabulary.IMAGE_ID,
-        image_seq_length=IMAGE_TOKENS,
-        tie_word_embeddings=True,
-        pad_token_id=vocabulary.PAD_ID,
-        eos_token_id=vocabulary.EOS_ID,
-    )
-    return FastVlmForConditionalGeneration(config)
-
-
-def new_processor(words: Tokenizer) -> LlavaProcessor:
-    """The model's processor, with the encoder's image preprocessing and vocabulary."""
-    size = {"height": PIXELS, "width": PIXELS}
-    images = CLIPImageProcessor(
-        size=size, crop_size=size, do_center_crop=False, resample=3, image_mean=[0.5] * 3, image_std=[0.5] * 3
-    )
-    return LlavaProcessor(
-        images,
-        vocabulary.wrap(words, append_eos=False, max_length=4096),
-        patch_size=PATCH,
-        vision_feature_select_strategy="full",
-        chat_template=CHAT_TEMPLATE,
-    )
 
 
 def retrieved_reports(source: Path, encoder_folder: Path, work: Path, records: list[dict[str, Any]]) -> list[list[str]]:
@@ -118,28 +60,6 @@ def retrieved_reports(source: Path, encoder_folder: Path, work: Path, records: l
             matches = retriever.similar(vectors, index.route(vectors)[0], own, MAX_K)
             reports += [[match.record.report for match in found] for found in matches]
     return reports
-
-
-def feature_maps(model: FastVlmForConditionalGeneration, pixels: Tensor) -> Tensor:
-    """The image tower's feature maps [n, tokens, channels] of images in [-1, 1]."""
-    maps: Tensor = model.model.vision_tower(pixels.contiguous(memory_format=torch.channels_last)).last_hidden_state
-    return maps.flatten(2).transpose(1, 2)
-
-
-def answer_logits(model: FastVlmForConditionalGeneration, batch: Packed, features: Tensor, chosen: Tensor) -> Tensor:
-    """Logits [m, vocabulary] at the chosen positions (bool [n, t]) of a packed batch."""
-    inner = model.model
-    embeddings = inner.get_input_embeddings()(batch.ids)
-    images = inner.multi_modal_projector(features).to(embeddings.dtype)
-    embeddings = embeddings.masked_scatter((batch.ids == vocabulary.IMAGE_ID)[..., None], images)
-    hidden = inner.language_model(
-        inputs_embeds=embeddings,
-        attention_mask=batch.sees[:, None],
-        position_ids=batch.positions,
-        use_cache=False,
-    ).last_hidden_state
-    logits: Tensor = model.lm_head(hidden[chosen])
-    return logits
 
 
 @torch.inference_mode()
@@ -267,11 +187,6 @@ def rate(epochs: float, steps: int) -> float:
     """
     rest = max(0.0, epochs - PLAIN_EPOCHS - 1) / (READING_EPOCHS - 1)
     return PEAK_RATE * min(1.0, (steps + 1) / WARM_STEPS) * (1 + math.cos(math.pi * min(1.0, rest))) / 2
-
-
-def decoder_parameters(model: FastVlmForConditionalGeneration) -> list[torch.nn.Parameter]:
-    """All parameters but those of the image tower."""
-    return [value for name, value in model.named_parameters() if "vision_tower" not in name]
 
 
 def batches(packs: list[tuple[int, Packed]], rng: random.Random) -> list[list[tuple[int, Packed]]]:

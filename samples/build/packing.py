@@ -30,12 +30,15 @@ class Branch:
         Token ids of the answer, up to and including <eos>.
     weight
         Weight of the loss on the answer's tokens.
+    truth
+        Whether the answer is yes; None where it is neither yes nor no.
     """
 
     k: int
     question: list[int]
     answer: list[int]
     weight: float
+    truth: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,8 @@ class Packed:
         Weight of each position's loss, float32 [t] or [n, t].
     sees
         Whether a position (row) attends to another (column), bool [t, t] or [n, t, t].
+    truths
+        At the tokens of a question that is answered yes, 1, or no, 0; `IGNORED` elsewhere; int64 [t] or [n, t].
     """
 
     ids: Tensor
@@ -59,6 +64,7 @@ class Packed:
     targets: Tensor
     weights: Tensor
     sees: Tensor
+    truths: Tensor
 
 
 def pack(
@@ -87,6 +93,7 @@ def pack(
     positions = torch.zeros(length, dtype=torch.long)
     targets = torch.full((length,), IGNORED)
     weights = torch.zeros(length)
+    truths = torch.full((length,), IGNORED)
     sees = torch.zeros(length, length, dtype=torch.bool)
     ids[: len(prefix)] = torch.tensor(prefix)
     positions[: len(prefix)] = torch.arange(len(prefix))
@@ -104,8 +111,10 @@ def pack(
         asked = start + len(branch.question) - 1
         targets[asked : end - 1] = ids[asked + 1 : end]
         weights[asked : end - 1] = branch.weight
+        if branch.truth is not None:
+            truths[start : asked + 1] = int(branch.truth)
         start = end
-    return Packed(ids, positions, targets, weights, sees)
+    return Packed(ids, positions, targets, weights, sees, truths)
 
 
 def collate(packs: Sequence[Packed], pad_id: int) -> Packed:
@@ -115,10 +124,11 @@ def collate(packs: Sequence[Packed], pad_id: int) -> Packed:
     positions = torch.zeros(len(packs), longest, dtype=torch.long)
     targets = torch.full((len(packs), longest), IGNORED)
     weights = torch.zeros(len(packs), longest)
+    truths = torch.full((len(packs), longest), IGNORED)
     sees = torch.eye(longest, dtype=torch.bool).repeat(len(packs), 1, 1)
     for row, packed in enumerate(packs):
         size = len(packed.ids)
         ids[row, :size], positions[row, :size] = packed.ids, packed.positions
         targets[row, :size], weights[row, :size] = packed.targets, packed.weights
-        sees[row, :size, :size] = packed.sees
-    return Packed(ids, positions, targets, weights, sees)
+        sees[row, :size, :size], truths[row, :size] = packed.sees, packed.truths
+    return Packed(ids, positions, targets, weights, sees, truths)

@@ -14,7 +14,7 @@ from calibration import OutcomeTable
 from indexing import Match, Record
 from preference import PreferencePair, mine_pairs
 from rag import Outcomes, PromptTemplate, Question
-from samples.build import mllm, tokenizer
+from samples.build import architecture, tokenizer
 
 OPTIONS = ("yes", "no")
 WORDS = "yes no Options: Question: Is there an effusion? Report [0]: Answer the question about this medical image."
@@ -31,7 +31,7 @@ def make_mllm(folder: Path, seed: int = 0) -> Path:
         show_progress=False,
     )
     words.train_from_iterator([*OPTIONS, WORDS] * 50, trainer)
-    shipped = mllm.new_model().config.to_dict()
+    shipped = architecture.new_model().config.to_dict()
     text = {
         **shipped["text_config"],
         "vocab_size": 400,
@@ -52,7 +52,7 @@ def make_mllm(folder: Path, seed: int = 0) -> Path:
         for _ in range(10):  # settles the CNN's batch norms, without which all images look nearly the same
             model.model.vision_tower(torch.randn(8, 3, 64, 64))
     model.eval().save_pretrained(folder)
-    mllm.new_processor(words).save_pretrained(folder)
+    architecture.new_processor(words).save_pretrained(folder)
     return folder
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import FastVlmForConditionalGeneration
 
-from samples.build import mllm, tokenizer
+from samples.build import architecture, tokenizer
 from samples.build.packing import IGNORED, Branch, Packed, collate, pack
 
 OPENING = [3] + [tokenizer.IMAGE_ID] * 4 + [10, 11]
@@ -22,7 +22,7 @@ BRANCHES = [
 @pytest.fixture(scope="module")
 def model() -> FastVlmForConditionalGeneration:
     torch.manual_seed(5)
-    made = mllm.new_model()
+    made = architecture.new_model()
     made.eval()
     return made
 
@@ -49,7 +49,7 @@ def test_packed_logits_equal_separate_prompts(model: FastVlmForConditionalGenera
     batch = collate([pack(OPENING, CONTEXTS, BRANCHES[:1], 0.0), longer], tokenizer.PAD_ID)
     chosen = torch.zeros_like(batch.weights, dtype=torch.bool)
     chosen[1] = batch.weights[1] >= 0.5
-    packed = mllm.answer_logits(model, batch, features, chosen)
+    packed = architecture.answer_logits(model, batch, features, chosen)
     expected = []
     for branch in BRANCHES:
         before = alone(branch)
@@ -62,7 +62,7 @@ def test_packed_logits_equal_separate_prompts(model: FastVlmForConditionalGenera
     first[0] = batch.weights[0] >= 0.5
     before = alone(BRANCHES[0])
     short = logits_of(model, before + BRANCHES[0].answer, features[:1])[len(before) - 1 : -1]
-    assert torch.allclose(mllm.answer_logits(model, batch, features, first), short, atol=1e-4)
+    assert torch.allclose(architecture.answer_logits(model, batch, features, first), short, atol=1e-4)
 
 
 @torch.inference_mode()
@@ -73,7 +73,7 @@ def test_context_logits_equal_a_plain_sequence(model: FastVlmForConditionalGener
     chosen = (batch.weights > 0) & (batch.weights < 0.5)
     reports = [token for context in CONTEXTS for token in context]
     whole = logits_of(model, OPENING + reports, features)[len(OPENING) - 1 : -1]
-    assert torch.allclose(mllm.answer_logits(model, batch, features, chosen), whole, atol=1e-4)
+    assert torch.allclose(architecture.answer_logits(model, batch, features, chosen), whole, atol=1e-4)
     assert batch.targets[chosen].tolist() == reports
 
 
