@@ -70,16 +70,17 @@ def samples(repository: Path) -> Path:
 def index_folder(samples: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give an index of the sample corpus's train split, made with the shipped encoder, once for all test processes."""
     from indexing import Encoder, build_index
+    from titrate import note_named
 
-    base = tmp_path_factory.getbasetemp()
+    base, name = tmp_path_factory.getbasetemp(), f"local-dir:{samples / 'models/encoder'}"
     place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples-index"
     place.mkdir(exist_ok=True)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be making it
         if not (place / "made").exists():
-            encoder = Encoder.open(f"local-dir:{samples / 'models/encoder'}", "cpu")
-            build_index(samples / "corpus.jsonl", place / "index", encoder)
+            build_index(samples / "corpus.jsonl", place / "index", Encoder.open(name, "cpu"))
             (place / "made").touch()
+    note_named(name)  # by this process's user, who has a state folder of its own
     return place / "index"
 
 

@@ -47,7 +47,7 @@ def test_all_weights_are_trained_but_the_images_are_seen_as_before(
     listed = read_trained_on(tmp_path / "again") or []
     assert [image.study for image in listed if image.patient == slow_hash("p9")] == [slow_hash("s9")]
     assert len(listed) == 5, "what the model was trained on before is in the list, too"
-    with pytest.raises(InputError, match="holds an adapter or a model already"):
+    with pytest.raises(InputError, match="holds an adapter, a model or an encoder already"):
         train_adapter(pairs, str(mllm_folder), out, settings, device="cpu")
 
 

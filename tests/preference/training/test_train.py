@@ -183,7 +183,7 @@ def test_a_finished_adapter_is_not_overwritten(
     trained: TrainingResult, mllm_folder: Path, pairs: list[PreferencePair]
 ) -> None:
     before = (trained.folder / "adapter_model.safetensors").read_bytes()
-    with pytest.raises(InputError, match="holds an adapter or a model already"):
+    with pytest.raises(InputError, match="holds an adapter, a model or an encoder already"):
         train_adapter(pairs, str(mllm_folder), trained.folder)
     assert (trained.folder / "adapter_model.safetensors").read_bytes() == before
 

@@ -41,6 +41,7 @@ BASES: dict[str, list[str]] = {
     "evaluate": ["questions.jsonl", "--index", "index", "--mllm", "folder", "--max-k", "1"],
     "mine": ["questions.jsonl", "--index", "index", "--mllm", "folder", "--max-k", "1", "--split", "prefer"],
     "train": ["pairs.jsonl", "--mllm", "folder", "--max-steps", "1"],
+    "tune": ["corpus.jsonl", "--encoder", "local-dir:folder", "--device", "cpu", "--epochs", "1", "--out", "tuned"],
     "demo": ["--out", "pipe"],
 }
 
