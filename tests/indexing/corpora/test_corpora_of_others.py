@@ -1,6 +1,7 @@
 """The code of docs/corpora-of-others.md, on made-up files with the fields of RULE's and MMed-RAG's."""
 
 import json
+import runpy
 import warnings
 from pathlib import Path
 from typing import Any
@@ -86,10 +87,12 @@ def converted(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             Image.new("RGB", (4, 4)).save(tmp_path / "images" / folder / image)
     page = (repository / "docs/corpora-of-others.md").read_text(encoding="utf-8")
     (code,) = (block.split("```")[0] for block in page.split("```python\n")[1:])
+    script = tmp_path / "convert.py"  # as the page's reader would keep it
+    script.write_text(code, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TitrateWarning)  # how each file was read
-        exec(compile(code, "corpora-of-others.md", "exec"), {})
+        runpy.run_path(str(script))
     return tmp_path
 
 
