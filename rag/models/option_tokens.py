@@ -5,7 +5,7 @@ Shapes: r rows of logits, v tokens in the vocabulary, c tokens that occur in opt
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import torch
@@ -63,10 +63,16 @@ class OptionTokens:
         Raises
         ------
         InputError
-            If an option cannot be told from the prompt, or holds a special token.
+            If an option cannot be told from the prompt or from another, or holds a special token.
         """
         prefixes: dict[tuple[int, ...], dict[int, list[int]]] = {}
         found = [self.continuation(text[-TAIL:], option) for option in options]
+        for one, other in combinations(range(len(found)), 2):
+            if found[one] == found[other]:
+                raise InputError(
+                    f"this model's tokeniser reads the options {options[one]!r} and {options[other]!r} as the same; "
+                    "word one of them otherwise"
+                )
         ended = any(found[a] == found[b][: len(found[a])] for a, b in permutations(range(len(found)), 2))
         for number, said in enumerate(found):
             ids = [*said, *self._end] if ended else said

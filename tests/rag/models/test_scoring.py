@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from rag import Prompt, PromptTemplate, TransformersMLLM, normalised
+from rag.models.option_tokens import OptionTokens
 from rag.models.shared_images import SharedImages
 from titrate import InputError
 
@@ -161,6 +164,16 @@ def test_an_option_that_would_join_the_prompt(tiny: TransformersMLLM, monkeypatc
     monkeypatch.setattr(tiny.option_tokens, "_tokenizer", lambda text, **_: SimpleNamespace(input_ids=[len(text)]))
     with pytest.raises(InputError, match="joins the option 'r' to the prompt; word the option otherwise"):
         tiny.option_tokens.continuation(begin, "r")
+
+
+def test_options_that_a_vocabulary_cannot_tell_apart_are_refused() -> None:
+    """A vocabulary of whole words reads all that it does not know as one token: the first option would always win."""
+    words = Tokenizer(models.WordLevel({"[UNK]": 0, "Answer": 1, "yes": 2, "no": 3}, unk_token="[UNK]"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokens = OptionTokens(PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]"), (), [])
+    assert [prefix.options for prefix in tokens.prefixes("Answer\n", ["yes", "no"])] == [{0: [2], 1: [3]}]
+    with pytest.raises(InputError, match="reads the options '肺' and '心' as the same; word one of them otherwise"):
+        tokens.prefixes("Answer\n", ["肺", "yes", "心"])
 
 
 def test_a_prompt_longer_than_the_model_reads_is_refused(tiny: TransformersMLLM, pictures: list[Image.Image]) -> None:
