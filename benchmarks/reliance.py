@@ -30,11 +30,10 @@ from preference import (
     measure_reliance,
     mine_run,
     read_pairs,
-    right_answers,
     train_adapter,
     write_pairs,
 )
-from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions
+from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, read_questions, right_answers
 
 MAX_K = 4
 """Number of contexts at which the model is judged; pairs are mined with 1 to so many contexts, anchors with none."""

@@ -10,7 +10,7 @@ import click
 from commands.click_parts import SectionedCommand, example, option, personal_option
 from commands.options import OUTPUT, certificate_key_option, progress, question_options, system_options
 from commands.output import say_json, say_page
-from commands.paths import FILE, given_files, refuse_overwriting
+from commands.paths import FILE, SEED, given_files, refuse_overwriting
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -34,6 +34,20 @@ _JUDGED = "What is judged"
     section=_JUDGED,
 )
 @personal_option("--predictions", type=FILE, help="Write every question's answers to this file.", section=OUTPUT)
+@personal_option(
+    "--measures",
+    type=FILE,
+    help="Write every figure, with intervals, by domain, by source and over all, to this JSON file.",
+    section=OUTPUT,
+)
+@personal_option("--markdown", type=FILE, help="Write these figures as a page of Markdown.", section=OUTPUT)
+@option(
+    "--copy-rate",
+    is_flag=True,
+    help="Ask all again about images that are noise: what is copied from reports, and what is guessed.",
+    section=_JUDGED,
+)
+@option("--seed", type=SEED, default=0, show_default=True, help="Of intervals and noise.", section=_JUDGED)
 @option(
     "--compare",
     "compared",
@@ -50,6 +64,10 @@ def evaluate(
     signed_by: str | None,
     by_itself: bool,
     predictions: Path | None,
+    measures: Path | None,
+    markdown: Path | None,
+    copy_rate: bool,
+    seed: int,
     compared: Path | None,
     system: "SystemOptions",
     as_json: bool,
@@ -61,14 +79,18 @@ def evaluate(
     rows: Sequence[PolicyScore | RetrievalScore]
     changes: Sequence[Comparison] = ()
     if by_itself:
-        if predictions or compared:
-            raise InputError("--predictions and --compare are of answers; leave out --retrieval")
+        if predictions or compared or measures or markdown or copy_rate:
+            raise InputError(
+                "--predictions, --compare, --measures, --markdown and --copy-rate are of answers; leave out --retrieval"
+            )
         from rag import evaluate_retrieval_file, format_retrieval
 
         found = evaluate_retrieval_file(system, questions, split, progress=progress)
         rows, table = found, format_retrieval(found)
     else:
+        from preference import ImageNoise
         from rag import (
+            Noising,
             Predictions,
             QuestionRun,
             compare,
@@ -78,18 +100,32 @@ def evaluate(
             load_certificate,
         )
 
+        if copy_rate and not (measures or markdown):
+            raise InputError("--copy-rate is shown among all figures; give --measures or --markdown too")
         other = None if compared is None else Predictions.load(compared)
         refuse_overwriting(
-            {"--predictions": predictions},
+            {"--predictions": predictions, "--measures": measures, "--markdown": markdown},
             {**given_files(questions, system), "--certificate": certificate, "--compare": compared},
         )
         promised = load_certificate(certificate, signed_by)
         system.check(promised)
         with QuestionRun.open(system, questions, progress=progress) as run:
-            judged = evaluate_run(run, split, promised)
+            noise = ImageNoise(side=run.system.mllm.image_side, seed=seed)
+            judged = evaluate_run(
+                run,
+                split,
+                promised,
+                measured=measures is not None or markdown is not None,
+                noising=Noising(noise.apply, asdict(noise)) if copy_rate else None,
+                seed=seed,
+            )
         rows, table = judged.scores, format_scores(judged.scores)
         if predictions is not None:
             judged.predictions.save(predictions)
+        if judged.measured is not None and measures is not None:
+            judged.measured.save(measures)
+        if judged.measured is not None and markdown is not None:
+            judged.measured.save_markdown(markdown)
         if other is not None:
             changes = compare(judged.predictions, other)
             left = judged.predictions.unshared(other)

@@ -10,7 +10,6 @@ from .mining.reliance import Reliance as Reliance
 from .mining.reliance import Share as Share
 from .mining.reliance import format_reliance as format_reliance
 from .mining.reliance import measure_reliance as measure_reliance
-from .mining.reliance import right_answers as right_answers
 from .mining.run import MiningOptions as MiningOptions
 from .mining.run import MiningResult as MiningResult
 from .mining.run import check_mining as check_mining

@@ -1,6 +1,6 @@
 """Which questions show a fault that a preference pair can teach against, and with how many contexts.
 
-An answer counts as right as `preference.mining.reliance.right_answers` has it. Over-reliance, under-use and copying are
+An answer counts as right as `rag.right_answers` has it. Over-reliance, under-use and copying are
 the three kinds of MMed-RAG (arXiv 2410.13085), of which RULE (arXiv 2407.05131) had over-reliance alone. The fourth,
 the anchor, is ours, and no fault: pairs of over-reliance all have contexts, so a model that reads nothing else in
 training can lower their loss by changing its answer whenever there are contexts, whatever they say. Anchors are right
@@ -11,9 +11,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from preference.mining.reliance import right_answers, right_despite_noise
 from preference.pairs import ANCHOR, COPYING, OVER_RELIANCE, UNDER_USE
-from rag import Outcomes
+from rag import Outcomes, right_answers, right_despite_noise
 from titrate import InputError
 
 MINED_KINDS = (OVER_RELIANCE, UNDER_USE, COPYING, ANCHOR)

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import OutcomeTable
-from rag import Baselines, Outcomes, Question, bootstrap_interval
+from rag import (
+    Baselines,
+    Outcomes,
+    Question,
+    bootstrap_interval,
+    leaning,
+    right_answers,
+    right_despite_noise,
+)
 from titrate import InputError
-
-RIGHT_BELOW = 0.5
-"""An answer whose loss is below this counts as right."""
 
 _LEARNT = ("majority answer's accuracy", "copying the nearest report")
 _ONLY_WITH_NOISE = ("copy-reference rate", "noised image, no contexts")
@@ -141,6 +145,7 @@ def measure_reliance(
         means = _Means(np.array([table.units[row] for row in rows]), seed)
         own_k = _k_of(k, domain, table.max_k)
         a, b = right[rows, 0], right[rows, own_k]
+        shares = {name: means.of_those(*share) for name, share in leaning(a, b).items()}
         measured.append(
             Reliance(
                 domain=domain,
@@ -149,9 +154,7 @@ def measure_reliance(
                 patients=len(set(means.patients.tolist())),
                 alone=means.of(a),
                 with_contexts=means.of(b),
-                over_reliance=means.of_those(a, ~b),
-                harm=means.of_those(~b, a),
-                help=means.of_those(b, ~a),
+                **shares,
                 net=means.of(b.astype(np.float64) - a),
                 copying=None if right_blind is None else means.of(right_blind[rows, own_k]),
                 blind=None if right_blind is None else means.of(right_blind[rows, 0]),
@@ -160,31 +163,6 @@ def measure_reliance(
             )
         )
     return measured
-
-
-def right_answers(table: OutcomeTable) -> NDArray[np.bool_]:
-    """Which answers are right, bool [questions, K + 1]; an answer is right if its loss is below one half."""
-    return np.asarray(table.losses < RIGHT_BELOW, dtype=np.bool_)
-
-
-def right_despite_noise(outcomes: Outcomes, noised: Outcomes) -> NDArray[np.bool_]:
-    """Which answers are right although the image was noised, bool [questions, K + 1].
-
-    Parameters
-    ----------
-    outcomes
-        The answers about the images as they are.
-    noised
-        The answers about the noised images.
-
-    Raises
-    ------
-    InputError
-        If the two are not about the same questions in the same order, each with the same number of contexts.
-    """
-    if list(noised.table.question_ids) != list(outcomes.table.question_ids) or noised.matches != outcomes.matches:
-        raise InputError("the outcomes with noised images are of other questions or contexts; score the same ones")
-    return right_answers(noised.table)
 
 
 def format_reliance(measured: Sequence[Reliance]) -> str:

@@ -9,6 +9,15 @@ from sklearn.metrics import f1_score
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A figure with its 95 % interval from the bootstrap over patients."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Metrics:
     """How well a set of answers agrees with the references.
 

@@ -3,21 +3,20 @@
 Closed questions only. Retrieval by itself: `rag.evaluation.retrieval`.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from calibration import BLENDS, Certificate, OutcomeTable, PolicyGrid, answers_of
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import BLENDS, Certificate, OutcomeTable, Policy, PolicyGrid, read_policy
 from rag.comparators.baselines import Baselines
 from rag.comparators.without_model import MAJORITY, NEAREST, NOT_LEARNT, VOTE
 from rag.evaluation.metrics import Metrics, measure
-from rag.evaluation.predictions import Predictions
 from rag.outcomes.calibrate import GATES
-from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
 from rag.report.words import policy_name
-from titrate import InputError, TitrateWarning
 
 CERTIFIED = "certified policy"
 
@@ -59,6 +58,10 @@ class PolicyAnswers:
         To each of these; None where it declines. None in all where the policy is not available.
     note
         Why it is not.
+    contexts, probabilities
+        How many the model read, and what it thought of each option, ``[rows]``; None where no model was asked.
+    by
+        The policy that reads the answers off outcomes; None where none does.
     """
 
     domain: str
@@ -66,6 +69,26 @@ class PolicyAnswers:
     rows: tuple[int, ...]
     answers: tuple[str | None, ...] | None
     note: str = ""
+    contexts: tuple[int, ...] | None = None
+    probabilities: tuple[NDArray[np.float64] | None, ...] | None = None
+    by: Policy | None = None
+
+    @classmethod
+    def read(
+        cls, domain: str, name: str, policy: Policy, rows: tuple[int, ...], table: OutcomeTable
+    ) -> "PolicyAnswers":
+        """Read a policy's answers off these rows of a table."""
+        reading = read_policy(policy, table.take(rows))
+        given = zip(reading.answers, reading.answered.tolist(), strict=True)
+        return cls(
+            domain,
+            name,
+            rows,
+            tuple(text if sure else None for text, sure in given),
+            contexts=tuple(reading.contexts.tolist()),
+            probabilities=tuple(None if logs is None else np.exp(logs) for logs in reading.log_probabilities),
+            by=policy,
+        )
 
 
 def policy_answers(
@@ -98,14 +121,12 @@ def policy_answers(
             ]
         else:
             found += [PolicyAnswers(domain, name, rows, None, NOT_LEARNT) for name in (MAJORITY, NEAREST, VOTE)]
-        policies += [(f"k = {k}", [table.answers[row][k] for row in rows]) for k in range(table.max_k + 1)]
-        tried = PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies
-        mine = table.take(rows)
-        if mine.choices is not None:
-            policies += [(policy_name(policy), answers_of(policy, mine)) for policy in tried if policy.needs_options]
-        if certificate is not None:
-            policies.append((CERTIFIED, _certified_answers(certificate, domain, table, rows)))
         found += [PolicyAnswers(domain, name, rows, tuple(given)) for name, given in policies]
+        for policy in PolicyGrid(table.max_k, blends=BLENDS, gates=GATES).policies:
+            if not policy.needs_options or table.choices is not None:
+                found.append(PolicyAnswers.read(domain, policy_name(policy), policy, rows, table))
+        if certificate is not None:
+            found.append(_certified_answers(certificate, domain, table, rows))
     return found
 
 
@@ -150,69 +171,6 @@ def measure_answers(outcomes: Outcomes, given: Sequence[PolicyAnswers]) -> list[
     return scores
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What came of a question file: how good every policy is, and what it answered to each question."""
-
-    scores: list[PolicyScore]
-    predictions: Predictions
-
-
-def evaluate_run(run: QuestionRun, split: str, certificate: Certificate | None = None) -> Evaluation:
-    """Answer the questions of a split at every k, and measure every policy; see `evaluate`.
-
-    Raises
-    ------
-    InputError
-        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system, or the model
-        was trained on patients of the split.
-    """
-    if certificate is not None:
-        certificate.verify(run.system.fingerprints)
-        run.system.tell_of_other_versions(certificate)
-    questions = run.read(split)
-    run.refuse_trained_on(questions)
-    asked = run.retrieve(questions)
-    if certificate is not None:  # before hours of scoring
-        _refuse_fewer(certificate, asked.domains, run.max_k)
-    scored = run.score(asked)
-    run.tell_unread(scored.questions, scored.table.answers)
-    if certificate is not None:
-        _tell_uncovered(certificate, scored)
-    given = policy_answers(scored, run.known_questions(scored.questions), certificate)
-    of_row: dict[int, dict[str, str | None]] = {}
-    for one in given:
-        for row, answer in zip(one.rows, one.answers or (), strict=False):
-            of_row.setdefault(row, {})[one.policy] = answer
-    predictions = Predictions.collect(scored, of_row, run.system.fingerprints)
-    return Evaluation(measure_answers(scored, given), predictions)
-
-
-def _refuse_fewer(certificate: Certificate, domains: Sequence[str], max_k: int) -> None:
-    for domain in sorted(set(certificate.certified_domains) & set(domains)):
-        needed = certificate.policy(domain).k
-        if needed > max_k:
-            raise InputError(
-                f"the certified policy of {domain} reads {needed} reports, --max-k is {max_k}; give at least {needed}"
-            )
-
-
-def _tell_uncovered(certificate: Certificate, scored: Outcomes) -> None:
-    """Tell how many questions of certified domains are judged beside the certificate, but not promised anything."""
-    promised = [
-        certificate.why_not_covered(domain, question.text, question.option_keys) is None
-        for question, domain in zip(scored.questions, scored.table.domains, strict=True)
-        if domain in certificate.certified_domains
-    ]
-    if not all(promised):
-        warnings.warn(
-            f"{promised.count(False)} of {len(promised)} questions are worded, or have options, as none that were "
-            "calibrated: the row of the certified policy counts them, its promise does not",
-            TitrateWarning,
-            stacklevel=3,
-        )
-
-
 def format_scores(rows: Sequence[PolicyScore]) -> str:
     """The rows as a plain table, a domain after the other."""
     lines = [f"{'domain':<15}{'policy':<22}{'n':>6}{'accuracy':>10}{'95 % interval':>17}{'balanced':>10}{'F1':>7}"]
@@ -230,10 +188,10 @@ def format_scores(rows: Sequence[PolicyScore]) -> str:
 
 
 def _certified_answers(
-    certificate: Certificate, domain: str, table: OutcomeTable, rows: Sequence[int]
-) -> list[str | None]:
+    certificate: Certificate, domain: str, table: OutcomeTable, rows: tuple[int, ...]
+) -> PolicyAnswers:
     """What the certified policy answers, None where it declines, as it does where nothing is certified."""
     result = certificate.domains.get(domain)
     if result is None or result.policy is None:  # a domain that calibration never met has no promise either
-        return [None] * len(rows)
-    return answers_of(result.policy, table.take(rows))
+        return PolicyAnswers(domain, CERTIFIED, rows, (None,) * len(rows), contexts=(0,) * len(rows))
+    return PolicyAnswers.read(domain, CERTIFIED, result.policy, rows, table)

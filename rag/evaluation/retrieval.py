@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexing import Encoder, Exclusion, ImageView, Index, Record
 from rag.comparators.baselines import Baselines
-from rag.evaluation.metrics import bootstrap_interval
+from rag.evaluation.metrics import Estimate, bootstrap_interval
 from rag.evaluation.ranking_scores import NDCG_DEPTH, expected_scores, scores_of
 from rag.questions import Question
 from rag.retrieval.modes import MODES, RetrievalMode
@@ -27,15 +27,6 @@ REFERENCE: RetrievalMode = "image-image"
 
 
 _NOTHING_KNOWN = "no question was also asked of an indexed record; give answered questions of the train split"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval from the bootstrap over patients."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

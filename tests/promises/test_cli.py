@@ -120,6 +120,12 @@ def test_evaluate_sets_policies_beside_baselines(
     assert "certified policy" in run(*words).stdout
 
 
+def test_evaluate_refuses_figures_that_nobody_would_see(run: Run, few: Path) -> None:
+    refused(run("evaluate", few, "--mllm", "m", "--copy-rate"), "--copy-rate", "--measures")
+    refused(run("evaluate", few, "--retrieval", "--markdown", "a.md"), "--markdown", "--retrieval")
+    refused(run("evaluate", few, "--mllm", "m", "--measures", "a", "--markdown", "a"), "one and the same")
+
+
 def test_evaluate_tells_of_questions_that_the_certificate_does_not_cover(
     run: Run, few: Path, samples: Path, models: list[object], certificate: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 from calibration import Certificate, DomainResult, OutcomeTable
 from indexing import Match, Record
 from rag import Baselines, Outcomes, PromptTemplate, Question, bootstrap_interval, evaluate, format_scores, measure
-from rag.evaluation.policies import _refuse_fewer
+from rag.evaluation.run import _refuse_fewer
 from tests.results import domain_result
 from titrate import InputError
 
