@@ -10,7 +10,7 @@ import click
 from commands.click_parts import SectionedCommand, example, option, personal_option
 from commands.options import OUTPUT, certificate_key_option, progress, question_options, system_options
 from commands.output import say_json, say_page
-from commands.paths import FILE, SEED, given_files, refuse_overwriting
+from commands.paths import FILE, FOLDER, SEED, given_files, refuse_overwriting
 from titrate import InputError
 
 if TYPE_CHECKING:
@@ -41,13 +41,23 @@ _JUDGED = "What is judged"
     section=OUTPUT,
 )
 @personal_option("--markdown", type=FILE, help="Write these figures as a page of Markdown.", section=OUTPUT)
+@personal_option(
+    "--plots", type=FOLDER, help="Draw risk, reliability and reliance as SVG in this folder.", section=OUTPUT
+)
 @option(
     "--copy-rate",
     is_flag=True,
     help="Ask all again about images that are noise: what is copied from reports, and what is guessed.",
     section=_JUDGED,
 )
-@option("--seed", type=SEED, default=0, show_default=True, help="Of intervals and noise.", section=_JUDGED)
+@option(
+    "--seconds",
+    "timed",
+    type=click.IntRange(1),
+    help="Ask so many questions again, one by one, to measure the seconds per answer.",
+    section=_JUDGED,
+)
+@option("--seed", type=SEED, default=0, show_default=True, help="Of intervals, noise and timing.", section=_JUDGED)
 @option(
     "--compare",
     "compared",
@@ -66,7 +76,9 @@ def evaluate(
     predictions: Path | None,
     measures: Path | None,
     markdown: Path | None,
+    plots: Path | None,
     copy_rate: bool,
+    timed: int | None,
     seed: int,
     compared: Path | None,
     system: "SystemOptions",
@@ -79,10 +91,12 @@ def evaluate(
     rows: Sequence[PolicyScore | RetrievalScore]
     changes: Sequence[Comparison] = ()
     if by_itself:
-        if predictions or compared or measures or markdown or copy_rate:
-            raise InputError(
-                "--predictions, --compare, --measures, --markdown and --copy-rate are of answers; leave out --retrieval"
-            )
+        of_answers = {
+            "--predictions": predictions, "--compare": compared, "--measures": measures, "--markdown": markdown,
+            "--plots": plots, "--copy-rate": copy_rate, "--seconds": timed,
+        }  # fmt: skip
+        if given := [name for name, value in of_answers.items() if value]:
+            raise InputError(f"of answers, not of retrieval: {', '.join(given)}; leave out --retrieval")
         from rag import evaluate_retrieval_file, format_retrieval
 
         found = evaluate_retrieval_file(system, questions, split, progress=progress)
@@ -98,13 +112,15 @@ def evaluate(
             format_comparison,
             format_scores,
             load_certificate,
+            save_plots,
         )
 
-        if copy_rate and not (measures or markdown):
-            raise InputError("--copy-rate is shown among all figures; give --measures or --markdown too")
+        for name, value in (("--copy-rate", copy_rate), ("--seconds", timed)):
+            if value and not (measures or markdown):
+                raise InputError(f"{name} is shown among all figures; give --measures or --markdown too")
         other = None if compared is None else Predictions.load(compared)
         refuse_overwriting(
-            {"--predictions": predictions, "--measures": measures, "--markdown": markdown},
+            {"--predictions": predictions, "--measures": measures, "--markdown": markdown, "--plots": plots},
             {**given_files(questions, system), "--certificate": certificate, "--compare": compared},
         )
         promised = load_certificate(certificate, signed_by)
@@ -115,8 +131,9 @@ def evaluate(
                 run,
                 split,
                 promised,
-                measured=measures is not None or markdown is not None,
+                measured=any(path is not None for path in (measures, markdown, plots)),
                 noising=Noising(noise.apply, asdict(noise)) if copy_rate else None,
+                timed=timed or 0,
                 seed=seed,
             )
         rows, table = judged.scores, format_scores(judged.scores)
@@ -126,6 +143,8 @@ def evaluate(
             judged.measured.save(measures)
         if judged.measured is not None and markdown is not None:
             judged.measured.save_markdown(markdown)
+        if judged.measured is not None and plots is not None:
+            save_plots(judged.measured, plots)
         if other is not None:
             changes = compare(judged.predictions, other)
             left = judged.predictions.unshared(other)

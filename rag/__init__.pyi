@@ -24,6 +24,7 @@ from .evaluation.measured import MeasuredRun as MeasuredRun
 from .evaluation.measured import PolicyMeasures as PolicyMeasures
 from .evaluation.measured import measure_run as measure_run
 from .evaluation.measures import FIGURES as FIGURES
+from .evaluation.measures import Bin as Bin
 from .evaluation.measures import Measures as Measures
 from .evaluation.measures import measure_groups as measure_groups
 from .evaluation.measures import measure_judged as measure_judged
@@ -31,6 +32,7 @@ from .evaluation.metrics import Estimate as Estimate
 from .evaluation.metrics import Metrics as Metrics
 from .evaluation.metrics import bootstrap_interval as bootstrap_interval
 from .evaluation.metrics import measure as measure
+from .evaluation.plots import save_plots as save_plots
 from .evaluation.policies import PolicyScore as PolicyScore
 from .evaluation.policies import evaluate as evaluate
 from .evaluation.policies import format_scores as format_scores
@@ -43,6 +45,8 @@ from .evaluation.retrieval_file import evaluate_retrieval_file as evaluate_retri
 from .evaluation.run import Evaluation as Evaluation
 from .evaluation.run import Noising as Noising
 from .evaluation.run import evaluate_run as evaluate_run
+from .evaluation.timing import PolicySeconds as PolicySeconds
+from .evaluation.timing import time_answers as time_answers
 from .models.base import MLLM as MLLM
 from .models.base import NestedPrompt as NestedPrompt
 from .models.base import Prompt as Prompt

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from rag.evaluation.judged import RIGHT_BELOW, Judged, right_answers, right_desp
 from rag.evaluation.measures import FIGURES, ROUNDS, Measures, measure_groups
 from rag.evaluation.metrics import Estimate
 from rag.evaluation.policies import PolicyAnswers
+from rag.evaluation.timing import TIMED, PolicySeconds
 from rag.outcomes.score import Outcomes
 from rag.report.words import policy_name
 from titrate import one_line, write_atomic
@@ -53,12 +54,15 @@ class MeasuredRun:
         Every policy in each domain, of each source, and over all; closed questions first, then open ones by k.
     notes
         Why a policy is missing, each once.
+    seconds
+        Per answer, of the policies that were timed.
     """
 
     fingerprints: dict[str, str]
     seed: int
     rows: list[PolicyMeasures]
     notes: list[str]
+    seconds: list[PolicySeconds] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         """Write JSON, whole or not at all; docs/evaluation.md says what is in it.
@@ -68,7 +72,7 @@ class MeasuredRun:
         InputError
             If the file cannot be written.
         """
-        content = {"measures": VERSION, "rounds": ROUNDS, "figures": FIGURES, **asdict(self)}
+        content = {"measures": VERSION, "rounds": ROUNDS, "figures": FIGURES, "timed": TIMED, **asdict(self)}
         write_atomic(path, json.dumps(content, ensure_ascii=False, indent=1) + "\n", private=True)
 
     def save_markdown(self, path: Path) -> None:
@@ -98,10 +102,20 @@ class MeasuredRun:
                 lines += ["", f"### {title}", "", _row(["policy", *(name.replace("_", " ") for name in names)])]
                 lines += [_row(["---"] * (1 + len(names)))]
                 lines += [_row([policy, *(_shown(each[name]) for name in names)]) for policy, each in figures.items()]
+        lines += self._seconds_page() if self.seconds else []
         lines += ["", "## What the figures are", ""]
         lines += [f"- {name.replace('_', ' ')}: {what}" for name, what in FIGURES.items()]
         lines += [f"- note: {_cell(note)}" for note in self.notes]
         return "\n".join(lines) + "\n"
+
+    def _seconds_page(self) -> list[str]:
+        timed = self.seconds[0].answers
+        lines = ["", "## Seconds per answer", "", f"Medians of {timed} questions, asked one by one. {TIMED}", ""]
+        lines += [_row(["policy", "answers", "retrieval", "answering", "total", "slowest"]), _row(["---"] * 6)]
+        for each in self.seconds:
+            times = (each.retrieval, each.answering, each.total, each.slowest)
+            lines.append(_row([each.policy, str(each.answers), *(f"{value:.3f}" for value in times)]))
+        return lines
 
 
 _WEIGHTED = {"Every question counts once": "by_question", "Every patient counts once": "by_patient"}

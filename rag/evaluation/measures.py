@@ -19,6 +19,21 @@ _CELLS = 4_000_000
 
 
 @dataclass(frozen=True)
+class Bin:
+    """Answers given with about the same probability.
+
+    Attributes
+    ----------
+    answers, probability, right
+        How many, the mean of their probabilities, and the share that is right.
+    """
+
+    answers: int
+    probability: float
+    right: float
+
+
+@dataclass(frozen=True)
 class Measures:
     """All figures of one policy on some questions.
 
@@ -34,6 +49,9 @@ class Measures:
         class only, or where it was not measured.
     by_patient
         The same, every patient counting once: a question weighs one over the number of its patient's questions.
+    bins
+        The bins of the calibration error that hold answers, by rising probability, every question counting once; None
+        where answers have no probabilities.
     """
 
     questions: int
@@ -42,6 +60,7 @@ class Measures:
     positive: str
     by_question: dict[str, Estimate | None]
     by_patient: dict[str, Estimate | None]
+    bins: tuple[Bin, ...] | None = None
 
 
 FIGURES = {
@@ -89,7 +108,7 @@ def measure_judged(judged: Judged, *, seed: int = 0, rounds: int = ROUNDS) -> Me
         both.append({name: _estimate(np.concatenate(drawn[name])) if name in drawn else None for name in FIGURES})
     answered = sum(answer is not None for answer in judged.answers)
     positive = "open" if judged.losses is not None else "yes" if read.says_yes is not None else "macro"
-    return Measures(len(units), len(sizes), answered, positive, *both)
+    return Measures(len(units), len(sizes), answered, positive, both[0], both[1], read.bins())
 
 
 def measure_groups(
@@ -174,6 +193,20 @@ class _Reading:
             if self.says_yes is not None:
                 self.chances = np.array([one[each.index(True)] for (one, _), each in zip(known, yes, strict=True)])
 
+    @staticmethod
+    def _bin_of(confidences: Numbers) -> NDArray[np.int64]:
+        """Which bin each falls into; its upper end belongs to it."""
+        return np.clip(np.ceil(confidences * BINS).astype(np.int64) - 1, 0, BINS - 1)
+
+    def bins(self) -> tuple[Bin, ...] | None:
+        """The bins that hold answers."""
+        if self.confidences is None:
+            return None
+        sure, right = self.confidences[self.given], self.right[self.given]
+        of = self._bin_of(sure)
+        each = [of == number for number in sorted(set(of.tolist()))]
+        return tuple(Bin(int(own.sum()), float(sure[own].mean()), float(right[own].mean())) for own in each)
+
     def figures(self, weights: Numbers) -> dict[str, Numbers]:
         """Each figure that there is, ``[draws]``, under weights ``[draws, n]``."""
 
@@ -190,8 +223,8 @@ class _Reading:
         if self.chances is not None:
             found["auroc"] = _auroc(self.chances[given], self.is_yes[given], weights[:, given])
         if self.confidences is not None:
-            bins = np.clip(np.ceil(self.confidences * BINS).astype(int) - 1, 0, BINS - 1)
-            gaps = (np.arange(BINS) == bins[:, None]) * ((self.confidences - right) * given)[:, None]
+            excess = (self.confidences - right) * given
+            gaps = (np.arange(BINS) == self._bin_of(self.confidences)[:, None]) * excess[:, None]
             with np.errstate(invalid="ignore"):
                 found["calibration_error"] = np.abs(weights @ gaps).sum(1) / (weights @ given.astype(np.float64))
         if judged.alone is not None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from calibration import Certificate
 from rag.evaluation.measured import MeasuredRun, measure_run
 from rag.evaluation.policies import PolicyScore, measure_answers, policy_answers
 from rag.evaluation.predictions import Predictions
+from rag.evaluation.timing import time_answers
 from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
 from rag.questions import Question
@@ -52,6 +53,7 @@ def evaluate_run(
     *,
     measured: bool = False,
     noising: Noising | None = None,
+    timed: int = 0,
     seed: int = 0,
 ) -> Evaluation:
     """Answer the questions of a split at every k, and measure every policy; see `evaluate`.
@@ -66,8 +68,10 @@ def evaluate_run(
         Measure all of `FIGURES`, which takes a bootstrap for each policy, domain and source.
     noising
         Ask all again about images that are noise, for the figures that need it; only where ``measured``.
+    timed
+        How many questions to ask again one by one, for seconds per answer; only where ``measured``.
     seed
-        Of the bootstraps.
+        Of the bootstraps, and of the questions timed.
 
     Raises
     ------
@@ -98,6 +102,8 @@ def evaluate_run(
         noised = None if noising is None else run.score(asked, alter=noising.alter, alteration=noising.name)
         fingerprints, tokens = run.system.fingerprints, _prompt_tokens(run, asked)
         figures = measure_run(scored, given, fingerprints, noised=noised, tokens=tokens, seed=seed)
+        if timed:
+            figures = replace(figures, seconds=time_answers(run, asked, timed, certificate, seed=seed))
     return Evaluation(measure_answers(scored, given), predictions, figures)
 
 

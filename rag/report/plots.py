@@ -1,4 +1,4 @@
-"""The plots of the calibration report, as SVG to put into a page.
+"""The plots of the calibration report, as SVG to put into a page, and what all drawings share.
 
 Told apart by the shape and filling of their marks as well as by colour, so that they work in black and white. All text
 drawn is ours: what comes from files goes into the title and the description only.
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Of Okabe and Ito's palette, told apart by the colour-blind and by their greys.
-_COLOURS, _SHAPES, _LINES = ("#0072b2", "#d55e00"), ("o", "s"), ("-", (0, (2, 2)))
+COLOURS, SHAPES = ("#0072b2", "#d55e00", "#009e73"), ("o", "s", "^")
+LINES: tuple[str | tuple[int, tuple[int, ...]], ...] = ("-", (0, (2, 2)), (0, (6, 2)))
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched and copied
     "font.family": ["DejaVu Sans"],
@@ -56,9 +57,7 @@ def plot_risks(caption: Caption, curves: Sequence[Curve], shown: PolicyResult, s
             shift = 0.14 * number
             given = [one for one in curve.points if one.coverage > 0]
             places = [one.policy.k + shift for one in given]
-            axes.plot(
-                places, [one.risk for one in given], color=_COLOURS[number], linestyle=_LINES[number], linewidth=1
-            )
+            axes.plot(places, [one.risk for one in given], color=COLOURS[number], linestyle=LINES[number], linewidth=1)
             _mark(axes, places, given, number, curve.label)
             if shown in given:
                 _ring(axes, shown.policy.k + shift, shown, shown_as)
@@ -67,7 +66,7 @@ def plot_risks(caption: Caption, curves: Sequence[Curve], shown: PolicyResult, s
         axes.set_xlim(-0.5, most + 0.5)
         axes.set_xlabel("reports read, at most (k)")
 
-    return _svg(caption, draw)
+    return draw_svg(caption, draw)
 
 
 def plot_thresholds(
@@ -80,7 +79,7 @@ def plot_thresholds(
 
         given = [one for one in points if one.coverage > 0]
         places = [one.coverage for one in given]
-        axes.plot(places, [one.risk for one in given], color=_COLOURS[0], linewidth=1)
+        axes.plot(places, [one.risk for one in given], color=COLOURS[0], linewidth=1)
         _mark(axes, places, given, 0, "")
         for number, one in enumerate(given):
             name = f"τ = {one.policy.tau:g}" if one.policy.tau else "no τ"
@@ -94,25 +93,25 @@ def plot_thresholds(
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         axes.set_xlabel("questions answered (coverage)")
 
-    return _svg(caption, draw)
+    return draw_svg(caption, draw)
 
 
 def plot_contexts(caption: Caption, counts: Sequence[int]) -> Html:
     """Draw how many questions got 0, 1, …, K contexts."""
 
     def draw(axes: "Axes") -> None:
-        bars = axes.bar(range(len(counts)), counts, width=0.7, color="#cfe3f1", edgecolor=_COLOURS[0])
+        bars = axes.bar(range(len(counts)), counts, width=0.7, color="#cfe3f1", edgecolor=COLOURS[0])
         axes.bar_label(bars, fontsize=9)
         axes.set_ylim(0, 1.12 * max(counts))
         axes.set_xlabel("reports that the question got")
         axes.set_ylabel("questions")
-        _whole_numbers(axes)
+        whole_numbers(axes)
 
-    return _svg(caption, draw)
+    return draw_svg(caption, draw)
 
 
 def _mark(axes: "Axes", places: Sequence[float], given: Sequence[PolicyResult], number: int, label: str) -> None:
-    colour, shape = _COLOURS[number], _SHAPES[number]
+    colour, shape = COLOURS[number], SHAPES[number]
     axes.vlines(
         places, [one.interval[0] for one in given], [one.interval[1] for one in given], color=colour, linewidth=1
     )
@@ -138,10 +137,11 @@ def _promise(axes: "Axes", alpha: float, points: Sequence[PolicyResult]) -> None
     axes.set_ylim(-0.06 * top, top)  # so that marks at 0 are seen whole
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_ylabel("average error")
-    _whole_numbers(axes)
+    whole_numbers(axes)
 
 
-def _whole_numbers(axes: "Axes") -> None:
+def whole_numbers(axes: "Axes") -> None:
+    """Label the horizontal axis with whole numbers only."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(12, integer=True))
@@ -156,7 +156,8 @@ def _plain_style(salt: str) -> Iterator[None]:
         yield
 
 
-def _svg(caption: Caption, draw: "Callable[[Axes], None]") -> Html:
+def draw_svg(caption: Caption, draw: "Callable[[Axes], None]") -> Html:
+    """One drawing, for a page or by itself, that says what it shows to those who do not see it."""
     from matplotlib.figure import Figure
 
     with _plain_style(caption.name), io.StringIO() as file:

@@ -122,7 +122,8 @@ def test_evaluate_sets_policies_beside_baselines(
 
 def test_evaluate_refuses_figures_that_nobody_would_see(run: Run, few: Path) -> None:
     refused(run("evaluate", few, "--mllm", "m", "--copy-rate"), "--copy-rate", "--measures")
-    refused(run("evaluate", few, "--retrieval", "--markdown", "a.md"), "--markdown", "--retrieval")
+    refused(run("evaluate", few, "--mllm", "m", "--seconds", 2, "--plots", "p"), "--seconds", "--measures")
+    refused(run("evaluate", few, "--retrieval", "--plots", "p", "--markdown", "a"), "--markdown, --plots; leave out")
     refused(run("evaluate", few, "--mllm", "m", "--measures", "a", "--markdown", "a"), "one and the same")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
-from rag import FIGURES, Judged, MeasuredRun, PolicyMeasures, Question, leaning, measure_groups, measure_judged
+from rag import FIGURES, Bin, Judged, MeasuredRun, PolicyMeasures, Question, leaning, measure_groups, measure_judged
 from rag.evaluation.metrics import Estimate
 from titrate import InputError
 
@@ -72,6 +72,8 @@ def test_calibration_error_by_hand() -> None:
     """Said with 0.9, 0.9 and 0.6, of which the first and the last are right: |1.8 - 1| / 3 + |0.6 - 1| / 3."""
     found = measure_judged(judged(["yes", "no", "yes"], ["yes", "yes", "yes"], yes=[0.9, 0.1, 0.6]), rounds=5)
     assert value(found.by_question, "calibration_error") == pytest.approx(0.4)
+    assert found.bins == (Bin(1, 0.6, 1.0), Bin(2, 0.9, 0.5))
+    assert measure_judged(judged(["yes"], ["yes"]), rounds=5).bins is None
     sure = measure_judged(judged(["yes"], ["yes"], yes=[1.0]), rounds=5)
     assert value(sure.by_question, "calibration_error") == 0
 

@@ -39,6 +39,7 @@ def words(samples: Path, small_folder: Path, tiny_folder: Path, tmp_path: Path) 
 
 def test_every_figure_of_a_run(run: Run, words: list[object], tmp_path: Path) -> None:
     files = ["--measures", "m.json", "--markdown", "m.md", "--copy-rate", "--loss", "tokens"]
+    files += ["--seconds", 2, "--plots", "plots"]
     table = json.loads(run(*words, *files, "--json").stdout)
     by_policy = {(row["domain"], row["policy"]): row["metrics"] for row in table}
     written = json.loads((tmp_path / "m.json").read_text())["rows"]
@@ -59,4 +60,15 @@ def test_every_figure_of_a_run(run: Run, words: list[object], tmp_path: Path) ->
     assert whole["majority answer"]["by_question"]["harm"] is None
     opened = [row["policy"] for row in written if row["measures"]["positive"] == "open" and row["domain"]]
     assert opened == ["k = 0", "k = 1", "k = 2"]
-    assert "## All questions" in (tmp_path / "m.md").read_text()
+    page = (tmp_path / "m.md").read_text()
+    assert "## All questions" in page
+    assert "Medians of 2 questions, asked one by one. Retrieval: the image is decoded" in page
+    seconds = json.loads((tmp_path / "m.json").read_text())["seconds"]
+    assert [(each["policy"], each["answers"]) for each in seconds] == [("k = 0", 2), ("k = 1", 2), ("k = 2", 2)]
+    for each in seconds:  # of two, median and mean are one
+        assert 0 < each["retrieval"] < each["slowest"]
+        assert each["total"] == pytest.approx(each["retrieval"] + each["answering"])
+        assert each["total"] <= each["slowest"]
+    drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
+    kinds = ("reliability", "reliance", "risk")
+    assert drawn == sorted(f"{kind}-{name}.svg" for kind in kinds for name in ("all", "domain-pathology"))
