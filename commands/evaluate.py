@@ -131,6 +131,7 @@ def evaluate(
                 run,
                 split,
                 promised,
+                predictions=predictions,
                 measured=any(path is not None for path in (measures, markdown, plots)),
                 noising=Noising(noise.apply, asdict(noise)) if copy_rate else None,
                 timed=timed or 0,

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from calibration import Certificate
 from rag.evaluation.measured import MeasuredRun, measure_run
 from rag.evaluation.policies import PolicyScore, measure_answers, policy_answers
-from rag.evaluation.predictions import Predictions
+from rag.evaluation.predictions import Predictions, refuse_other_run, run_name
 from rag.evaluation.timing import time_answers
 from rag.outcomes.run import QuestionRun
 from rag.outcomes.score import Outcomes
@@ -51,6 +52,7 @@ def evaluate_run(
     split: str,
     certificate: Certificate | None = None,
     *,
+    predictions: Path | None = None,
     measured: bool = False,
     noising: Noising | None = None,
     timed: int = 0,
@@ -64,6 +66,9 @@ def evaluate_run(
         The questions.
     certificate
         Adds the certified policy.
+    predictions
+        Where predictions are to be written: refused before anything is scored if it holds those of another run. A run
+        that was cut short goes on from the outcomes kept, and gives the same ones.
     measured
         Measure all of `FIGURES`, which takes a bootstrap for each policy, domain and source.
     noising
@@ -76,13 +81,16 @@ def evaluate_run(
     Raises
     ------
     InputError
-        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system, or the model
-        was trained on patients of the split.
+        As `QuestionRun.read` and `evaluate`, or if the certificate was made for another system, the model was trained
+        on patients of the split, or ``predictions`` names a file of something else.
     """
     if certificate is not None:
         certificate.verify(run.system.fingerprints)
         run.system.tell_of_other_versions(certificate)
     questions = run.read(split)
+    name = run_name(run.system.fingerprints, questions, run.max_k)
+    if predictions is not None:
+        refuse_other_run(predictions, name)
     run.refuse_trained_on(questions)
     asked = run.retrieve(questions)
     if certificate is not None:  # before hours of scoring
@@ -96,7 +104,7 @@ def evaluate_run(
     for one in given:
         for row, answer in zip(one.rows, one.answers or (), strict=False):
             of_row.setdefault(row, {})[one.policy] = answer
-    predictions = Predictions.collect(scored, of_row, run.system.fingerprints)
+    answered = Predictions.collect(scored, of_row, run.system.fingerprints, name)
     figures = None
     if measured:
         noised = None if noising is None else run.score(asked, alter=noising.alter, alteration=noising.name)
@@ -104,7 +112,7 @@ def evaluate_run(
         figures = measure_run(scored, given, fingerprints, noised=noised, tokens=tokens, seed=seed)
         if timed:
             figures = replace(figures, seconds=time_answers(run, asked, timed, certificate, seed=seed))
-    return Evaluation(measure_answers(scored, given), predictions, figures)
+    return Evaluation(measure_answers(scored, given), answered, figures)
 
 
 def _prompt_tokens(run: QuestionRun, asked: Retrieved[Question]) -> NDArray[np.int64]:

@@ -86,7 +86,7 @@ def test_two_runs_at_the_command_line(
     plain = run("--predictions", "one.jsonl")
     assert plain.exit_code == 0, plain.output
     first, *rows = [json.loads(line) for line in (tmp_path / "one.jsonl").read_text().splitlines()]
-    assert first["predictions"] == 1 and set(first["fingerprints"]) >= {"mllm", "index", "prompt"}
+    assert first["predictions"] == 2 and set(first["fingerprints"]) >= {"mllm", "index", "prompt"}
     assert {line["id"] for line in rows} <= {line["id"] for line in asked[:6]} and rows
     for line in rows:
         assert line["policies"]["k = 1"] == line["answers"][1] and len(line["log_probabilities"]) == 2

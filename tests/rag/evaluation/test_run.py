@@ -2,43 +2,46 @@
 
 import json
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rag import AnsweringSystem, Predictions, QuestionOptions, QuestionRun, SystemOptions, evaluate_run
 from tests.command_line import Run
 from tests.rag.small import query_image
+from titrate import InputError
 
 
 @pytest.fixture
-def words(samples: Path, small_folder: Path, tiny_folder: Path, tmp_path: Path) -> list[object]:
+def words(
+    samples: Path, small_folder: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[object]:
     """Give the command line over five closed questions of four patients and an open one, and one to learn from."""
-    shutil.copyfile(query_image(samples), tmp_path / "a.png")
-    rows: list[dict[str, Any]] = [
-        {"id": str(number), "question": text, "answer": answer, "options": options, "patient": patient,
-         "source": source, "image": "a.png", "split": "train" if number == 6 else "test"}
-        for number, (text, answer, options, patient, source) in enumerate(
-            [
-                ("Is it large?", "yes", ["yes", "no"], None, "one"),
-                ("Is it pale?", "no", ["yes", "no"], None, "one"),
-                ("Is it round?", "yes", ["yes", "no"], None, "two"),
-                ("Which stain?", "blue", ["red", "blue", "none"], None, "two"),
-                ("Are there cells?", "no", ["no", "yes"], None, None),
-                ("What is seen?", "round cells", None, None, "one"),
-                ("Is it large?", "yes", ["yes", "no"], "other", "one"),
-            ]
-        )
-    ]  # fmt: skip
-    for row, patient in zip(rows, ["p", "p", "q", "r", "s", "s", "t"], strict=True):
-        shutil.copyfile(tmp_path / "a.png", tmp_path / f"{row['id']}.png")
-        row |= {"patient": patient, "image": f"{row['id']}.png"}
-    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr("rag.answering.MAX_NEW_TOKENS", 4)  # what a random model writes is as good after four
+    asked: list[tuple[str, str, list[str] | None, str, str | None]] = [
+        ("Is it large?", "yes", ["yes", "no"], "p", "one"),
+        ("Is it pale?", "no", ["yes", "no"], "p", "one"),
+        ("Is it round?", "yes", ["yes", "no"], "q", "two"),
+        ("Which stain?", "blue", ["red", "blue", "none"], "r", "two"),
+        ("Are there cells?", "no", ["no", "yes"], "s", None),
+        ("What is seen?", "round cells", None, "s", "one"),
+        ("Is it large?", "yes", ["yes", "no"], "t", "one"),
+    ]
+    lines = []
+    for number, (text, answer, options, patient, source) in enumerate(asked):
+        shutil.copyfile(query_image(samples), tmp_path / f"{number}.png")
+        row: dict[str, Any] = {"id": str(number), "image": f"{number}.png", "question": text, "answer": answer}
+        row |= {"options": options, "patient": patient, "source": source, "split": "train" if number == 6 else "test"}
+        lines.append(json.dumps(row) + "\n")
+    (tmp_path / "q.jsonl").write_text("".join(lines))
     return ["evaluate", "q.jsonl", "--index", small_folder, "--mllm", tiny_folder, "--device", "cpu", "--max-k", 2]
 
 
 def test_every_figure_of_a_run(run: Run, words: list[object], tmp_path: Path) -> None:
-    files = ["--measures", "m.json", "--markdown", "m.md", "--copy-rate", "--loss", "tokens"]
+    files: list[object] = ["--measures", "m.json", "--markdown", "m.md", "--copy-rate", "--loss", "tokens"]
     files += ["--seconds", 2, "--plots", "plots"]
     table = json.loads(run(*words, *files, "--json").stdout)
     by_policy = {(row["domain"], row["policy"]): row["metrics"] for row in table}
@@ -72,3 +75,47 @@ def test_every_figure_of_a_run(run: Run, words: list[object], tmp_path: Path) ->
     drawn = sorted(path.name for path in (tmp_path / "plots").iterdir())
     kinds = ("reliability", "reliance", "risk")
     assert drawn == sorted(f"{kind}-{name}.svg" for kind in kinds for name in ("all", "domain-pathology"))
+
+
+def test_predictions_of_a_run_that_was_cut_short(
+    words: list[object], small_folder: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same file in the end, byte for byte, without answering again what was answered; and of no other run."""
+    monkeypatch.setattr("rag.outcomes.score._IMAGES_AT_ONCE", 2)
+    told: list[int] = []
+
+    @contextmanager
+    def stops(label: str) -> Iterator[Callable[[int, int], None]]:
+        def show(done: int, total: int) -> None:
+            told.append(done)
+            if len(told) == 2:
+                raise KeyboardInterrupt
+
+        yield show
+
+    def options(folder: str, k: int = 2) -> QuestionOptions:
+        return QuestionOptions(tmp_path / "q.jsonl", max_k=k, loss="tokens", outcomes=tmp_path / folder)
+
+    def write(run: QuestionRun, name: str) -> bytes:
+        evaluate_run(run, "test", predictions=tmp_path / name).predictions.save(tmp_path / name)
+        return (tmp_path / name).read_bytes()
+
+    with AnsweringSystem.open(SystemOptions(small_folder, str(tiny_folder), device="cpu")) as system:
+        with pytest.raises(KeyboardInterrupt):
+            write(QuestionRun(system, options("kept"), progress=stops), "cut.jsonl")
+        assert not (tmp_path / "cut.jsonl").exists()
+        (kept,) = (tmp_path / "kept").iterdir()
+        half = kept.read_bytes()
+        assert half.count(b'"question"') == 4
+        cut = write(QuestionRun(system, options("kept")), "cut.jsonl")
+        assert kept.read_bytes().startswith(half)
+        assert write(QuestionRun(system, options("new")), "whole.jsonl") == cut
+        assert write(QuestionRun(system, options("kept")), "cut.jsonl") == cut
+        opened = Predictions.load(tmp_path / "cut.jsonl").rows[-1]
+        assert (opened.id, opened.options, opened.policies, len(opened.answers)) == ("5", [], {}, 3)
+        (tmp_path / "notes.jsonl").write_text("mine\n")
+        for name, k in (("cut.jsonl", 1), ("notes.jsonl", 2)):
+            with pytest.raises(InputError, match="name another file with --predictions, or remove it"):
+                write(QuestionRun(system, options("other", k)), name)
+        assert not (tmp_path / "other").exists()
+    assert (tmp_path / "cut.jsonl").read_bytes() == cut
