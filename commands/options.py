@@ -233,7 +233,8 @@ def question_options(split: str) -> Callable[[Callable[..., Any]], Callable[...,
             click.argument(
                 "questions",
                 type=FILE,
-                help="JSON lines, a question each: see samples/README.md. Or a file of RULE, VQA-RAD, SLAKE, PMC-VQA.",
+                help="JSON lines, a question each: see samples/README.md. Or a file of RULE, VQA-RAD, SLAKE, "
+                "PathVQA, PMC-VQA.",
             ),
             option("--root", type=FOLDER, help="Folder of the images.  [default: the file's]", section=QUESTIONS),
             option(

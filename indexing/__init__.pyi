@@ -21,6 +21,7 @@ from .folder.manifest import Manifest as Manifest
 from .images.decode import DECODING_VERSION as DECODING_VERSION
 from .images.decode import load_image as load_image
 from .images.files import resolve_image as resolve_image
+from .images.limits import MAX_BYTES as MAX_BYTES
 from .images.view import ImageView as ImageView
 from .index import Index as Index
 from .info import IndexInfo as IndexInfo

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import resolve_image
-from rag.question_files import QuestionRow, question_rows
+from rag.question_sets.rows import QuestionRow, question_rows
 from titrate import (
     FULL_STOPS,
     InputError,
@@ -116,8 +116,8 @@ def option_key(text: str) -> str:
 def read_questions(path: Path, *, root: Path | None = None, splits: Sequence[str] | None = None) -> list[Question]:
     """Read a question file: one JSON object a line, images relative to the root.
 
-    The files of RULE, VQA-RAD, SLAKE and PMC-VQA are read as published, see `rag.question_files`. What of them cannot
-    be used is left out, with a `TitrateWarning` that says how many questions were read and how.
+    The files of RULE, VQA-RAD, SLAKE, PathVQA and PMC-VQA are read as published, see `rag.question_sets`. What of them
+    cannot be used is left out, with a `TitrateWarning` that says how many questions were read and how.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from indexing import Exclusion, Index, load_image, perceptual_hash, same_picture
-from rag.question_files import question_rows
+from rag.question_sets.rows import question_rows
 from rag.questions import Question, parse_question, published_question
 from titrate import InputError, hash_patient, independent_unit, normal_id, patient_or_study
 

@@ -93,6 +93,13 @@ def parquet() -> bytes:
     return file.getvalue()
 
 
+def parquet_questions() -> bytes:
+    file = io.BytesIO()
+    row = {"image": {"bytes": picture("png"), "path": "a.png"}, "question": "Is it?", "answer": "no", "split": "test"}
+    pq.write_table(pa.Table.from_pylist([row, {**row, "answer": "a nodule"}]), file)
+    return file.getvalue()
+
+
 def picture(kind: str, mode: str = "RGB") -> bytes:
     file = io.BytesIO()
     rng = np.random.default_rng(0)
@@ -126,6 +133,7 @@ JSON: dict[str, tuple[str, st.SearchStrategy[bytes], Callable[[Path], object]]] 
     "questions.jsonl": ("q.jsonl", json_lines([QUESTION, {**QUESTION, "id": "q2"}]), read_questions),
     "VQA-RAD": ("v.json", json_file([VQA_RAD, {**VQA_RAD, "qid": 2}]), read_questions),
     "PMC-VQA": ("p.csv", damaged(table(PMC_VQA, ",")), read_questions),
+    "PathVQA": ("q.parquet", damaged(parquet_questions()), read_questions),
     "pairs.jsonl": ("p.jsonl", json_lines([PAIR, {**PAIR, "id": "y"}]), read_pairs),
     "pairs.json": ("p.json", json_file([RELEASED, RELEASED]), read_pairs),
     "regions": ("r.jsonl", json_lines([REGION, {"image": "b.png", "mask": "a.png"}]), read_regions),

@@ -1,4 +1,4 @@
-"""Question files line by line: in the form of this project, and as RULE, VQA-RAD, SLAKE and PMC-VQA publish theirs."""
+"""Question files line by line: in our form, and as RULE, VQA-RAD, SLAKE, PathVQA and PMC-VQA publish theirs."""
 
 import os
 import re
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from indexing import TableFile
+from rag.question_sets.parquet import PROBLEM, parquet_rows
 from rag.yes_no import yes_or_no
 from titrate import InputError, open_file, parse_json, read_jsonl, read_text
 
@@ -21,7 +22,14 @@ _MIMIC = re.compile(r"p\d\d/p(\d{8})/s(\d{8})/")
 _IU_STUDY = re.compile(r"(CXR\d+_IM-[\d-]+)/")
 _ARTICLE = re.compile(r"(PMC\d+)_")
 _LETTERS = "ABCD"
+_NAMED = ("patient", "study", "record", "domain", "split", "kind", "source")
+"""What a row may say besides, in any layout, as in the form of this project."""
+_PLAIN_COLUMNS = ("image", "question", "answer")
 _PMC_COLUMNS = ("Figure_path", "Question", "Answer", *(f"Choice {letter}" for letter in _LETTERS))
+_COLUMNS = (
+    *_PLAIN_COLUMNS, "options", "id", "answer_type", *_NAMED,
+    "Figure_path", "Question", "Answer", "Answer_label", *(f"Choice {letter}" for letter in _LETTERS),
+)  # fmt: skip
 _PICTURES = {"VQA-RAD": "VQA_RAD Image Folder", "SLAKE": "imgs", "PMC-VQA": "images"}
 """The folder of the images beside the published file."""
 
@@ -53,12 +61,14 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
 
     A published question has options where its answer is yes or no, in a language of `rag.yes_no`, or where it is a row
     with choices; else it is open, because nothing says what else could have been answered. Images of one MIMIC patient,
-    MedPix case or PMC article are of one unit.
+    MedPix case or PMC article are of one unit. A table with the columns ``image``, ``question`` and ``answer`` is read
+    as PathVQA's, whatever else it has; in Parquet it may hold the pictures themselves, see `parquet_rows`, and with
+    ``options`` and ``id`` it is in the form of this project.
 
     Parameters
     ----------
     path
-        JSON lines, whatever its name; or the list or ``.csv`` of one of those sets.
+        JSON lines, whatever its name; or the list, ``.csv``, ``.tsv`` or Parquet of one of those sets.
     folder
         That image paths are relative to; where it holds the set's own folder of images, that one.
 
@@ -69,20 +79,21 @@ def question_rows(path: Path, folder: Path) -> Iterator[QuestionRow]:
     """
     rows: Iterator[tuple[int, dict[str, Any] | str]]
     beginning = _beginning(path)
+    table = ""
     listed = beginning.startswith("[") and path.suffix.lower() not in (".jsonl", ".ndjson")
     if listed:
         rows = _listed(path)
     elif path.suffix.lower() in (".csv", ".tsv") and not beginning.startswith("{"):
-        rows = _choices(path)
+        table, rows = _table(path)
     elif beginning.startswith("PAR1"):
-        raise InputError(f"{path} is Parquet; write its pictures to files, and its questions as JSON lines")
+        table, rows = "Parquet", parquet_rows(path, folder, _COLUMNS)
     else:
         rows = ((line, value) for line, value in read_jsonl(path))
     for line, value in rows:
         if isinstance(value, str):
-            yield QuestionRow(line, {}, "PMC-VQA", value)
+            yield QuestionRow(line, {}, table, value)
             continue
-        row = _converted(line, value)
+        row = _of_table(path, line, value) if table and "Figure_path" not in value else _converted(line, value)
         if row.source is None and listed:
             raise InputError(
                 f"{path} is no list of questions as VQA-RAD or SLAKE have it; write one object a line, .jsonl"
@@ -116,13 +127,27 @@ def _listed(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
     yield from enumerate(entries, start=1)
 
 
-def _choices(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    table = TableFile(path, set(_PMC_COLUMNS).issubset, lambda name: name == "Figure_path")
-    missing = [name for name in _PMC_COLUMNS if name not in table.columns]
+def _table(path: Path) -> tuple[str, Iterator[tuple[int, dict[str, Any] | str]]]:
+    """Whose layout a table of text has, and its rows; empty cells say nothing."""
+    forms = (_PMC_COLUMNS, _PLAIN_COLUMNS)
+    table = TableFile(
+        path,
+        lambda header: any(set(form).issubset(header) for form in forms),
+        lambda name: name in ("Figure_path", "image", "id"),
+    )
+    form, name = (_PMC_COLUMNS, "PMC-VQA") if "Figure_path" in table.columns else (_PLAIN_COLUMNS, "PathVQA")
+    missing = [column for column in form if column not in table.columns]
     if missing:
-        raise InputError(f"{path} has no column {missing[0]}, as PMC-VQA has; write questions as JSON lines")
-    for line, cells in table.rows():
-        yield line, cells if isinstance(cells, str) else dict(zip(table.columns, cells, strict=True))
+        raise InputError(f"{path} has no column {missing[0]}, as {name} has; write questions as JSON lines")
+    if "options" in table.columns:
+        raise InputError(
+            f"{path} has a column options, which no cell can hold a list for; write questions as JSON lines"
+        )
+    rows = (
+        (line, cells if isinstance(cells, str) else dict(zip(table.columns, cells, strict=True)))
+        for line, cells in table.rows()
+    )
+    return name, rows
 
 
 def _converted(line: int, value: dict[str, Any]) -> QuestionRow:
@@ -131,9 +156,11 @@ def _converted(line: int, value: dict[str, Any]) -> QuestionRow:
     if "qid" in value and "image_name" in value:
         split = "test" if str(value.get("phrase_type")).startswith("test") else "train"
         fields = {"image": value["image_name"], "patient": value.get("image_case_url"), "split": split}
+        fields = {**_named(value), **{name: said for name, said in fields.items() if said is not None}}
         return QuestionRow(line, {"id": str(value["qid"]), **fields, **_asked(value)}, "VQA-RAD")
     if "qid" in value and "img_name" in value:
-        return QuestionRow(line, {"id": str(value["qid"]), "image": value["img_name"], **_asked(value)}, "SLAKE")
+        fields = {"id": str(value["qid"]), "image": value["img_name"], **_named(value)}
+        return QuestionRow(line, {**fields, **_asked(value)}, "SLAKE")
     if "Figure_path" in value:
         return QuestionRow(line, _of_pmc(line, value), "PMC-VQA")
     return QuestionRow(line, value)
@@ -147,7 +174,25 @@ def _of_rule(value: Mapping[str, Any]) -> dict[str, Any]:
         fields["patient"], fields["study"] = mimic.groups()
     elif (study := _IU_STUDY.search(image)) is not None:
         fields["study"] = study[1]
-    return {**fields, **_asked(value)}
+    return {**fields, **_named(value), **_asked(value)}
+
+
+def _of_table(path: Path, line: int, value: dict[str, Any]) -> QuestionRow:
+    """A row of a table with image, question and answer, numbered where it has no id."""
+    missing = [name for name in _PLAIN_COLUMNS if name not in value]
+    if missing:
+        raise InputError(f"{path} has no column {missing[0]}, as PathVQA has; write questions as JSON lines")
+    name = line if value.get("id") in (None, "") else value["id"]
+    fields = {"id": str(name), "image": value["image"], **_named(value)}
+    if "options" not in value:
+        return QuestionRow(line, {**fields, **_asked(value)}, "PathVQA", value.get(PROBLEM))
+    asked = {each: value[each] for each in ("question", "answer", "options")}
+    return QuestionRow(line, {**fields, **asked}, problem=value.get(PROBLEM))
+
+
+def _named(value: Mapping[str, Any]) -> dict[str, Any]:
+    """What a row says about whose image it is and where it comes from."""
+    return {name: value[name] for name in _NAMED if value.get(name) not in (None, "")}
 
 
 def _asked(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,10 +211,10 @@ def _of_pmc(line: int, value: Mapping[str, str]) -> dict[str, Any]:
     """PMC-VQA's: choices may begin with their letter, and the answer is a letter in one of two columns, or a text."""
     choices: dict[str, str] = {}
     for letter in _LETTERS:
-        text = re.sub(rf"^{letter}\s*[:.)]\s*", "", value.get(f"Choice {letter}", "").strip()).strip()
+        text = re.sub(rf"^{letter}\s*[:.)]\s*", "", (value.get(f"Choice {letter}") or "").strip()).strip()
         if text:
             choices[letter] = text
-    label = (value.get("Answer_label") or value.get("Answer", "")).strip()
+    label = (value.get("Answer_label") or value.get("Answer") or "").strip()
     article = _ARTICLE.match(value["Figure_path"])
     return {
         "id": str(line),
@@ -178,5 +223,5 @@ def _of_pmc(line: int, value: Mapping[str, str]) -> dict[str, Any]:
         "answer": choices.get(label, "" if label in _LETTERS else label),
         "options": list(choices.values()),
         "study": article and article[1],
-        "split": value.get("split") or None,
+        **_named(value),
     }

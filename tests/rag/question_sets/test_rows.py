@@ -1,4 +1,4 @@
-"""Question files as RULE, VQA-RAD, SLAKE and PMC-VQA publish them.
+"""Question files as RULE, VQA-RAD, SLAKE, PathVQA and PMC-VQA publish them.
 
 Fields, their order and the odd values are those of the published files; the questions are made up.
 """
@@ -66,6 +66,25 @@ def test_rule_and_mmed_rag(tmp_path: Path) -> None:
     assert (fifth.study, fifth.unit) == (None, str(tmp_path / "slo_fundus_08003.jpg"))
     with pytest.raises(InputError, match=r"does not exist; check the path, or name its folder with --root"):
         read(path, "RULE", root=tmp_path / "p15")
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("q.jsonl", {"question_id": 1, "question": "?", "answer": "no", "image": "a.png"}),
+        ("q.json", {"qid": 1, "question": "?", "answer": "no", "answer_type": "CLOSED", "img_name": "a.png"}),
+    ],
+)
+def test_what_a_published_row_says_besides(tmp_path: Path, name: str, row: dict[str, Any]) -> None:
+    """Split, patient and the rest are what they are in the form of this project, not ignored."""
+    said = {"split": "test", "patient": 7, "study": "s", "domain": "d", "source": "here", "kind": "k", "record": "r"}
+    picture(tmp_path / "a.png")
+    rows = [{**row, **said}, {**row, "qid": 2, "question_id": 2, "split": "train", "patient": "8", "study": ""}]
+    text = json.dumps(rows) if name == "q.json" else "".join(json.dumps(each) + "\n" for each in rows)
+    (tmp_path / name).write_text(text)
+    (only,) = read(tmp_path / name, "1 are left out|2 questions with options", splits=["test"])
+    assert (only.split, only.patient, only.study, only.domain) == ("test", "7", "s", "d")
+    assert (only.source, only.kind, only.record) == ("here", "k", "r")
 
 
 def vqa_rad(number: int, image: str, case: str, phrase: str, kind: str, answer: Any) -> dict[str, Any]:
@@ -188,7 +207,9 @@ def test_pmc_vqa_of_both_versions(tmp_path: Path) -> None:
         ("q.json", "[{}", "is damaged JSON, or not UTF-8 text; get a whole copy of it"),
         ("q.json", "{} {}", "line 1: not JSON"),
         ("q.csv", "Figure_path,Question\n", "has no column Answer, as PMC-VQA has; write questions as JSON lines"),
-        ("q.parquet", "PAR1", "is Parquet; write its pictures to files, and its questions as JSON lines"),
+        ("q.csv", "image,question\n", "has no column answer, as PathVQA has; write questions as JSON lines"),
+        ("q.csv", "image,question,answer,options\n", "has a column options, which no cell can hold a list for"),
+        ("q.parquet", "PAR1", "is no whole Parquet, or not UTF-8, after row 0; get a whole copy"),
     ],
 )
 def test_what_has_none_of_these_forms(tmp_path: Path, name: str, content: str, message: str) -> None:
