@@ -1,5 +1,6 @@
 from .calibrate import COMPUTED_WITH as COMPUTED_WITH
 from .calibrate import certify as certify
+from .calibrate import choose_policies as choose_policies
 from .certificate import FINGERPRINTS as FINGERPRINTS
 from .certificate import Certificate as Certificate
 from .choices import Choices as Choices

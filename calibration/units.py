@@ -154,6 +154,12 @@ class UnitMeans:
         """Mean loss of the answers given, ``[policies]``; 1 where none is given."""
         return _ratio(self.errors.sum(axis=0), self.answered.sum(axis=0))
 
+    def choose(self, grid: PolicyGrid, among: BoolArray) -> Policy | None:
+        """The policy of least rank, see `MeasuredPolicy.rank`, ``among`` ``[policies]``; None where there is none."""
+        ranks = np.stack((-self.answered.mean(axis=0), self.risks, self.contexts.mean(axis=0)), axis=1).round(_DIGITS)
+        best = min(np.flatnonzero(among).tolist(), key=lambda row: tuple(ranks[row]), default=None)
+        return None if best is None else grid.policies[best]
+
     def measure(self, grid: PolicyGrid) -> tuple[MeasuredPolicy, ...]:
         """Sum up each policy over the units.
 

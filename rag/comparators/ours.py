@@ -4,17 +4,18 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration import (
     BLENDS,
-    FINGERPRINTS,
+    HypothesisFamily,
     OutcomeTable,
     Policy,
     PolicyGrid,
-    certify,
+    choose_policies,
     choose_tests,
     mean_per_unit,
     order_of_testing,
@@ -28,7 +29,6 @@ from titrate import InputError
 
 CERTIFIED_K, CERTIFIED_BLEND = "certified k", "certified k, blend or gate"
 _NO_OUTCOMES = "not available: no outcomes of other patients to calibrate with"
-_FINGERPRINTS = dict.fromkeys(FINGERPRINTS, "not kept")  # the certificate is read here and thrown away
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,28 @@ class CertifiedPolicy(ByPolicy):
         each = Counter(zip(calibrate.domains, calibrate.units, strict=True))
         single = max(each.values()) == 1 and bool(np.isin(calibrate.losses, (0, 1)).all())
         procedure, p_value = choose_tests(None, None, sequential=False, single_closed=single)
-        certificate = certify(
-            calibrate,
-            alpha=self.alpha,
-            delta=self.delta,
-            fingerprints=_FINGERPRINTS,
-            procedure=procedure,
-            p_value=p_value,
-            blends=BLENDS if self.combined else (),
-            gates=GATES if self.combined else (),
-            prior_outcomes=prefer,
-        )
+        names = tuple(sorted(set(calibrate.domains)))
+        family = _family(self, calibrate.max_k, names, procedure, p_value, prefer)
         found = {}
-        for domain, result in certificate.domains.items():
-            policy = result.policy
+        for domain, policy in choose_policies(calibrate, family).items():
             told = f"nothing certified at {self.alpha:g}: answers nothing" if policy is None else policy_name(policy)
             found[domain] = Choice(told, policy, policy is not None)
         return found
+
+
+@lru_cache(maxsize=4)
+def _family(
+    comparator: CertifiedPolicy,
+    max_k: int,
+    domains: tuple[str, ...],
+    procedure: str,
+    p_value: str,
+    prefer: OutcomeTable | None,
+) -> HypothesisFamily:
+    """What `titrate calibrate` tests; kept, since learning the prior takes most of the time on resampled patients."""
+    combined = comparator.combined
+    grid = PolicyGrid(max_k, blends=BLENDS if combined else (), gates=GATES if combined else ())
+    return HypothesisFamily(comparator.alpha, comparator.delta, grid, domains, procedure, p_value, prefer)
 
 
 @dataclass(frozen=True)
@@ -108,26 +113,32 @@ class Selective(ByPolicy):
         """Policy and threshold in each domain of `prefer`."""
         if prefer is None:
             raise InputError("not available: no outcomes of the split prefer to fix a threshold on")
-        domains = sorted(set(prefer.domains))
+        fixed = _fixed(self, prefer)
         found = {}
-        for domain in domains:
-            policy = self._surest(prefer.select(domain))
+        for domain, policy in fixed.items():
             told = f"{policy_name(policy)}, fixed on prefer"
             if calibrate is None or domain not in calibrate.domains:
                 found[domain] = Choice(f"{told}, not tested", policy)
                 continue
-            passed = _passes(policy, calibrate.select(domain), self.alpha, self.delta / len(domains))
+            passed = _passes(policy, calibrate.select(domain), self.alpha, self.delta / len(fixed))
             promise = f"certified at {self.alpha:g}" if passed else f"not certified at {self.alpha:g}"
             found[domain] = Choice(f"{told}, {promise}", policy, passed)
         return found
 
-    def _surest(self, prefer: OutcomeTable) -> Policy:
-        tried = []
-        for policy in PolicyGrid(prefer.max_k, blends=BLENDS, gates=GATES).policies:
-            confidences = np.sort(read_policy(policy, prefer).confidences)[::-1]
-            tau = float(confidences[math.ceil(self.coverage * len(confidences) - 1e-9) - 1])
-            tried.append(replace(policy, tau=tau))
-        return min(tried, key=lambda policy: round(_selective_risk(policy, prefer), 12))
+
+@lru_cache(maxsize=8)
+def _fixed(comparator: Selective, prefer: OutcomeTable) -> dict[str, Policy]:
+    """By domain, what `prefer` settles; kept, as it is the same for all resampled patients."""
+    return {domain: _surest(comparator.coverage, prefer.select(domain)) for domain in sorted(set(prefer.domains))}
+
+
+def _surest(coverage: float, prefer: OutcomeTable) -> Policy:
+    tried = []
+    for policy in PolicyGrid(prefer.max_k, blends=BLENDS, gates=GATES).policies:
+        confidences = np.sort(read_policy(policy, prefer).confidences)[::-1]
+        tau = float(confidences[math.ceil(coverage * len(confidences) - 1e-9) - 1])
+        tried.append(replace(policy, tau=tau))
+    return min(tried, key=lambda policy: round(_selective_risk(policy, prefer), 12))
 
 
 def _per_unit(policy: Policy, table: OutcomeTable, alpha: float) -> tuple[NDArray[np.float64], list[str]]:

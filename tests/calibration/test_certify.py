@@ -12,10 +12,12 @@ from calibration import (
     P_VALUES,
     Certificate,
     DomainResult,
+    HypothesisFamily,
     OutcomeTable,
     Policy,
     PolicyGrid,
     certify,
+    choose_policies,
     measure_policies,
     wsr_p_value,
 )
@@ -48,6 +50,32 @@ def test_results_by_hand(certificate: Certify) -> None:
     # 100 patients, half of them wrong: the mean of 100 coins lies within 0.5 -+ 1.96 * 0.05 = 0.40 to 0.60.
     assert result.policies[0].interval == pytest.approx((0.4, 0.6), abs=0.015)
     assert result.policies[1].interval == (0, 0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_chosen_without_a_certificate_is_what_the_certificate_chooses(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    def table(prefix: str) -> OutcomeTable:
+        wrong = (rng.random((240, 4)) < [0.5, 0.3, 0.05, 0.05]).astype(float)
+        names = [f"{prefix}{row}" for row in range(240)]
+        units = [f"{prefix}-unit{row // 2}" for row in range(240)]
+        domains = ["radiology" if row < 160 else "pathology" for row in range(240)]
+        return OutcomeTable(names, units, domains, wrong, rng.random((240, 4)), [["yes"] * 4] * 240)
+
+    calibrate, prefer = table("c"), table("p")
+    for procedure, p_value, prior in (("closed-e", "star", prefer), ("sgt", "wsr", None)):
+        expected = certify(
+            calibrate, alpha=0.3, delta=0.1, fingerprints=FINGERPRINTS, procedure=procedure, p_value=p_value,
+            taus=(0.3,), prior_outcomes=prior,
+        )  # fmt: skip
+        grid = PolicyGrid(3, taus=(0.3,))
+        family = HypothesisFamily(0.3, 0.1, grid, ("pathology", "radiology"), procedure, p_value, prior)
+        chosen = choose_policies(calibrate, family)
+        assert chosen == {name: result.policy for name, result in expected.domains.items()}
+        assert chosen["radiology"] is not None
+    with pytest.raises(InputError):
+        choose_policies(prefer, HypothesisFamily(0.3, 0.1, PolicyGrid(3), ("radiology",), prior_outcomes=prefer))
 
 
 def test_measured_without_a_test_is_what_the_certificate_holds(certificate: Certify, two_domains: OutcomeTable) -> None:
