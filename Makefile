@@ -4,12 +4,14 @@ DATA ?= ../shared/data
 RUNS ?= anchored:0 anchored:1 anchored:2
 PYTHON ?= python3
 FUZZ ?= 20
+WORLDS ?= a b
+SEEDS ?= 0 1 2
 SERVERS ?= .servers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: demo test test-servers matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-formats bench-policies bench-server bench-power bench-validity bench-reliance bench-train bench-injections
+.PHONY: demo test test-servers matrix fuzz lint models bench bench-domains bench-index bench-query bench-calibrate bench-formats bench-policies bench-server bench-power bench-validity bench-reliance bench-train bench-injections results
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)  ## index, calibrate, ask and explain, on the samples
@@ -38,6 +40,9 @@ lint: $(STAMP)
 models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA
 	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder
 	$(BIN)/python -m samples.build.mllm --data $(DATA) --out samples/models/mllm
+
+results: $(STAMP)  ## what retrieval is worth on archives that the models have never seen, on the data in DATA; hours
+	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.results --data $(DATA) --worlds $(WORLDS) --seeds $(SEEDS)
 
 bench: $(STAMP)  ## measure the small models on the research data in DATA; the figures of docs/results.md
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.models --data $(DATA)

@@ -148,7 +148,7 @@ def whole_numbers(axes: "Axes") -> None:
 
 
 @contextmanager
-def _plain_style(salt: str) -> Iterator[None]:
+def plain_style(salt: str) -> Iterator[None]:
     """The same look and the same bytes whatever the reader's own settings of matplotlib."""
     from matplotlib import style
 
@@ -160,7 +160,7 @@ def draw_svg(caption: Caption, draw: "Callable[[Axes], None]") -> Html:
     """One drawing, for a page or by itself, that says what it shows to those who do not see it."""
     from matplotlib.figure import Figure
 
-    with _plain_style(caption.name), io.StringIO() as file:
+    with plain_style(caption.name), io.StringIO() as file:
         figure = Figure(figsize=_SIZE, layout="constrained")
         axes = figure.add_subplot()
         draw(axes)
