@@ -12,7 +12,7 @@ With --copying, it prints the copy-reference rate too, for which every question 
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,11 @@ import numpy as np
 from scipy.stats import binomtest
 
 from benchmarks.models import lines
+from benchmarks.results.pairs import CHOICES, STRENGTH, mining_options, shuffled, training_settings
 from indexing import Encoder, build_index
 from preference import (
-    MINED_KINDS,
     ImageNoise,
-    MiningOptions,
     PreferencePair,
-    TrainingSettings,
     measure_reliance,
     mine_run,
     read_pairs,
@@ -38,50 +36,7 @@ from rag import Outcomes, QuestionOptions, QuestionRun, SystemOptions, measure, 
 MAX_K = 4
 """Number of contexts at which the model is judged; pairs are mined with 1 to so many contexts, anchors with none."""
 
-PER_QUESTION, PER_KIND, EPOCHS, RATE, BETA = 4, 500, 2.0, 1e-3, 1.0
-LOSSES = (("ipo", 1.0),)
-"""Chosen on the prefer split alone, with pairs of 70 % of its patients, judged on the other 30 %. IPO aims at a margin
-between the answers of 1/2β nats a token and no more; the sigmoid loss went on until other answers changed too."""
-
-STRENGTH, EVERYWHERE = 500, "all domains"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which pairs to train on.
-
-    Attributes
-    ----------
-    kinds
-        The kinds of pairs.
-    lesion
-        Whether the rejected images of copying are noised in the region of the evidence alone; the evidence's strength
-        then counts in the pairs' weights.
-    weighted
-        Whether pairs have weights by relevance.
-    shuffled
-        Whether it is drawn at random which answer of a pair is preferred, as a control.
-    pairs
-        The largest number of pairs in all. Pairs of copying have two images and take twice the time, so they are fewer.
-    """
-
-    kinds: tuple[str, ...] = ("over-reliance", "anchor")
-    lesion: bool = False
-    weighted: bool = True
-    shuffled: bool = False
-    pairs: int = 1000
-
-
-CHOICES = {
-    "anchored": Choice(),
-    "over-reliance": Choice(("over-reliance",)),
-    "under-use": Choice(("under-use",)),
-    "copying": Choice(("copying",), pairs=250),
-    "lesion": Choice(("copying",), lesion=True, pairs=250),
-    "all": Choice(MINED_KINDS),
-    "unweighted": Choice(weighted=False),
-    "shuffled": Choice(shuffled=True),
-}
+EVERYWHERE = "all domains"
 
 
 def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *, copying: bool) -> None:
@@ -98,8 +53,7 @@ def main(data: Path, work: Path, encoder: str, mllm: str, runs: Sequence[str], *
         pairs = pairs_of(name, data, work, mllm)
         adapter = work / "adapters" / f"{name}-{seed or 0}"
         if not (adapter / "adapter_config.json").exists():
-            settings = TrainingSettings(EPOCHS, RATE, BETA, seed=int(seed or 0), losses=LOSSES, hold_out=0.0)
-            train_adapter(pairs, mllm, adapter, settings)
+            train_adapter(pairs, mllm, adapter, training_settings(int(seed or 0)))
         after = judge(data, work, mllm, adapter, noised=copying)
         show(f"{run} ({len(pairs)} pairs)", after["figures"], before)
         after["pairs"] = len(pairs)
@@ -184,32 +138,14 @@ def pairs_of(name: str, data: Path, work: Path, mllm: str) -> list[PreferencePai
     choice, path = CHOICES[name], work / f"pairs-{name}.jsonl"
     if path.exists():
         return read_pairs(path, root=data)
-    options = MiningOptions(
-        kinds=choice.kinds,
-        per_question=PER_QUESTION,
-        per_kind=min(PER_KIND, choice.pairs // len(choice.kinds)),
-        weights="relevance" if choice.weighted else "none",
-        noise="lesion" if choice.lesion else "whole",
-        strength=STRENGTH,
-    )
     with open_run(data, work, mllm) as run:
-        mined = mine_run(run, "prefer", options, out_of_domain="accept")
+        mined = mine_run(run, "prefer", mining_options(choice), out_of_domain="accept")
     pairs = list(mined.pairs)
     if choice.shuffled:
-        turned = np.random.default_rng(0).random(len(pairs)) < 0.5
-        pairs = [turn(pair) if other else pair for pair, other in zip(pairs, turned, strict=True)]
+        pairs = shuffled(pairs)
     print(name, mined.found, *mined.notes, sep="\n  ", flush=True)
     write_pairs(pairs, path, root=data)
     return pairs
-
-
-def turn(pair: PreferencePair) -> PreferencePair:
-    """Reverse what a pair prefers; a pair of copying, where that is impossible, stops comparing two images instead."""
-    if pair.rejected_noise is None:
-        return replace(pair, chosen=pair.rejected, rejected=pair.chosen)
-    # The chosen image cannot be the noised one, so both answers are given to the clean image instead.
-    other = "no" if pair.chosen == "yes" else "yes"
-    return replace(pair, rejected=other, rejected_noise=None)
 
 
 def paired(before: dict[str, Any], after: dict[str, Any], name: str) -> dict[str, Any]:

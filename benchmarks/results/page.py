@@ -106,9 +106,15 @@ def _world(world: str, figures: Mapping[str, Any], command: str) -> list[str]:
         f"{made['alpha']:g}. The last columns count seeds.",
     ]
     parts.append(f"![Risk against the number of reports](risks-{world}.svg)")
+    if "leaning" in figures:
+        parts += _leaning(figures["leaning"], made)
+        parts += [f"Not trained on {name}: {why}." for name, why in figures.get("not trained", {}).items()]
+        parts.append(f"![Over-reliance and harm](leaning-{world}.svg)")
     if "violations" in figures:
         parts += _violations(figures["violations"], made)
         parts.append(f"![How often the risk is above α](violations-{world}.svg)")
+    if "ablations" in figures:
+        parts += _ablations(figures["ablations"], made)
     return parts
 
 
@@ -195,3 +201,43 @@ def _violations(found: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
         "be above α though the promise is true."
     )
     return parts
+
+
+def _leaning(domains: Mapping[str, Sequence[Mapping[str, Any]]], made: Mapping[str, Any]) -> list[str]:
+    head = ("domain", "policy", "pairs trained on", "over-reliance", "harm", "help", "accuracy")
+    cells = [
+        [name, row["policy"], row["pairs"] or "–"]
+        + [
+            f"{number(row[what]['value'])}; {estimate(row[f'{what} change'], signed=True, percent=relative)}"
+            for what, relative in (("over-reliance", True), ("harm", True), ("help", False), ("accuracy", False))
+        ]
+        for name, rows in domains.items()
+        for row in rows
+    ]
+    return [
+        "### Leaning on reports",
+        table(head, cells),
+        f"*Over-reliance*: of the wrong answers, the share that the same model gets right without reports. *Harm*: of "
+        f"those right without, the share that is wrong. *Help*: of those wrong without, the share that is right. After "
+        f"the semicolon the change from reading all {made['max_k']} reports untrained, relative for the first two. "
+        "Pairs are mined on `prefer`; trained with IPO (`benchmarks/results/pairs.py`).",
+    ]
+
+
+def _ablations(rows: Sequence[Mapping[str, Any]], made: Mapping[str, Any]) -> list[str]:
+    names = list(rows[0]["columns"])
+    cells = [
+        [row["setting"]]
+        + [
+            f"{number(own['accuracy']['value'])}; {estimate(own['difference'], signed=True)}" if own else ""
+            for own in (row["columns"].get(name) for name in names)
+        ]
+        for row in rows
+    ]
+    how = "the tuned encoder" if made["tuned"] else "the encoder as it is"
+    return [
+        "### One thing done otherwise",
+        table(("", *names), cells),
+        f"Accuracy on `test`, and the difference from the first row; seed {made['seeds'][0]}. *As above*: {how}, a "
+        "collection for each domain, images compared with images (no report vectors), the most similar report first.",
+    ]

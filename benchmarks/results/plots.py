@@ -59,6 +59,28 @@ def plot_violations(path: Path, rows: Sequence[Mapping[str, Any]], alpha: float,
     _write(path, draw)
 
 
+def plot_leaning(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw over-reliance and harm of each policy that reads K reports, before and after training."""
+
+    def draw(axes: "Axes") -> None:
+        places = range(len(rows))
+        for number, what in enumerate(("over-reliance", "harm")):
+            values = [row[what]["value"] or 0.0 for row in rows]
+            at = [place + 0.2 - 0.4 * number for place in places]
+            hatch = "" if number == 0 else "//"
+            axes.barh(at, values, height=0.38, color=_COLOURS[number], hatch=hatch, edgecolor="white", label=what)
+            known = [(y, row[what]) for y, row in zip(at, rows, strict=True) if row[what]["low"] is not None]
+            axes.hlines([y for y, _ in known], [one["low"] for _, one in known], [one["high"] for _, one in known],
+                        color="black", linewidth=1)  # fmt: skip
+        names = [row["policy"] + (f", trained: {row['pairs']}" if row["pairs"] else "") for row in rows]
+        axes.set_yticks(list(places), names)
+        axes.invert_yaxis()
+        axes.set_xlim(left=0)
+        axes.set_xlabel("share")
+
+    _write(path, draw)
+
+
 def _write(path: Path, draw: "Callable[[Axes], None]") -> None:
     from matplotlib.figure import Figure
 

@@ -113,7 +113,8 @@ def violations_at(
     population = OutcomeTable.join([calibrate, test])
     sizes = {name: 1 for name in sorted(set(population.domains))}
     found = {"resamples": resamples, "alphas": {}}
-    for level in dict.fromkeys((alpha, *hard_alphas(population, sizes))):
+    hard = [level for level in hard_alphas(population, sizes) if 0 < level < 1]  # 0 where a k is never wrong
+    for level in dict.fromkeys((alpha, *hard)):
         every = [one for one in every_comparator(test.max_k, level, delta) if isinstance(one, ByPolicy)]
         some = [one for one in every if not isinstance(one, Fixed) or one.k in (0, test.max_k)]
         found["alphas"][f"{level:g}"] = violations(some, calibrate, test, prefer, level, resamples)

@@ -2,18 +2,21 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.results.__main__ import find_models
+from benchmarks.results.ablations import compare_settings, one_collection
 from benchmarks.results.archive import write_archive
 from benchmarks.results.compare import compare
+from benchmarks.results.leaning import leaning
 from benchmarks.results.measures import Bootstrap, Estimate, mean_gain, ratio, realised_risk, relative_gains
 from benchmarks.results.page import write_page
-from benchmarks.results.violations import Population, violations
-from calibration import OutcomeTable, Policy
+from benchmarks.results.violations import Population, violations, violations_at
+from calibration import Choices, OutcomeTable, Policy
 from rag import Answered, ByPolicy, Choice, Outcomes, PromptTemplate, Question
 from samples.build.worlds import WORLDS
 from titrate import InputError
@@ -221,6 +224,24 @@ def test_violations_on_a_population_whose_risks_are_known() -> None:
     assert found["chosen"] == found["promised"] == 1.0
 
 
+def test_violations_are_kept_by_what_they_are_made_from(tmp_path: Path) -> None:
+    def split(prefix: str) -> Outcomes:
+        said = {f"{prefix}{row}": ("yes", "no" if row % 3 else "yes") for row in range(6)}
+        one = outcomes(said)
+        table = chances({name: [0.9, 0.1 if row % 3 else 0.9] for row, name in enumerate(said)})
+        return replace(one, table=table)
+
+    of = {name: split(name) for name in ("calibrate", "test", "prefer")}
+    # At k = 0 nothing is ever wrong, so that no alpha is hard: 0 is no risk that could be promised.
+    found = violations_at(of, 0.5, 0.1, 2, tmp_path)
+    assert list(found["alphas"]) == ["0.5"]
+    assert [row["above"] for row in found["alphas"]["0.5"][:2]] == [0.0, 1.0], "no retrieval, and k = 1: 2 of 3 wrong"
+    (path,) = tmp_path.iterdir()
+    path.write_text(json.dumps({"kept": True}))
+    assert violations_at(of, 0.5, 0.1, 2, tmp_path) == {"kept": True}
+    assert violations_at(of, 0.5, 0.1, 3, tmp_path)["resamples"] == 3
+
+
 def test_the_page_shows_every_figure(tmp_path: Path) -> None:
     judged = outcomes({"1": ["yes", "no"], "2": ["no", "yes"]})
     none, contexts = (None,) * 2, np.zeros(2, np.int64)
@@ -237,3 +258,55 @@ def test_the_page_shows_every_figure(tmp_path: Path) -> None:
     assert "| ours | 1.000 (1.000 to 1.000) | +0.500 (+0.000 to +1.000) | +100.0 %" in text
     assert "| ours | d | k = 1 | 0.000 (0.000 to 0.000) | 1 | 0 | 0 |" in text
     assert "make results WORLDS=a" in text
+
+
+def chances(rows: Mapping[str, Sequence[float]]) -> OutcomeTable:
+    """Questions by name, of a patient each, with the chance of the right answer at each k."""
+    yes = np.array(list(rows.values()))
+    choices = [Choices(("yes", "no"), np.log(np.stack([row, 1 - row], axis=1)), np.array([0.0, 1.0])) for row in yes]
+    said = [["yes" if chance > 0.5 else "no" for chance in row] for row in yes]
+    losses = (yes <= 0.5).astype(float)
+    confidences = np.maximum(yes, 1 - yes)
+    return OutcomeTable(list(rows), list(rows), ["d"] * len(rows), losses, confidences, said, choices=choices)
+
+
+def test_leaning_of_policies_and_of_a_trained_model() -> None:
+    # Alone a, b, c are right; with the report a and d. Half alone: a, b (0.9 and 0.3 make 0.6), not c (0.6 and 0.3).
+    before = chances({"d": [0.1, 0.95], "c": [0.6, 0.3], "b": [0.9, 0.3], "a": [0.9, 0.9]})
+    # The trained model, in another order: a, b, c alone, and all with the report.
+    after = chances({"a": [0.9, 0.9], "b": [0.9, 0.9], "c": [0.6, 0.6], "d": [0.1, 0.6]})
+    found = leaning([before], {"anchored": [after]})
+    assert list(found) == ["all domains", "d"]
+    assert found["d"] == found["all domains"]
+    plain, half = found["d"][:2]
+    assert (plain["policy"], half["policy"]) == ("k = 1", "k = 1, half alone")
+    values = [plain[name]["value"] for name in ("over-reliance", "harm", "help", "accuracy")]
+    assert values == pytest.approx([1.0, 2 / 3, 1.0, 0.5])
+    assert [plain[f"{name} change"]["value"] for name in ("over-reliance", "harm", "help", "accuracy")] == [0.0] * 4
+    # Wrong: c alone, which was right without. d: 0.1 and 0.95 make 0.525.
+    assert half["harm"]["value"] == pytest.approx(1 / 3)
+    assert half["harm change"]["value"] == pytest.approx(-0.5)
+    assert half["accuracy change"]["value"] == 0.25
+    trained = next(row for row in found["d"] if row["pairs"] and row["policy"] == "k = 1")
+    assert trained["over-reliance"]["value"] is None, "no answer is wrong"
+    assert trained["harm change"]["value"] == -1.0
+    assert trained["accuracy change"]["value"] == 0.5
+
+
+def test_settings_are_compared_on_the_same_questions() -> None:
+    first = {"k = 1": np.array([True, False, False, True]), "vote": np.array([True] * 4)}
+    other = {"k = 1": np.array([True, True, True, True])}
+    base, found = compare_settings({"as above": first, "other": other}, list("abcd"))
+    assert base["columns"]["k = 1"]["accuracy"]["value"] == 0.5
+    assert base["columns"]["vote"]["difference"]["value"] == 0.0
+    assert found["columns"]["k = 1"]["difference"]["value"] == 0.5
+    assert list(found["columns"]) == ["k = 1"]
+
+
+def test_one_collection_differs_in_its_domains_alone(tmp_path: Path) -> None:
+    archive = write_archive(write_data(tmp_path / "data", WORLDS["b"]), "a", tmp_path / "work")
+    before, after = (
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (archive.corpus, one_collection(archive))
+    )
+    assert after == [{**value, "domain": "all"} for value in before]
