@@ -70,10 +70,16 @@ if __name__ == "__main__":
     parser.add_argument("--no-ablations", action="store_true")
     parser.add_argument("--page", type=Path, default=Path("docs/results"), help="folder of the page and its plots")
     given = parser.parse_args()
-    settings = Settings(
-        given.seeds, given.alpha, given.delta, given.resamples, not given.untuned, given.pairs, not given.no_ablations
-    )
     try:
+        settings = Settings(
+            given.seeds,
+            given.alpha,
+            given.delta,
+            given.resamples,
+            not given.untuned,
+            given.pairs,
+            not given.no_ablations,
+        )
         models = find_models(given.worlds, given.work, given.encoder, given.mllm)
         figures = {world: run_world(given.data, world, of, settings, given.page) for world, of in models.items()}
         print(write_page(given.page, figures, "make results"))

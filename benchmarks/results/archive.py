@@ -79,6 +79,8 @@ def _of_sources(path: Path, wanted: Sequence[str]) -> list[dict[str, Any]]:
                 f"{path}, line {line}: the image is of no source that a world names (images/SOURCE/...); name it in "
                 "samples/build/worlds.py, or leave the line out"
             )
+        if not value.get("id"):
+            raise InputError(f"{path}, line {line}: no id, by which a question's source is known; give it one")
         if source_of(value) in wanted:
             kept.append(value)
     if not kept:

@@ -90,6 +90,7 @@ def _world(world: str, figures: Mapping[str, Any], command: str) -> list[str]:
         f"Archive: {', '.join(WORLDS[OTHER[world]])}. `test` has {of['questions']:,} closed questions of "
         f"{of['patients']:,} patients; K = {made['max_k']}, α = {made['alpha']:g}, δ = {made['delta']:g}, seeds "
         f"{', '.join(map(str, made['seeds']))}.\n\n"
+        f"- The encoder {'is tuned on the train split of it' if made['tuned'] else 'is not tuned on it'}.\n"
         f"- Fingerprints: encoder before tuning {made['encoder'][:12]}, reader {made['mllm'][:12]}\n"
         f"- Command: `{command}`",
         "### What each way of answering comes to",

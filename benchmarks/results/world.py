@@ -37,6 +37,11 @@ class Settings:
         Choices of preference pairs to train on, see `benchmarks.results.pairs`; the first is a comparator, too.
     ablations
         Whether each thing is also done otherwise, for the first seed.
+
+    Raises
+    ------
+    InputError
+        If a number is outside its range, or a seed or choice comes twice.
     """
 
     seeds: Sequence[int] = (0, 1, 2)
@@ -46,6 +51,15 @@ class Settings:
     tuned: bool = True
     pairs: Sequence[str] = ("anchored",)
     ablations: bool = True
+
+    def __post_init__(self) -> None:
+        for name, level in (("alpha", self.alpha), ("delta", self.delta)):
+            if not 0 < level < 1:  # before hours of answering
+                raise InputError(f"{name} is {level}; give a number between 0 and 1")
+        if self.resamples < 0:
+            raise InputError(f"resamples are {self.resamples}; give 0 or more")
+        if not self.seeds or any(len(set(given)) < len(given) for given in (self.seeds, self.pairs)):
+            raise InputError("give at least one seed, and each seed and kind of pairs once")
 
 
 def run_world(data: Path, world: str, models: Models, settings: Settings, page: Path) -> dict[str, Any]:
