@@ -76,9 +76,11 @@ def option_tree(
 
     paths = [behind(option, _OPEN) for option in options]
     spelled = [text(path) for path in paths]
-    if not all(paths) or any(
-        one is None or one.strip() != option.strip() for one, option in zip(spelled, options, strict=True)
-    ):
+    same = (
+        one is not None and one.strip().casefold() == option.strip().casefold()  # some vocabularies fold capitals
+        for one, option in zip(spelled, options, strict=True)
+    )
+    if not all(paths) or not all(same) or len(set(paths)) < len(paths):
         return None
     if any(one == other[: len(one)] for one, other in permutations(paths, 2)):
         ends = [behind(option, _CLOSED) for option in options]

@@ -88,3 +88,14 @@ def test_an_end_of_several_tokens_is_read_up_to_the_special_one() -> None:
 
 def test_options_that_the_server_reads_otherwise_have_no_tree() -> None:
     assert option_tree(["yes", "no"], lambda answer, how: (9, 1) if answer else (9,), lambda ids: "maybe") is None
+
+
+def test_capitals_that_a_vocabulary_folds_are_read_and_what_it_cannot_tell_apart_is_not() -> None:
+    numbers = {"": (9,), "A": (9, 1), "B": (9, 2)}
+    folded = option_tree(
+        ["A", "B"], lambda answer, how: numbers[answer.upper()], lambda ids: "ab"[ids[0] - 1] if ids else ""
+    )
+    assert folded is not None and folded.nodes == (("", (1, 2)),)
+    assert (
+        option_tree(["A", "a"], lambda answer, how: (9, 1) if answer else (9,), lambda ids: "a" if ids else "") is None
+    )
