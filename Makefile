@@ -37,9 +37,16 @@ lint: $(STAMP)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -m tools.house
 
-models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA
-	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder
-	$(BIN)/python -m samples.build.mllm --data $(DATA) --out samples/models/mllm
+WORK = samples/models/.work
+
+models: $(STAMP)  ## train the small models of samples/ from nothing, on the images in DATA, and those of the worlds in WORLDS
+	$(BIN)/python -m samples.build.encoder --data $(DATA) --out samples/models/encoder --work $(WORK)
+	set -e; for world in $(sort a $(WORLDS)); do \
+		$(BIN)/python -m samples.build.encoder --data $(DATA) --world $$world --out $(WORK)/$$world/encoder --work $(WORK)/$$world; \
+		$(BIN)/python -m samples.build.reading --data $(DATA) --world $$world --out $(WORK)/$$world/reading; \
+		$(BIN)/python -m samples.build.mllm --data $(DATA) --world $$world --out $(WORK)/$$world/mllm --work $(WORK)/$$world; \
+	done
+	cp $(WORK)/a/mllm/* samples/models/mllm/
 
 results: $(STAMP)  ## what retrieval is worth on archives that the models have never seen, on the data in DATA; hours
 	HF_HUB_OFFLINE=1 $(BIN)/python -m benchmarks.results --data $(DATA) --worlds $(WORLDS) --seeds $(SEEDS)

@@ -8,7 +8,9 @@ from transformers import CLIPImageProcessor, FastVlmConfig, FastVlmForConditiona
 from samples.build import tokenizer as vocabulary
 from samples.build.encoder import PIXELS
 from samples.build.packing import Packed
-from samples.build.sequences import IMAGE_TOKENS, PATCH
+
+PATCH = 32
+IMAGE_TOKENS = (PIXELS // PATCH) ** 2
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ '<user>' if message.role == 'user' else '<assistant>' }}"
@@ -19,15 +21,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def new_model(*, rope_theta: float = 1e4, matching_heads: int = 0) -> FastVlmForConditionalGeneration:
+def new_model() -> FastVlmForConditionalGeneration:
     """The model with random weights: 4.9 million parameters of the CNN, 3.5 million of decoder and vocabulary.
 
-    Parameters
-    ----------
-    rope_theta
-        Base of the rotary positions; the larger, the less does a word's attention to another depend on the distance.
-    matching_heads
-        How many heads of each layer begin with queries like their keys: they attend to the same word elsewhere.
+    The first head of each layer begins with queries like its keys: it attends to the same word elsewhere, which is how
+    a report is looked up. The base of the rotary positions is large, so that it does so at any distance.
     """
     config = FastVlmConfig(  # type: ignore[call-arg]  # its signature lacks the arguments that every configuration accepts
         vision_config={
@@ -46,7 +44,7 @@ def new_model(*, rope_theta: float = 1e4, matching_heads: int = 0) -> FastVlmFor
             "num_attention_heads": 3,
             "num_key_value_heads": 3,
             "max_position_embeddings": 4096,
-            "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
             "attention_dropout": 0.0,
             "initializer_range": 0.06,
             "tie_word_embeddings": True,
@@ -64,8 +62,8 @@ def new_model(*, rope_theta: float = 1e4, matching_heads: int = 0) -> FastVlmFor
     with torch.no_grad():
         for layer in model.model.language_model.layers:
             attention = layer.self_attn
-            matching = attention.head_dim * matching_heads
-            attention.k_proj.weight[:matching] = attention.q_proj.weight[:matching]
+            matching = slice(attention.head_dim)
+            attention.k_proj.weight[matching] = attention.q_proj.weight[matching]
     return model
 
 
@@ -100,25 +98,26 @@ def compile_decoder(model: FastVlmForConditionalGeneration) -> None:
     model.model.language_model.compile(dynamic=True)
 
 
-def attention_bias(sees: Tensor) -> Tensor:
-    """What is added to attention scores, bfloat16 [n, 1, t, t]: ``sees``, bool [n, t, t], says what attends to what."""
-    return torch.zeros(sees.shape, dtype=torch.bfloat16).masked_fill(~sees, -1e4)[:, None]
+def attention_bias(sees: Tensor, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """What is added to attention scores, [n, 1, t, t]: ``sees``, bool [n, t, t], says what attends to what."""
+    return torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, -1e4)[:, None]
 
 
-def answer_logits(model: FastVlmForConditionalGeneration, batch: Packed, features: Tensor, chosen: Tensor) -> Tensor:
-    """Logits [m, vocabulary] at the chosen positions (bool [n, t]) of a packed batch."""
+def hidden_states(model: FastVlmForConditionalGeneration, batch: Packed, features: Tensor | None = None) -> Tensor:
+    """The decoder's last hidden states [n, t, width] of a packed batch, with the image tower's features if any."""
     inner = model.model
     embeddings = inner.get_input_embeddings()(batch.ids)
-    images = inner.multi_modal_projector(features).to(embeddings.dtype)
-    embeddings = embeddings.masked_scatter((batch.ids == vocabulary.IMAGE_ID)[..., None], images)
-    hidden = inner.language_model(
+    if features is not None:
+        images = inner.multi_modal_projector(features).to(embeddings.dtype)
+        embeddings = embeddings.masked_scatter((batch.ids == vocabulary.IMAGE_ID)[..., None], images)
+    computed = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else embeddings.dtype
+    hidden: Tensor = inner.language_model(
         inputs_embeds=embeddings,
-        attention_mask=batch.sees[:, None],
+        attention_mask=attention_bias(batch.sees, computed),
         position_ids=batch.positions,
         use_cache=False,
     ).last_hidden_state
-    logits: Tensor = model.lm_head(hidden[chosen])
-    return logits
+    return hidden
 
 
 def decoder_parameters(model: FastVlmForConditionalGeneration) -> list[torch.nn.Parameter]:

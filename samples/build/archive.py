@@ -57,6 +57,20 @@ def load_archive(data: Path, world: str | None = None, splits: tuple[str, ...] =
     return Archive(records, questions, torch.from_numpy(np.stack(arrays)))
 
 
+def load_texts(data: Path, world: str) -> list[str]:
+    """The texts of a world's train split, without its images."""
+    everything = _read(data / "corpus.jsonl")
+    belongs = world_filter(world, everything)
+    return texts([r for r in everything if r["id"] not in TWINS and belongs(r)], _read(data / "questions.jsonl"))
+
+
+def texts(records: list[dict[str, Any]], questions: list[dict[str, Any]]) -> list[str]:
+    """The reports of the train split, and its questions with their answers."""
+    train = {record["id"] for record in records if record["split"] == "train"}
+    reports = [record["report"] for record in records if record["split"] == "train"]
+    return reports + [f"{q['question']}\n{q['answer']}" for q in questions if q["record"] in train]
+
+
 def frequent_questions(archive: Archive, at_least: int = 15) -> list[str]:
     """The texts of the yes/no questions that the train split asks at least so many times, enough to learn from."""
     train = {archive.records[row]["id"] for row in archive.rows("train")}

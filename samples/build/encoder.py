@@ -37,12 +37,6 @@ SCHEDULE = ((128, 16), (PIXELS, 9))
 BATCH, PEAK_RATE, WEIGHT_DECAY, SEED = 96, 2e-3, 0.05, 7
 QUESTION_WEIGHT, SMOOTHING, AVERAGING = 1.5, 0.05, 0.995
 
-FIXED_WORDS = [
-    "Answer the question about this medical image. Reports of similar cases may help or mislead.",
-    "Report [1]: \nReport [2]: \nQuestion: \nOptions: yes, no\nyes\nno",
-]
-"""Words of every prompt; the vocabulary is learnt from them too, so that they take few tokens."""
-
 MODEL: dict[str, Any] = {
     "embed_dim": 256,
     "vision_cfg": {
@@ -167,7 +161,7 @@ def train(source: Path, out: Path, work: Path, world: str | None = None) -> None
     if world:
         words = Tokenizer.from_file(str(work.parent / "vocabulary.json"))
     else:
-        words = vocabulary.train_tokenizer(archive, FIXED_WORDS)
+        words = vocabulary.train_tokenizer(data.texts(archive.records, archive.questions))
         vocabulary.write_vocabulary(words, work / "vocabulary.json")
     tokenizer = vocabulary.wrap(words, append_eos=True, max_length=TEXT_LENGTH)
 

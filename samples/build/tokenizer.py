@@ -2,33 +2,36 @@
 
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
-
-from samples.build.archive import Archive
 
 VOCABULARY = 4096
 SPECIAL = ["<pad>", "<eos>", "<image>", "<user>", "<assistant>"]
 PAD_ID, EOS_ID, IMAGE_ID = 0, 1, 2
+FIXED_WORDS = [
+    "Answer the question about this medical image. Reports of similar cases may help or mislead.",
+    "Report [1]: \nReport [2]: \nQuestion: \nOptions: yes, no\nyes\nno",
+]
+"""Words of every prompt."""
 
 
-def train_tokenizer(archive: Archive, extra: list[str]) -> Tokenizer:
+def train_tokenizer(texts: list[str], *, lowercase: bool = False) -> Tokenizer:
     """Learn the vocabulary.
 
     Parameters
     ----------
-    archive
-        Records with their questions, of which the train split is used.
-    extra
-        Texts that should take few tokens, such as the words of every prompt.
+    texts
+        Reports and questions; the words of every prompt are learnt beside them, so that they take few tokens.
+    lowercase
+        Whether capitals are read as small letters. So a word is the same tokens at the beginning of a sentence and
+        within one, and a small decoder can look it up; its own texts are in small letters then.
     """
-    train = {archive.records[row]["id"] for row in archive.rows("train")}
-    texts = [record["report"] for record in archive.records if record["id"] in train]
-    texts += [f"{q['question']}\n{q['answer']}" for q in archive.questions if q["record"] in train]
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
+    if lowercase:
+        tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=VOCABULARY,
@@ -36,7 +39,7 @@ def train_tokenizer(archive: Archive, extra: list[str]) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts + extra * 50, trainer)
+    tokenizer.train_from_iterator(texts + FIXED_WORDS * 50, trainer)
     return tokenizer
 
 

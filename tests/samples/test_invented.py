@@ -1,12 +1,13 @@
 """Invented reading tasks: what is asked is true of the reports."""
 
 import random
+import re
 
 import pytest
 
-from samples.build import frames
-from samples.build.cases import Likeness
-from samples.build.invented import Inventor
+from samples.build.invention import frames
+from samples.build.invention.cases import Likeness
+from samples.build.invention.inventor import Inventor
 
 INVENTOR = Inventor(["vor", "el", "quin", "tas", "b"], ["granite", "violin", "harbour", "mitten", "lantern", "pebble"])
 SURE = Likeness(1.0, 1.0)
@@ -32,9 +33,37 @@ def test_how_the_image_was_made_is_what_a_trusted_report_names() -> None:
         said, tasks = INVENTOR.means(rng, 1, SURE, "harbour")
         for task in tasks:
             answers.append(task.answer)
-            named = any(term in said[0].lower() for term in _terms(task.question, frames.MEANS_ASKED))
+            words = re.findall(r"\w+", said[0].lower())
+            named = any(set(term.split()) <= set(words) for term in _terms(task.question, frames.MEANS_ASKED))
             assert named or task.answer == "no", (said, task)
     assert {"yes", "no"} == set(answers)
+
+
+def test_a_name_is_there_if_it_is_listed() -> None:
+    rng = random.Random(4)
+    for _ in range(50):
+        (said, again), tasks = INVENTOR.named(rng, 2, SURE, "harbour")
+        assert said == again
+        assert all((task.answer == "yes") == (task.question[:-1] in said[:-1].split(", ")) for task in tasks)
+
+
+def test_questions_that_a_trusted_report_answers_are_answered_as_there() -> None:
+    rng, compared = random.Random(6), 0
+    for _ in range(200):
+        (said,), tasks = INVENTOR.interviews(rng, 1, SURE, "harbour")
+        told = dict(re.findall(r"([A-Z][^?]*\?) (yes|no)\b", said, re.IGNORECASE))
+        for task in tasks:
+            if task.question in told:
+                compared += 1
+                assert task.answer == told[task.question].lower()
+    assert compared > 20
+
+
+def test_an_easy_case_is_about_one_thing_in_which_all_reports_agree() -> None:
+    rng = random.Random(8)
+    for _ in range(50):
+        case = INVENTOR.case(rng, 3, facets=["named"], easy=True)
+        assert len(set(case.reports)) == 1 and len(case.tasks) == 4
 
 
 def test_counts_are_compared_as_numbers() -> None:
@@ -54,7 +83,7 @@ def test_a_quote_stands_in_the_report_that_is_read_last() -> None:
             if task.question.startswith("What is said of"):
                 quoted += 1
                 assert task.answer.rstrip(".") in case.reports[task.first - 1]
-    assert quoted > 50
+    assert quoted > 30
 
 
 def test_half_of_the_answers_are_yes_so_that_none_is_right_without_reading() -> None:

@@ -38,6 +38,12 @@ def logits_of(model: Any, ids: list[int], features: torch.Tensor) -> torch.Tenso
     return logits
 
 
+def answers(model: Any, batch: Packed, features: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Logits at the chosen positions of a packed batch."""
+    logits: torch.Tensor = model.lm_head(architecture.hidden_states(model, batch, features)[chosen])
+    return logits
+
+
 def alone(branch: Branch) -> list[int]:
     return [*OPENING, *(token for context in CONTEXTS[: branch.k] for token in context), *branch.question]
 
@@ -49,7 +55,7 @@ def test_packed_logits_equal_separate_prompts(model: FastVlmForConditionalGenera
     batch = collate([pack(OPENING, CONTEXTS, BRANCHES[:1], 0.0), longer], tokenizer.PAD_ID)
     chosen = torch.zeros_like(batch.weights, dtype=torch.bool)
     chosen[1] = batch.weights[1] >= 0.5
-    packed = architecture.answer_logits(model, batch, features, chosen)
+    packed = answers(model, batch, features, chosen)
     expected = []
     for branch in BRANCHES:
         before = alone(branch)
@@ -62,7 +68,7 @@ def test_packed_logits_equal_separate_prompts(model: FastVlmForConditionalGenera
     first[0] = batch.weights[0] >= 0.5
     before = alone(BRANCHES[0])
     short = logits_of(model, before + BRANCHES[0].answer, features[:1])[len(before) - 1 : -1]
-    assert torch.allclose(architecture.answer_logits(model, batch, features, first), short, atol=1e-4)
+    assert torch.allclose(answers(model, batch, features, first), short, atol=1e-4)
 
 
 @torch.inference_mode()
@@ -73,7 +79,7 @@ def test_context_logits_equal_a_plain_sequence(model: FastVlmForConditionalGener
     chosen = (batch.weights > 0) & (batch.weights < 0.5)
     reports = [token for context in CONTEXTS for token in context]
     whole = logits_of(model, OPENING + reports, features)[len(OPENING) - 1 : -1]
-    assert torch.allclose(architecture.answer_logits(model, batch, features, chosen), whole, atol=1e-4)
+    assert torch.allclose(answers(model, batch, features, chosen), whole, atol=1e-4)
     assert batch.targets[chosen].tolist() == reports
 
 

@@ -39,6 +39,6 @@ def test_what_is_not_seen_has_no_weight() -> None:
 
 def test_a_matching_head_begins_with_its_queries_as_keys_and_the_others_do_not() -> None:
     torch.manual_seed(0)
-    for layer in new_model(matching_heads=1).model.language_model.layers:
+    for layer in new_model().model.language_model.layers:
         same = layer.self_attn.k_proj.weight == layer.self_attn.q_proj.weight
         assert same[:64].all() and not same[64:].any()

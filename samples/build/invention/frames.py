@@ -47,6 +47,7 @@ ABNORMAL_ASKED = (
     "Is the {o} diseased?",
 )
 MEANS_SAID = ("{M}.", "{M} image.", "{M} of the {o}.", "{O}, {m}.", "Image of the {o}, {m}.", "{M}, {o}.")
+MEANS_APART = ("{N} of the {o}, {m}.", "{N}, {m}.", "{O}, {n}. {M}.", "{N} of {o}. {M}.")
 MEANS_ASKED = (
     "Is this a {m} image?", "Was {m} used?", "Is this {m}?", "Is a {m} shown?", "Was the image taken by {m}?",
     "Is this an {m} image?", "Is it a {m}?",

@@ -1,0 +1,1 @@
+"""Invented cases, on which a decoder learns to read."""
