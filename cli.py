@@ -101,7 +101,9 @@ def demo(out: Path) -> None:
     """
     try:
         from samples.demo import run_demo
-    except ImportError as error:
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "samples":
+            raise
         raise TitrateError("the demo needs the samples: run `python cli.py demo` in a checkout") from error
     run_demo(out, lambda arguments: main.main(arguments, prog_name="titrate", standalone_mode=False) or 0)
 

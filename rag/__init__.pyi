@@ -33,6 +33,7 @@ from .evaluation.metrics import Metrics as Metrics
 from .evaluation.metrics import bootstrap_interval as bootstrap_interval
 from .evaluation.metrics import measure as measure
 from .evaluation.plots import save_plots as save_plots
+from .evaluation.policies import CERTIFIED_POLICY as CERTIFIED_POLICY
 from .evaluation.policies import PolicyScore as PolicyScore
 from .evaluation.policies import evaluate as evaluate
 from .evaluation.policies import format_scores as format_scores

@@ -12,10 +12,11 @@ from typing import Any
 
 import click
 
-from titrate import InputError, NothingCertifiedError, TitrateError
+from rag import CERTIFIED_POLICY, Predictions
+from titrate import InputError, NothingCertifiedError, TitrateError, read_jsonl
 
 SAMPLES = Path(__file__).resolve().parent
-ALPHA, DELTA, MAX_K = 0.35, 0.1, 4
+ALPHA, DELTA, MAX_K = 0.4, 0.1, 4
 STEPS = 12  # so that training takes no longer where more pairs are found
 LEARNING_RATE = 1e-3  # the default is for large models; one of 8 million parameters needs larger steps
 OPTIONS = "yes,no"
@@ -61,14 +62,12 @@ class _Demo:
         self._models = ["--index", str(out / "index"), "--mllm", str(SAMPLES / "models/mllm")]
         asked = [str(SAMPLES / "questions.jsonl"), *self._models, "--max-k", str(MAX_K)]
         self._asked = [*asked, "--outcomes", str(out / "outcomes")]
-        self._certificate = out / "certificate.json"
+        self._certificate, self._predictions = out / "certificate.json", out / "predictions.jsonl"
 
     def run(self) -> None:
         """Run all steps; each is explained first, and the command that does it is shown."""
-        question = self._example()
-        image = str(SAMPLES / question["image"])
-        ask = ["ask", image, question["question"], *self._models, "--options", OPTIONS]
-        ask += ["--patient", question["patient"], "--study", question["study"]]
+        questions = self._questions()
+        ask = self._ask(next(q for q in questions.values() if q["split"] == "test" and q["kind"] == "pneumonia"))
         self._step(
             "Index",
             "537 images with reports, of the train split, are embedded into one Qdrant collection per domain, and a "
@@ -86,8 +85,9 @@ class _Demo:
         self._step(
             "Evaluate",
             "The same on the test split, which took no part in any choice so far: the model with every number of "
-            "reports, the certified policy, and two baselines that need no model.",
-            ["evaluate", *self._asked] + (["--certificate", str(self._certificate)] if certified else []),
+            "reports, the certified policy, and baselines that need no model.",
+            ["evaluate", *self._asked, "--predictions", str(self._predictions)]
+            + (["--certificate", str(self._certificate)] if certified else []),
         )
         self._step(
             "Ask the tuned model",
@@ -95,8 +95,12 @@ class _Demo:
             "calibrated again.",
             [*ask, "--k", "3", "--adapter", str(self._prefer())],
         )
-        policy = ["--certificate", str(self._certificate)] if certified else ["--k", "0"]
-        self._page(question, [*ask, "--json", *policy])
+        if certified:
+            self._page(*self._helped(questions))
+        else:
+            self._end(
+                [f"No number of reports from 0 to {MAX_K} passed the test: there is no certified answer to show."]
+            )
 
     def _calibrate(self) -> bool:
         code = self._step(
@@ -156,41 +160,59 @@ class _Demo:
         click.echo(f"[{time.monotonic() - self._started:.0f} s so far]", err=True)
         return code
 
-    def _example(self) -> dict[str, Any]:
-        """The question that the demo asks: the first of the test split about pneumonia."""
-        with (SAMPLES / "questions.jsonl").open(encoding="utf-8") as lines:
-            for line in lines:
-                question: dict[str, Any] = json.loads(line)
-                if question["split"] == "test" and question["kind"] == "pneumonia":
-                    return question
-        raise InputError("the samples hold no test question about pneumonia; the demo needs a whole checkout")
+    def _questions(self) -> dict[str, dict[str, Any]]:
+        """The samples' questions, by id."""
+        return {str(line["id"]): line for _, line in read_jsonl(SAMPLES / "questions.jsonl")}
 
-    def _page(self, question: dict[str, Any], arguments: Sequence[str]) -> None:
+    def _ask(self, question: dict[str, Any]) -> list[str]:
+        """The command line that asks a question."""
+        ask = ["ask", str(SAMPLES / question["image"]), question["question"], *self._models, "--options", OPTIONS]
+        return [*ask, "--patient", question["patient"], "--study", question["study"]]
+
+    def _helped(self, questions: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], str, str]:
+        """A question that was wrong alone and is right as certified, else any; what is to be said of it, and how often.
+
+        The first of them is taken, of the radiographs if there is one, as every reader can picture those.
+        """
+        rows = [row for row in Predictions.load(self._predictions).rows if row.policies[CERTIFIED_POLICY] is not None]
+        alone = [row.answers[0] == row.reference for row in rows]
+        read = [row.policies[CERTIFIED_POLICY] == row.reference for row in rows]
+        better = [row for row, first, then in zip(rows, alone, read, strict=True) if then and not first]
+        worse = sum(first and not then for first, then in zip(alone, read, strict=True))
+        told = (
+            f"Of the {len(rows)} test questions of certified domains, the model is right on {sum(alone)} alone, and on "
+            f"{sum(read)} with the certified number of reports: {len(better)} go from wrong to right, {worse} from "
+            "right to wrong."
+        )
+        if not better:
+            return questions[rows[0].id], f"{rows[0].answers[0]}; reports made no wrong answer right", told
+        shown = next((row for row in better if row.domain == "radiology"), better[0])
+        return questions[shown.id], f"{shown.answers[0]}, which is wrong", told
+
+    def _page(self, question: dict[str, Any], alone: str, told: str) -> None:
         with redirect_stdout(StringIO()) as caught:
-            self._command(list(arguments))
+            self._command([*self._ask(question), "--json", "--certificate", str(self._certificate)])
         answer = json.loads(caught.getvalue())
-        chance = answer["probabilities"][answer["answer"]]
         count = answer["k"]
+        chance = answer["probabilities"][answer["answer"]]
         lines = [
             f"Question   {question['question']}",
             f"Image      {SAMPLES / question['image']}",
-            f"Answer     {answer['answer']} (the model gives it {chance:.0%}; the reference says {question['answer']})",
+            f"Reference  {question['answer']}",
+            f"Alone      {alone}",
+            f"Answer     {answer['answer']} ({chance:.0%}), certified, with {count} report{'' if count == 1 else 's'}",
             f"Domain     {answer['domain']}: only cases of this kind were searched",
             "",
-            f"It used {count} report{'' if count == 1 else 's'} of similar images of other patients:"
-            if count
-            else "It used no report: answers were best without any here.",
         ]
         for context in answer["contexts"]:
             lines.append(f"  [{context['number']}] similarity {context['similarity']:.2f}: {context['report'][:160]}")
-        if answer["certified"]:
-            why = (
-                f"Why {count}? Of the numbers of reports that passed the test, it had the fewest errors in calibration."
-            )
-        else:
-            why = f"Why {count}? No number of reports from 0 to {MAX_K} passed the test, so it was set by hand."
-        lines += ["", fill(why, 100), fill(f"Certificate: {answer['statement']}", 100)]
-        lines += ["", fill("The models are tiny and for research only. This is not a medical device.", 100)]
+            lines.append(f"      {SAMPLES / context['image']}")
+        why = f"Why {count}? Of the numbers of reports that passed the test, it had the fewest errors in calibration."
+        lines += ["", fill(told, 100), "", fill(why, 100), fill(f"Certificate: {answer['statement']}", 100)]
+        self._end(lines)
+
+    def _end(self, lines: Sequence[str]) -> None:
+        lines = [*lines, "", fill("The models are tiny and for research only. This is not a medical device.", 100)]
         click.secho("\n" + "=" * 100, bold=True)
         click.echo("\n".join(lines))
         click.secho("=" * 100, bold=True)

@@ -12,7 +12,7 @@ from calibration import Policy
 from rag.evaluation.measured import MeasuredRun, PolicyMeasures
 from rag.evaluation.measures import BINS
 from rag.evaluation.metrics import Estimate
-from rag.evaluation.policies import CERTIFIED
+from rag.evaluation.policies import CERTIFIED_POLICY
 from rag.report.plots import COLOURS, LINES, SHAPES, Caption, draw_svg, whole_numbers
 from rag.report.words import policy_name
 from titrate import InputError, write_atomic
@@ -59,8 +59,8 @@ def save_plots(measured: MeasuredRun, folder: Path) -> list[Path]:
         by_name = {row.policy: row for row in rows}
         by_k = [by_name[policy_name(Policy(k))] for k in range(len(rows)) if policy_name(Policy(k)) in by_name]
         drawn = {
-            "risk": _risk(title, by_k, by_name.get(CERTIFIED)),
-            "reliability": _reliability(title, [by_k[0], by_name.get(CERTIFIED) or by_k[-1]]),
+            "risk": _risk(title, by_k, by_name.get(CERTIFIED_POLICY)),
+            "reliability": _reliability(title, [by_k[0], by_name.get(CERTIFIED_POLICY) or by_k[-1]]),
             "reliance": _reliance(title, by_k),
         }
         for kind, svg in drawn.items():
@@ -103,7 +103,7 @@ def _risk(title: str, rows: Sequence[PolicyMeasures], certified: PolicyMeasures 
     def draw(axes: "Axes") -> None:
         _series(axes, 0, "fixed k", points)
         if chosen is not None:
-            axes.axhline(1 - chosen.value, color=COLOURS[1], linewidth=1.4, linestyle=LINES[1], label=CERTIFIED)
+            axes.axhline(1 - chosen.value, color=COLOURS[1], linewidth=1.4, linestyle=LINES[1], label=CERTIFIED_POLICY)
             axes.axhspan(1 - chosen.high, 1 - chosen.low, color=COLOURS[1], alpha=0.12, linewidth=0)
         _percent(axes, "wrong answers")
         axes.set_xlabel("reports read, at most (k)")

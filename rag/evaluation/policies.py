@@ -18,7 +18,7 @@ from rag.outcomes.score import Outcomes
 from rag.questions import Question
 from rag.report.words import policy_name
 
-CERTIFIED = "certified policy"
+CERTIFIED_POLICY = "certified policy"
 
 
 @dataclass(frozen=True)
@@ -193,5 +193,5 @@ def _certified_answers(
     """What the certified policy answers, None where it declines, as it does where nothing is certified."""
     result = certificate.domains.get(domain)
     if result is None or result.policy is None:  # a domain that calibration never met has no promise either
-        return PolicyAnswers(domain, CERTIFIED, rows, (None,) * len(rows), contexts=(0,) * len(rows))
-    return PolicyAnswers.read(domain, CERTIFIED, result.policy, rows, table)
+        return PolicyAnswers(domain, CERTIFIED_POLICY, rows, (None,) * len(rows), contexts=(0,) * len(rows))
+    return PolicyAnswers.read(domain, CERTIFIED_POLICY, result.policy, rows, table)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calibration import Certificate, Policy
-from rag.evaluation.policies import CERTIFIED
+from rag.evaluation.policies import CERTIFIED_POLICY
 from rag.outcomes.run import QuestionRun
 from rag.questions import Question
 from rag.report.words import policy_name
@@ -78,7 +78,7 @@ def time_answers(
         policies = [(policy_name(policy), policy) for policy in fixed]
         result = None if certificate is None else certificate.domains.get(asked.domains[row])
         if result is not None and result.policy is not None and question.options is not None:
-            policies.append((CERTIFIED, result.policy))
+            policies.append((CERTIFIED_POLICY, result.policy))
         for name, policy in policies:
             spent.setdefault(name, []).append(_seconds(run, question, policy))
     return [_summed(name, each) for name, each in spent.items()]

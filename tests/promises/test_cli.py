@@ -178,7 +178,7 @@ def test_demo(run: Run, few: Path, samples: Path, tmp_path: Path, monkeypatch: p
     result = run("demo", "--out", "demo")
     assert result.exit_code == 0, result.output
     page = result.stdout.split("=" * 100)[-2]
-    for word in ("Question", "Image", "Answer", "Why", "Certificate: "):
+    for word in ("Question", "Image", "Reference", "Alone", "Answer", "go from wrong to right", "Why", "Certificate: "):
         assert word in page
     for made in ("index", "certificate.json", "report.html", "pairs.jsonl", "adapter/adapter_model.safetensors"):
         assert (tmp_path / "demo" / made).exists()

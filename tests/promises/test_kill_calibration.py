@@ -54,7 +54,7 @@ def test_killed_at_random_moments_and_resumed(
         return [
             *["calibrate", str(tmp_path / "questions.jsonl"), "--root", str(samples), "--index", str(index_folder)],
             *["--device", "cpu"],
-            *["--mllm", str(samples / "models/mllm"), "--max-k", "2", "--alpha", "0.5", *manner],
+            *["--mllm", str(samples / "models/mllm"), "--max-k", "2", "--alpha", "0.9", *manner],
             *["--outcomes", str(tmp_path / f"outcomes-{name}"), "--out", str(tmp_path / f"{name}.json")],
         ]
 

@@ -55,7 +55,7 @@ def test_it_is_every_step_in_turn(run: QuestionRun) -> None:
     retrieved = run.retrieve(run.read("prefer"))
     noise = ImageNoise(300, run.system.mllm.image_side, seed=3)
     clean, noised = run.score(retrieved), run.score(retrieved, alter=noise.apply, alteration=asdict(noise))
-    chosen: dict[str, Any] = {"kinds": ("copying",), "per_kind": 4, "seed": 3}
+    chosen: dict[str, Any] = {"kinds": ("copying",), "per_kind": 4, "seed": 3, "balance": False}
     mined = mine_pairs(clean, noised=noised, noise=noise, view=run.system.view, **chosen)
     result = mine_run(run, options=MiningOptions(strength=300, **chosen))
     assert result.reliance == tuple(measure_reliance(clean, run.known_questions(clean.questions), 1, noised=noised))
@@ -67,8 +67,8 @@ def test_it_is_every_step_in_turn(run: QuestionRun) -> None:
 
 
 def test_noise_on_the_lesion_alone(run: QuestionRun, questions: Path) -> None:
-    options: dict[str, Any] = {"kinds": ("copying", "anchor"), "per_kind": 2, "noise": "lesion"}
-    whole = mine_run(run, options=MiningOptions(kinds=("copying", "anchor"), per_kind=2, weights="none")).pairs
+    options: dict[str, Any] = {"kinds": ("copying", "anchor"), "per_kind": 2, "balance": False, "noise": "lesion"}
+    whole = mine_run(run, options=MiningOptions(**{**options, "noise": "whole"}, weights="none")).pairs
     evidence = locate_evidence(run.system.mllm, whole, view=run.system.view)
     found = mine_run(run, options=MiningOptions(**options, weights="none")).pairs
     assert found == tuple(restrict_noise(whole, evidence))

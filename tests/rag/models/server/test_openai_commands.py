@@ -93,7 +93,7 @@ def test_mining_through_a_server(
 ) -> None:
     words = ["--root", samples, "--index", index_folder, "--device", "cpu", "--max-k", 1]
     made = [
-        run("mine", few, *words, "--mllm", model, "--out", f"{number}.jsonl", "--outcomes", str(number))
+        run("mine", few, *words, "--no-balance", "--mllm", model, "--out", f"{number}.jsonl", "--outcomes", str(number))
         for number, model in enumerate((samples / "models/mllm", f"{served.url}#small"))
     ]
     assert [result.exit_code for result in made] == [0, 0], made[1].output
