@@ -60,7 +60,7 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", nargs="+", type=int, default=usual.seeds, help="of the training")
     parser.add_argument("--encoder", help=f"of a single world; default local-dir:{TRAINED}/WORLD/encoder")
     parser.add_argument("--mllm", help=f"of a single world; default {TRAINED}/WORLD/mllm")
-    parser.add_argument("--alpha", type=float, default=usual.alpha)
+    parser.add_argument("--alpha", type=float, help="risk to promise; by default chosen on the split prefer")
     parser.add_argument("--delta", type=float, default=usual.delta)
     parser.add_argument("--resamples", type=int, default=usual.resamples, help="of patients, at each α; 0 for none")
     parser.add_argument("--untuned", action="store_true", help="index with the encoder as it is")

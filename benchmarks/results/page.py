@@ -76,6 +76,9 @@ def _opening(command: str) -> str:
             "archive here is the **other** world's, which they have never seen. Everything is chosen on `prefer` and",
             "`calibrate`, and judged once on `test`, closed questions only, about images out of domain, too.",
             "",
+            "α, unless it is given, is the least multiple of 0.05 that is 0.05 above the risk of the best k on",
+            "`prefer`, in the domain where that is worst.",
+            "",
             "Intervals in brackets: 95 %, bootstrap over patients (2,000 draws, seed 0), paired where two are",
             "compared; the figure is the mean over the seeds, and each draw takes the same patients for all of them.",
         ]

@@ -1,12 +1,14 @@
 """One world from its images to its figures: answers of every seed, comparators, resamples, training, ablations."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.models import unit_risks
 from benchmarks.results.ablations import ablations
 from benchmarks.results.archive import Archive, write_archive
 from benchmarks.results.compare import compare
@@ -14,6 +16,7 @@ from benchmarks.results.leaning import after_training, leaning
 from benchmarks.results.plots import plot_leaning, plot_risks, plot_violations
 from benchmarks.results.system import MAX_K, Answered, Models, answer_splits, index_of, open_run, tuned_encoder
 from benchmarks.results.violations import violations_at
+from calibration import OutcomeTable
 from indexing import Encoder
 from rag import answer_all
 from titrate import InputError, write_atomic
@@ -28,7 +31,7 @@ class Settings:
     seeds
         Of the tuning and the preference training.
     alpha, delta
-        Of certificates.
+        Of certificates; without an alpha it is `reachable_alpha`.
     resamples
         Of patients, at each alpha; 0 for none.
     tuned
@@ -45,7 +48,7 @@ class Settings:
     """
 
     seeds: Sequence[int] = (0, 1, 2)
-    alpha: float = 0.35
+    alpha: float | None = None
     delta: float = 0.1
     resamples: int = 1000
     tuned: bool = True
@@ -54,7 +57,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, level in (("alpha", self.alpha), ("delta", self.delta)):
-            if not 0 < level < 1:  # before hours of answering
+            if level is not None and not 0 < level < 1:  # before hours of answering
                 raise InputError(f"{name} is {level}; give a number between 0 and 1")
         if self.resamples < 0:
             raise InputError(f"resamples are {self.resamples}; give 0 or more")
@@ -78,7 +81,8 @@ def run_world(data: Path, world: str, models: Models, settings: Settings, page: 
         with open_run(archive, models, index) as run:
             answered[seed] = answer_splits(run, archive)
     first = settings.seeds[0]
-    figures: dict[str, Any] = {"made": _made(archive, models, answered[first], settings)}
+    alpha = settings.alpha or reachable_alpha([one.outcomes["prefer"].table for one in answered.values()])
+    figures: dict[str, Any] = {"made": _made(archive, models, answered[first], settings, alpha)}
     trained = {}
     for name in settings.pairs:
         try:
@@ -86,8 +90,8 @@ def run_world(data: Path, world: str, models: Models, settings: Settings, page: 
         except InputError as error:  # most likely there is nothing to mine: the model leans on nothing
             figures.setdefault("not trained", {})[name] = str(error)
     for_all = trained.get(settings.pairs[0]) if settings.pairs else None
-    figures["comparators"] = _compared(archive, answered, for_all, settings)
-    plot_risks(page / f"risks-{world}.svg", figures["comparators"], settings.alpha)
+    figures["comparators"] = _compared(archive, answered, for_all, alpha, settings.delta)
+    plot_risks(page / f"risks-{world}.svg", figures["comparators"], alpha)
     figures["leaning"] = leaning(
         [one.outcomes["test"].table for one in answered.values()],
         {name: [one.outcomes["test"].table for one in seeds.values()] for name, seeds in trained.items()},
@@ -96,15 +100,28 @@ def run_world(data: Path, world: str, models: Models, settings: Settings, page: 
     if settings.resamples:
         _tell(f"world {world}: {settings.resamples} resamples of its patients at each alpha")
         figures["violations"] = violations_at(
-            answered[first].outcomes, settings.alpha, settings.delta, settings.resamples, models.work / "violations"
+            answered[first].outcomes, alpha, settings.delta, settings.resamples, models.work / "violations"
         )
-        rows = figures["violations"]["alphas"][f"{settings.alpha:g}"]
-        plot_violations(page / f"violations-{world}.svg", rows, settings.alpha, settings.delta)
+        rows = figures["violations"]["alphas"][f"{alpha:g}"]
+        plot_violations(page / f"violations-{world}.svg", rows, alpha, settings.delta)
     if settings.ablations:
         _tell(f"world {world}, seed {first}: each thing done otherwise")
         figures["ablations"] = ablations(archive, models, indexes[first], answered[first], tuned=settings.tuned)
     write_atomic(models.work / f"results-{world}.json", json.dumps(figures, indent=1) + "\n")
     return figures
+
+
+def reachable_alpha(prefer: Sequence[OutcomeTable]) -> float:
+    """The risk to promise: the least multiple of 0.05 that is 0.05 above what the best k comes to in the worst domain.
+
+    Judged by the split `prefer` alone, of each seed, so that no patient who is calibrated on or judged by has a say.
+    """
+    risks: dict[str, list[float]] = {}
+    for table in prefer:
+        for domain in set(table.domains):
+            risks.setdefault(domain, []).append(float(unit_risks(table, domain).min()))
+    worst = max(sum(each) / len(each) for each in risks.values())
+    return min(0.95, math.ceil(20 * (worst + 0.05) - 1e-9) / 20)
 
 
 def _index(archive: Archive, models: Models, seed: int, tuned: bool) -> Path:
@@ -118,18 +135,22 @@ def _trained(archive: Archive, models: Models, index: Path, seed: int, name: str
 
 
 def _compared(
-    archive: Archive, answered: Mapping[int, Answered], trained: Mapping[int, Answered] | None, settings: Settings
+    archive: Archive,
+    answered: Mapping[int, Answered],
+    trained: Mapping[int, Answered] | None,
+    alpha: float,
+    delta: float,
 ) -> list[dict[str, Any]]:
     found = []
     for seed, one in answered.items():
         _tell(f"world {archive.world}, seed {seed}: comparators")
         tuned = None if trained is None else trained[seed].trial()
-        every = answer_all(one.trial(), alpha=settings.alpha, delta=settings.delta, tuned=tuned)
+        every = answer_all(one.trial(), alpha=alpha, delta=delta, tuned=tuned)
         found.append((one.outcomes["test"], every))
-    return compare(found, archive.sources, settings.alpha)
+    return compare(found, archive.sources, alpha)
 
 
-def _made(archive: Archive, models: Models, answered: Answered, settings: Settings) -> dict[str, Any]:
+def _made(archive: Archive, models: Models, answered: Answered, settings: Settings, alpha: float) -> dict[str, Any]:
     asked = answered.outcomes["test"].questions
     return {
         "world": archive.world,
@@ -138,7 +159,7 @@ def _made(archive: Archive, models: Models, answered: Answered, settings: Settin
         "mllm": answered.fingerprints["mllm"],
         "seeds": list(settings.seeds),
         "tuned": settings.tuned,
-        "alpha": settings.alpha,
+        "alpha": alpha,
         "delta": settings.delta,
         "max_k": MAX_K,
         "sizes": {"questions": len(asked), "patients": len({question.unit for question in asked})},

@@ -14,6 +14,7 @@ from benchmarks.results.leaning import leaning
 from benchmarks.results.measures import Bootstrap, Estimate, mean_gain, ratio, realised_risk, relative_gains
 from benchmarks.results.page import write_page
 from benchmarks.results.violations import Population, violations, violations_at
+from benchmarks.results.world import reachable_alpha
 from calibration import Choices, OutcomeTable, Policy
 from rag import Answered, ByPolicy, Choice, Outcomes, PromptTemplate, Question
 from titrate import InputError
@@ -228,6 +229,18 @@ def test_leaning_of_policies_and_of_a_trained_model() -> None:
     assert trained["over-reliance"]["value"] is None, "no answer is wrong"
     assert trained["harm change"]["value"] == -1.0
     assert trained["accuracy change"]["value"] == 0.5
+
+
+def test_alpha_is_within_reach_of_the_worst_domain_on_prefer() -> None:
+    def table(wrong: Sequence[int]) -> OutcomeTable:
+        """Ten patients in each of two domains; in the first so many are answered wrongly at each k, else none."""
+        said = {f"p{row}": ["no" if row < bad else "yes" for bad in wrong] for row in range(10)}
+        said |= {f"q{row}": ["yes"] * len(wrong) for row in range(10)}
+        return outcomes(said, {name: name[0] for name in said}).table
+
+    assert reachable_alpha([table([5, 3])]) == 0.35
+    assert reachable_alpha([table([5, 3]), table([4, 5])]) == 0.4  # 0.3 and 0.4 are 0.35 on average
+    assert reachable_alpha([table([10, 10])]) == 0.95
 
 
 def test_settings_are_compared_on_the_same_questions() -> None:
