@@ -200,6 +200,8 @@ class OpenAIServer:
                     self._begun[get_ident()] = monotonic()
                     with client.stream(method, (root or self.url) + path, json=body) as response:
                         content = self._read(response)
+                        if client.is_closed:  # after another request's failure, while this one was connecting
+                            response.extensions["network_stream"].close()
                     if response.status_code in _TOO_MANY:
                         self._gate.overloaded()
             except httpx.ReadTimeout:

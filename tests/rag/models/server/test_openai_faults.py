@@ -34,7 +34,6 @@ from tests.rag.openai_loopback import (
     serving,
 )
 from titrate import InputError, TitrateWarning
-from titrate.parallel import in_parallel
 
 
 def test_unreachable() -> None:
@@ -139,23 +138,6 @@ def test_requests_are_made_together_and_answers_keep_their_order() -> None:
 def test_nothing_asked(scripted: Served) -> None:
     opened = opens(scripted)()
     assert opened.generate([]) == [] and opened.score([], []) == []
-
-
-def test_the_first_failure_stops_the_rest() -> None:
-    begun: list[int] = []
-
-    def work(item: int) -> int:
-        begun.append(item)
-        time.sleep(0.01)
-        if item == 3:
-            raise InputError("three")
-        return item * item
-
-    assert in_parallel(work, [1, 2, 5], 2) == [1, 4, 25]
-    with pytest.raises(InputError, match="three"):
-        in_parallel(work, range(1000), 2)
-    time.sleep(0.1)
-    assert len(begun) < 20
 
 
 def test_interrupted(scripted: Served, script: Script, samples: Path, index_folder: Path) -> None:
